@@ -1,0 +1,13 @@
+# One program per file of bench/: bench/NAME.cpp becomes bench_NAME. A file names the rooms it links in a line `// links: room …`.
+file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bench/*.cpp)
+foreach(bench ${benches})
+  get_filename_component(name ${bench} NAME_WE)
+  file(STRINGS ${bench} links REGEX "^// links: " LIMIT_COUNT 1)
+  string(REPLACE "// links: " "" links "${links}")
+  string(REGEX MATCHALL "[a-z/_]+" rooms "${links}")
+  add_executable(bench_${name} ${bench})
+  foreach(room ${rooms})
+    string(REPLACE "/" "_" room ${room})
+    target_link_libraries(bench_${name} PRIVATE room_${room})
+  endforeach()
+endforeach()

@@ -1,0 +1,12 @@
+# The four programs. Each links what its main needs and no more: the keeper has no JSON, the core has no parser.
+function(vramd_program name source)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/src/program/${source})
+    add_executable(${name} ${CMAKE_SOURCE_DIR}/src/program/${source})
+    target_link_libraries(${name} PRIVATE ${ARGN})
+  endif()
+endfunction()
+
+vramd_program(vramd vramd.cpp room_keeper)
+vramd_program(vramd-worker worker.cpp room_loader)
+vramd_program(vramd-core core.cpp room_api room_device_host spdlog fmt)
+vramd_program(vramctl ctl.cpp room_cli)

@@ -1,0 +1,11 @@
+# Every room's tests, then the tests that cross rooms, through CTest.
+get_property(room_tests GLOBAL PROPERTY VRAMD_ROOM_TESTS)
+foreach(test ${room_tests})
+  add_test(NAME ${test} COMMAND ${test})
+  set_tests_properties(${test} PROPERTIES TIMEOUT 300)
+endforeach()
+foreach(part tidy simulation crash e2e hostile)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/tests/${part}/tests.cmake)
+    include(${CMAKE_SOURCE_DIR}/tests/${part}/tests.cmake)
+  endif()
+endforeach()
