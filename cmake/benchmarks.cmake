@@ -1,5 +1,5 @@
-# One program per file of bench/: bench/NAME.cpp becomes bench_NAME. A file names the rooms it links in a line `// links: room …`.
-file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bench/*.cpp)
+# One program per file of benchmarks/ (a file ./bench lies in the root): benchmarks/NAME.cpp becomes bench_NAME. A file names the rooms it links in a line `// links: room …`.
+file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/benchmarks/*.cpp)
 foreach(bench ${benches})
   get_filename_component(name ${bench} NAME_WE)
   file(STRINGS ${bench} links REGEX "^// links: " LIMIT_COUNT 1)
