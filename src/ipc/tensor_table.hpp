@@ -1,0 +1,62 @@
+/// The table of a model's tensors as it crosses from the loader to the core, and its bytes.
+///
+/// A table outgrows a frame, so it travels through memory that the core makes, caps and lends. Its writer may be hostile: the core copies
+/// the bytes first (they could change under it), then reads the copy with every length, count, name and range checked.
+///
+/// Grammar, little-endian, nothing between, nothing after:
+///   table    = "VRAMDTT1" text(format) u64(memory_bytes) u64(tensor_bytes) u32(n) text×n(needed) u32(n) tensor×n u32(n) (text text)×n
+///   tensor   = text(name) text(dtype) u8(rank) u64×rank u64(offset_bytes) u64(size_bytes)
+///   text     = u32(length) bytes, UTF-8 without NUL
+///
+/// Invariants of a decoded table
+/// - every tensor's [offset, offset + size) lies within memory_bytes; tensor_bytes ≤ memory_bytes ≤ number_max;
+/// - names, dtypes, files and metadata are UTF-8 within the caps below; a needed file's name is relative (`open_beneath` checks it again).
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+
+namespace vramd::ipc {
+inline constexpr u64 table_bytes_max = 64 * mib;  ///< Also the size of the lent table memory.
+inline constexpr u32 table_tensors_max = 1u << 20;
+inline constexpr u32 table_metadata_max = 1u << 16;
+inline constexpr u32 table_files_max = 240;  ///< So that all fit beside one frame with the memory's own.
+inline constexpr u32 table_name_bytes_max = 64 * 1024;
+inline constexpr u32 table_dtype_bytes_max = 32;
+inline constexpr u32 table_rank_max = 64;
+
+/// One tensor. `offset_bytes` counts from the start of the model's memory.
+struct TableTensor {
+    std::string name;
+    std::string dtype;  ///< As the file's format names it: "F32", "BF16", "Q4_K", …
+    std::vector<u64> shape;
+    u64 offset_bytes = 0;
+    u64 size_bytes = 0;
+    bool operator==(const TableTensor&) const = default;
+};
+/// One entry of the file's own metadata, as text.
+struct TableMetadata {
+    std::string key;
+    std::string value;
+    bool operator==(const TableMetadata&) const = default;
+};
+/// All that a header says. While `needed_files` is not empty, the rest may be incomplete: open them and ask again.
+struct TensorTable {
+    std::string format;    ///< "safetensors", "gguf" or "onnx".
+    u64 memory_bytes = 0;  ///< Exactly what a load needs, padding included.
+    u64 tensor_bytes = 0;  ///< Of those, bytes that belong to tensors.
+    std::vector<std::string> needed_files;
+    std::vector<TableTensor> tensors;
+    std::vector<TableMetadata> metadata;
+    bool operator==(const TensorTable&) const = default;
+};
+
+/// The table's bytes. Errors: `too_large` (over `bytes_max`, or over a cap above).
+[[nodiscard]] Result<std::string> encode_table(const TensorTable& table, u64 bytes_max = table_bytes_max);
+/// The table in these bytes, which the caller owns and nobody else can write. Memory used is bounded by a small multiple of their size.
+/// Errors: `invalid_model`, naming the part that is wrong.
+[[nodiscard]] Result<TensorTable> decode_table(std::span<const std::byte> bytes);
+}  // namespace vramd::ipc
