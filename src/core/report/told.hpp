@@ -1,0 +1,113 @@
+/// What is told of the state: plain values, made under the lock in one go and written out without it.
+#pragma once
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "terms/model.hpp"
+
+namespace vramd::report {
+/// The books of one device. Bytes; total = live + zombie + reserved + free.
+struct DeviceBooks {
+    std::string device_id;
+    u64 total_bytes = 0;        ///< The capacity, as configured.
+    u64 live_bytes = 0;         ///< Granted to allocations (pending ones included).
+    u64 zombie_bytes = 0;       ///< Given up, but not yet back from the system or a holder.
+    u64 reserved_bytes = 0;
+    u64 free_bytes = 0;         ///< Holes in arenas and what no block covers.
+    u64 uncommitted_bytes = 0;  ///< What no block covers: any owner can have it.
+    u64 reclaimable_bytes = 0;  ///< Models that nobody holds or pinned.
+    u64 largest_free_bytes = 0;
+    u64 holes = 0;              ///< Free runs: holes in arenas, and the uncommitted rest as one.
+    std::array<u64, 64> hole_histogram{};  ///< [i]: free runs of 2^i … 2^(i+1)−1 bytes.
+    u64 blocks = 0;
+    u64 allocations = 0;
+    /// 100 × (1 − largest free ÷ free), two decimals' worth of precision and no more; 0 where nothing is free.
+    [[nodiscard]] double fragmentation_percentage() const {
+        return free_bytes == 0 ? 0.0 : 100.0 * (1.0 - static_cast<double>(largest_free_bytes) / static_cast<double>(free_bytes));
+    }
+};
+
+struct AllocationTold {
+    AllocationId id;
+    std::string device_id;
+    u64 size_bytes = 0;
+    u64 granted_bytes = 0;
+    u64 alignment_bytes = 0;
+    AllocationType type = AllocationType::default_;
+    AllocationStatus status = AllocationStatus::live;
+    std::string owner;
+    std::string purpose;
+    bool persistent = true;
+    bool shareable = false;
+    bool pinned = false;
+    BlockKey block = 0;
+    u64 offset_bytes = 0;  ///< In the block.
+    u64 created_wall_ns = 0;
+    u64 accessed_wall_ns = 0;
+    u64 access_count = 0;
+    u64 lease_seconds = 0;             ///< 0: no lease.
+    u64 lease_until_monotonic_ns = 0;
+    std::string model;                 ///< The name of the model it holds; empty: none.
+};
+
+struct ModelTold {
+    ModelId id;
+    std::vector<std::string> names;  ///< The first is the one it was loaded by.
+    std::string path;
+    ModelType type = ModelType::other;
+    ModelFormat format = ModelFormat::safetensors;
+    ModelState state = ModelState::loading;
+    std::string device_id;
+    AllocationId allocation;
+    OperationId operation;
+    u64 predicted_bytes = 0;   ///< What the header said a load takes.
+    u64 size_bytes = 0;        ///< What it took.
+    u64 tensor_bytes = 0;
+    u64 tensor_count = 0;
+    u64 estimated_size_mb = 0;
+    bool pinned = false;
+    u64 loaded_wall_ns = 0;    ///< 0 while loading.
+    u64 load_ns = 0;
+};
+
+struct OperationTold {
+    OperationId id;
+    OperationKind kind = OperationKind::load_model;
+    OperationState state = OperationState::running;
+    std::string owner;
+    LoadRequest request;
+    std::optional<Error> error;
+    u64 started_wall_ns = 0;
+    u64 ended_wall_ns = 0;       ///< 0 while running.
+    u64 done_bytes = 0;          ///< Landed so far; never goes back.
+    u64 total_bytes = 0;         ///< 0 until the header is read.
+    std::string stage;           ///< "inspect", "reserve", "load", "done".
+};
+
+/// Filters of a list; empty or absent means all.
+struct AllocationFilter {
+    std::string device_id;
+    std::string owner;
+    std::optional<AllocationType> type;
+    std::optional<AllocationStatus> status;
+    u64 before_serial = UINT64_MAX;  ///< The page goes on below this serial (newest first).
+    u64 limit = 100;
+};
+struct AllocationPage {
+    std::vector<AllocationTold> items;
+    std::optional<u64> next_before_serial;  ///< Where the next page begins; absent at the end.
+};
+
+struct OwnerUsage {
+    std::string owner;
+    u64 live_bytes = 0;
+    u64 allocations = 0;
+};
+struct UsageTold {
+    std::vector<OwnerUsage> by_owner;
+    std::vector<OwnerUsage> by_purpose;  ///< `owner` holds the purpose.
+    std::vector<OwnerUsage> by_model;    ///< `owner` holds the model's name.
+};
+}  // namespace vramd::report

@@ -1,0 +1,174 @@
+/// What runs the core: one lock around decide → append → apply, then replies and effects.
+///
+/// Every public call is thread-safe. A `done` callback is called exactly once, from any thread, possibly before the call returns,
+/// never under the engine's lock. Nothing here waits for I/O, a driver or a copy, except where a docstring says so.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "core/report/told.hpp"
+#include "device/device.hpp"
+#include "engine/ports.hpp"
+#include "terms/command.hpp"
+
+namespace vramd::engine {
+template <class T>
+using Done = std::move_only_function<void(Result<T>)>;
+
+struct Allocated {
+    report::AllocationTold record;
+    report::DeviceBooks device_after;
+    u64 wait_ns = 0;       ///< For room, and for the device to make a block.
+    u64 placement_ns = 0;  ///< Deciding, recording, applying.
+    u64 zeroing_ns = 0;
+    u64 total_ns = 0;
+};
+struct Freed {
+    u64 freed_bytes = 0;
+    AllocationStatus status = AllocationStatus::live;  ///< `live`: freed whole; `zombie`: a holder still has it.
+    report::DeviceBooks device_after;
+    u64 total_ns = 0;
+};
+/// Why an allocation was refused, beside the error: for the problem document.
+struct Shortfall {
+    u64 requested_bytes = 0;
+    u64 available_bytes = 0;
+    u64 largest_free_bytes = 0;
+    std::vector<std::string> suggestions;
+};
+
+struct ClearRequest {
+    Caller caller;
+    std::optional<AllocationId> allocation;  ///< Exactly one of allocation and device_id.
+    std::string device_id;                   ///< All free memory of the device: holes of arenas and pooled blocks.
+    u64 offset_bytes = 0;
+    std::optional<u64> size_bytes;           ///< Absent: to the end.
+    u8 fill_value = 0;
+};
+struct CopyRequest {
+    Caller caller;
+    AllocationId source;
+    AllocationId target;
+    u64 source_offset_bytes = 0;
+    u64 target_offset_bytes = 0;
+    std::optional<u64> size_bytes;  ///< Absent: what both hold beyond their offsets, the smaller.
+};
+struct Moved {
+    u64 bytes = 0;
+    u64 duration_ns = 0;
+    u64 limit_bytes_per_second = 0;  ///< memset's or memcpy's own rate on this machine, measured once after start.
+    u64 allocations_touched = 0;
+    u64 free_ranges_touched = 0;
+};
+
+enum class Access : u8 { read, write };
+
+/// The bytes of one allocation, held still and alive while this object lives (a free is refused as `leased` meanwhile).
+class Content {
+public:
+    virtual ~Content() = default;
+    [[nodiscard]] virtual u64 size_bytes() const = 0;
+    /// At most `max_bytes` at the offset, at least one where any are left. Valid until the next call on this object or its end.
+    [[nodiscard]] virtual Result<std::span<const std::byte>> view(u64 offset_bytes, u64 max_bytes) = 0;
+    /// Room to write at the offset, at most `max_bytes`; what was put there counts after `commit`. Only for Access::write.
+    [[nodiscard]] virtual Result<std::span<std::byte>> room(u64 offset_bytes, u64 max_bytes) = 0;
+    [[nodiscard]] virtual Result<void> commit(u64 offset_bytes, u64 bytes) = 0;
+};
+
+/// A model file found beneath a model folder.
+struct AvailableModel {
+    std::string path;         ///< Relative to its folder.
+    std::string folder;
+    u64 file_bytes = 0;       ///< Of all its files.
+    std::optional<Inspection> inspection;  ///< What a load will take; absent when the file is refused.
+    std::optional<Error> error;            ///< Why it is refused.
+    std::vector<std::string> loaded_as;
+};
+
+struct WorkerTold {
+    i32 pid = 0;
+    std::string job;
+    OperationId operation;
+};
+struct SystemTold {
+    std::string version;
+    i32 keeper_pid = 0;
+    i32 core_pid = 0;
+    u64 generation = 0;
+    u64 ledger_sequence = 0;
+    u64 started_wall_ns = 0;       ///< Of the keeper.
+    u64 core_started_wall_ns = 0;
+    std::string boot_id;
+    std::vector<WorkerTold> workers;
+    RecoveryTold recovery;
+    bool read_only = false;
+    std::string read_only_reason;
+};
+
+struct DeviceTold {
+    report::DeviceBooks books;
+    device::Facts facts;
+    device::Reading reading;
+};
+
+struct AuditTold {
+    bool ok = true;
+    u64 checked = 0;
+    std::vector<std::string> findings;  ///< A sentence each.
+    u64 state_hash = 0;
+    u64 ledger_sequence = 0;
+};
+
+class Engine {
+public:
+    /// Replays the ledger, takes blocks back, undoes what nobody was told of, and goes on. Blocks until that is done.
+    /// Errors: `system_failed` where the ledger or a device cannot be opened at all.
+    [[nodiscard]] static Result<std::unique_ptr<Engine>> start(Options options, Ports ports);
+    virtual ~Engine() = default;
+
+    // Memory.
+    /// `timeout_ns`: how long to wait for room; 0: not at all. Errors: invalid_field, not_found (device), forbidden (another's owner name),
+    /// insufficient_memory, unsupported, read_only. `shortfall_of` tells the figures behind an insufficient_memory.
+    virtual void allocate(AllocateCommand command, u64 timeout_ns, Done<Allocated> done) = 0;
+    [[nodiscard]] virtual Shortfall shortfall_of(const AllocateCommand& command) = 0;
+    /// Errors: not_found, leased (content is being read or written), read_only. `force`: wait for the present readers to end instead.
+    virtual void free(FreeCommand command, bool force, Done<Freed> done) = 0;
+    [[nodiscard]] virtual Result<report::AllocationTold> renew_lease(RenewLeaseCommand command) = 0;
+    [[nodiscard]] virtual Result<std::unique_ptr<Content>> open_content(const Caller& caller, AllocationId id, Access access) = 0;
+    virtual void clear(ClearRequest request, Done<Moved> done) = 0;
+    virtual void copy(CopyRequest request, Done<Moved> done) = 0;
+
+    // Models.
+    /// Answers at once with the operation, which then runs. `ended` is called when it ends (at once for a model that is there already).
+    [[nodiscard]] virtual Result<OperationId> load_model(LoadModelCommand command, Done<report::OperationTold> ended) = 0;
+    virtual void unload_model(UnloadModelCommand command, Done<Freed> done) = 0;
+    [[nodiscard]] virtual Result<report::OperationTold> cancel(CancelOperationCommand command) = 0;
+    /// Files beneath the model folders with their exact sizes; inspects those not known yet (in loader processes).
+    virtual void available_models(Done<std::vector<AvailableModel>> done) = 0;
+
+    // What is told. Each takes the lock for the time of one fold; another's things answer as missing ones to a `Role::user`.
+    [[nodiscard]] virtual SystemTold system() = 0;
+    [[nodiscard]] virtual std::vector<DeviceTold> devices() = 0;
+    [[nodiscard]] virtual Result<DeviceTold> device(std::string_view device_id) = 0;
+    [[nodiscard]] virtual report::AllocationPage allocations(const Caller& caller, const report::AllocationFilter& filter) = 0;
+    [[nodiscard]] virtual Result<report::AllocationTold> allocation(const Caller& caller, AllocationId id) = 0;
+    /// Empty `device_id`: all devices.
+    [[nodiscard]] virtual report::UsageTold usage(std::string_view device_id) = 0;
+    [[nodiscard]] virtual std::vector<report::ModelTold> models() = 0;
+    [[nodiscard]] virtual Result<report::ModelTold> model(std::string_view name) = 0;
+    [[nodiscard]] virtual Result<std::vector<Tensor>> tensors(std::string_view name) = 0;
+    [[nodiscard]] virtual Result<report::OperationTold> operation(const Caller& caller, OperationId id) = 0;
+    /// Newest first, at most `limit`.
+    [[nodiscard]] virtual std::vector<report::OperationTold> operations(const Caller& caller, u64 limit) = 0;
+    /// O(state): recomputes every book and compares registry, backend and keeper.
+    [[nodiscard]] virtual AuditTold audit() = 0;
+
+    /// No new work; ends loads; at most `deadline_ns`. Then the object may be destroyed.
+    virtual void stop(u64 deadline_ns) = 0;
+};
+}  // namespace vramd::engine

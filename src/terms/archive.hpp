@@ -1,0 +1,141 @@
+/// Bytes ⇄ structs for the ledger and its snapshots: little-endian, fixed order, no padding, no names.
+///
+/// A struct says its fields once: `template <class Self, class V> static void fields(Self& self, V&& visit) { visit(self.a, self.b); }`.
+/// Writing cannot fail; reading checks every length against what is left and every enum against its names.
+#pragma once
+#include <cstring>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "base/id.hpp"
+#include "base/result.hpp"
+#include "terms/enums.hpp"
+
+namespace vramd {
+/// Appends to a byte vector. Not synchronised.
+class ArchiveWriter {
+public:
+    explicit ArchiveWriter(std::vector<std::byte>& out) : out_(out) {}
+
+    template <class... Ts>
+    void operator()(const Ts&... values) {
+        (put(values), ...);
+    }
+
+private:
+    void put_bytes(const void* data, std::size_t size) {
+        const auto* bytes = static_cast<const std::byte*>(data);
+        out_.insert(out_.end(), bytes, bytes + size);
+    }
+    void put(const std::string& text) {
+        put(static_cast<u32>(text.size()));
+        put_bytes(text.data(), text.size());
+    }
+    template <class T>
+    void put(const std::vector<T>& list) {
+        put(static_cast<u32>(list.size()));
+        for (const T& item : list) put(item);
+    }
+    template <class Tag>
+    void put(const Id<Tag>& id) {
+        put(id.serial);
+        put(id.secret);
+    }
+    template <class T>
+    void put(const T& value) {
+        if constexpr (std::is_same_v<T, bool>) {
+            const u8 byte = value ? 1 : 0;
+            put_bytes(&byte, 1);
+        } else if constexpr (std::is_integral_v<T> || std::is_enum_v<T>) {
+            put_bytes(&value, sizeof value);  // x86-64 and arm64 are little-endian; a big-endian port swaps here.
+        } else {
+            T::fields(value, *this);
+        }
+    }
+    std::vector<std::byte>& out_;
+};
+
+/// Reads what ArchiveWriter wrote. After the first fault every further read yields zeros and `finish` tells the fault.
+class ArchiveReader {
+public:
+    explicit ArchiveReader(std::span<const std::byte> bytes) : rest_(bytes) {}
+
+    template <class... Ts>
+    void operator()(Ts&... values) {
+        (get(values), ...);
+    }
+    /// Success if every byte was used and every value was valid.
+    [[nodiscard]] Result<void> finish() const {
+        if (failed_) return refuse(Code::system_failed, "record", "A record of the ledger is shorter than its fields, or holds an unknown word.");
+        if (!rest_.empty()) return refuse(Code::system_failed, "record", "A record of the ledger is longer than its fields.");
+        return {};
+    }
+
+private:
+    bool take(void* into, std::size_t size) {
+        if (failed_ || rest_.size() < size) {
+            failed_ = true;
+            std::memset(into, 0, size);
+            return false;
+        }
+        std::memcpy(into, rest_.data(), size);
+        rest_ = rest_.subspan(size);
+        return true;
+    }
+    void get(std::string& text) {
+        u32 size = 0;
+        get(size);
+        if (failed_ || rest_.size() < size) {
+            failed_ = true;
+            return;
+        }
+        text.assign(reinterpret_cast<const char*>(rest_.data()), size);
+        rest_ = rest_.subspan(size);
+    }
+    template <class T>
+    void get(std::vector<T>& list) {
+        u32 size = 0;
+        get(size);
+        list.clear();
+        // Grow as items really arrive: a false count must not reserve gigabytes.
+        for (u32 i = 0; i < size && !failed_; ++i) get(list.emplace_back());
+    }
+    template <class Tag>
+    void get(Id<Tag>& id) {
+        get(id.serial);
+        get(id.secret);
+    }
+    template <class T>
+    void get(T& value) {
+        if constexpr (std::is_same_v<T, bool>) {
+            u8 byte = 0;
+            if (take(&byte, 1) && byte > 1) failed_ = true;
+            value = byte == 1;
+        } else if constexpr (std::is_enum_v<T>) {
+            if (take(&value, sizeof value) && !is_known(value)) failed_ = true;
+        } else if constexpr (std::is_integral_v<T>) {
+            take(&value, sizeof value);
+        } else {
+            T::fields(value, *this);
+        }
+    }
+    template <class E>
+    static bool is_known(E value) {
+        if constexpr (std::is_same_v<E, Code>)
+            return static_cast<std::size_t>(value) < code_table.size();
+        else
+            return is_valid(value);
+    }
+    std::span<const std::byte> rest_;
+    bool failed_ = false;
+};
+
+template <class T>
+[[nodiscard]] std::vector<std::byte> to_bytes(const T& value) {
+    std::vector<std::byte> bytes;
+    ArchiveWriter(bytes)(value);
+    return bytes;
+}
+}  // namespace vramd

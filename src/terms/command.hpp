@@ -1,0 +1,112 @@
+/// Everything that can ask for a change of state: callers' requests and finished effects alike.
+///
+/// A command carries all that `decide` may depend on: the secrets of new ids come with it, and the time beside it.
+#pragma once
+#include <string>
+#include <variant>
+
+#include "base/result.hpp"
+#include "terms/model.hpp"
+
+namespace vramd {
+/// Who asks.
+struct Caller {
+    std::string owner;  ///< "uid:1000", "http", or a token's owner.
+    Role role = Role::user;
+};
+
+// Callers' requests.
+struct AllocateCommand {
+    Caller caller;
+    std::string device_id;  ///< Empty: the device with most room.
+    u64 size_bytes = 0;
+    u64 alignment_bytes = 256;
+    AllocationType type = AllocationType::default_;
+    Priority priority = Priority::normal;
+    std::string purpose;
+    std::string owner;  ///< Empty: the caller.
+    bool persistent = true;
+    bool shareable = false;
+    u64 lease_seconds = 60;  ///< For what is not persistent.
+    u64 secret = 0;
+};
+struct FreeCommand {
+    Caller caller;
+    AllocationId id;
+};
+struct RenewLeaseCommand {
+    Caller caller;
+    AllocationId id;
+    u64 lease_seconds = 60;
+};
+/// Somebody read or wrote the content: renews the lease and counts.
+struct AccessCommand {
+    AllocationId id;
+};
+struct LoadModelCommand {
+    Caller caller;
+    LoadRequest request;
+    u64 operation_secret = 0;
+};
+struct UnloadModelCommand {
+    Caller caller;
+    std::string name;
+    std::string device_id;  ///< Empty: wherever it is.
+};
+struct CancelOperationCommand {
+    Caller caller;
+    OperationId id;
+};
+
+// Finished effects.
+struct BlockCreatedCommand {
+    BlockKey block = 0;
+};
+struct BlockFailedCommand {
+    BlockKey block = 0;
+    Error error;
+};
+struct BlockReleasedCommand {
+    BlockKey block = 0;
+};
+struct ZeroedCommand {
+    AllocationId id;
+};
+struct ZeroFailedCommand {
+    AllocationId id;
+    Error error;
+};
+struct InspectedCommand {
+    OperationId operation;
+    Inspection inspection;
+    u64 model_secret = 0;
+    u64 allocation_secret = 0;
+};
+struct LoadedCommand {
+    OperationId operation;
+    u64 load_ns = 0;
+};
+struct OperationFailedCommand {
+    OperationId operation;
+    Error error;
+};
+
+// The shell's own.
+struct AddDeviceCommand {
+    std::string device_id;
+    u64 capacity_bytes = 0;
+    u64 granule_bytes = 4096;
+};
+/// Blocks whose memory did not come back after a restart (their device or descriptor is gone).
+struct BlocksLostCommand {
+    std::vector<BlockKey> blocks;
+};
+/// After a restart of the core: what nobody was told of is undone.
+struct RecoverCommand {};
+/// Leases that ran out.
+struct ExpireCommand {};
+
+using Command = std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, AccessCommand, LoadModelCommand, UnloadModelCommand, CancelOperationCommand,
+                             BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand, ZeroFailedCommand, InspectedCommand, LoadedCommand,
+                             OperationFailedCommand, AddDeviceCommand, BlocksLostCommand, RecoverCommand, ExpireCommand>;
+}  // namespace vramd

@@ -1,0 +1,29 @@
+/// What is to be done in the world once an event is recorded. Each can be done again after a crash: none may depend on having run once.
+#pragma once
+#include <variant>
+
+#include "terms/model.hpp"
+
+namespace vramd {
+struct CreateBlockEffect {
+    BlockKey block = 0;
+};
+struct ReleaseBlockEffect {
+    BlockKey block = 0;
+};
+/// Zero the allocation's bytes before anybody sees them.
+struct ZeroEffect {
+    AllocationId id;
+};
+struct InspectModelEffect {
+    OperationId operation;
+};
+struct LoadModelEffect {
+    OperationId operation;
+};
+/// End the loading process of an operation that is over.
+struct StopLoadEffect {
+    OperationId operation;
+};
+using Effect = std::variant<CreateBlockEffect, ReleaseBlockEffect, ZeroEffect, InspectModelEffect, LoadModelEffect, StopLoadEffect>;
+}  // namespace vramd

@@ -1,0 +1,201 @@
+/// Everything that happened: the only way in which state changes. What the ledger keeps, and what history and live events tell.
+///
+/// An event's tag in the ledger is its place in the variant: append new kinds at the end, never reorder.
+#pragma once
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.hpp"
+#include "terms/model.hpp"
+
+namespace vramd {
+struct DeviceAdded {
+    std::string device_id;
+    u64 capacity_bytes = 0;
+    u64 granule_bytes = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.device_id, s.capacity_bytes, s.granule_bytes);
+    }
+};
+struct DeviceResized {
+    u16 device = 0;
+    u64 capacity_bytes = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.device, s.capacity_bytes);
+    }
+};
+/// Room for a block is taken; the device makes it now.
+struct BlockReserved {
+    BlockKey block = 0;
+    u16 device = 0;
+    BlockKind kind = BlockKind::arena;
+    std::string owner;
+    u64 size_bytes = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.block, s.device, s.kind, s.owner, s.size_bytes);
+    }
+};
+struct BlockReady {
+    BlockKey block = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.block);
+    }
+};
+/// Nothing uses the block any more; the device takes it back now.
+struct BlockReleasing {
+    BlockKey block = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.block);
+    }
+};
+struct BlockGone {
+    BlockKey block = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.block);
+    }
+};
+/// A place is taken for an allocation. It is usable after AllocationReady.
+struct AllocationReserved {
+    AllocationId id;
+    BlockKey block = 0;
+    u64 offset_bytes = 0;
+    u64 size_bytes = 0;
+    u64 granted_bytes = 0;
+    u64 alignment_bytes = 0;
+    AllocationType type = AllocationType::default_;
+    std::string owner;
+    std::string purpose;
+    bool persistent = true;
+    bool shareable = false;
+    u64 lease_seconds = 0;             ///< 0: no lease.
+    u64 lease_until_monotonic_ns = 0;
+    u64 wall_ns = 0;
+    u64 model = 0;                     ///< The serial of the model it is made for; 0: none.
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.block, s.offset_bytes, s.size_bytes, s.granted_bytes, s.alignment_bytes, s.type, s.owner, s.purpose, s.persistent, s.shareable,
+              s.lease_seconds, s.lease_until_monotonic_ns, s.wall_ns, s.model);
+    }
+};
+struct AllocationReady {
+    AllocationId id;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id);
+    }
+};
+/// It never became usable: its place is free again.
+struct AllocationDropped {
+    AllocationId id;
+    Code code{};
+    std::string detail;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.code, s.detail);
+    }
+};
+struct AllocationFreed {
+    AllocationId id;
+    Code reason{};  ///< timed_out: its lease ended; cancelled: freed by its owner; device_lost: its memory is gone.
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.reason);
+    }
+};
+struct AllocationAccessed {
+    AllocationId id;
+    u64 wall_ns = 0;
+    u64 lease_until_monotonic_ns = 0;  ///< 0: no lease.
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.wall_ns, s.lease_until_monotonic_ns);
+    }
+};
+struct LeaseRenewed {
+    AllocationId id;
+    u64 lease_seconds = 0;
+    u64 lease_until_monotonic_ns = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.lease_seconds, s.lease_until_monotonic_ns);
+    }
+};
+struct OperationStarted {
+    OperationId id;
+    OperationKind kind = OperationKind::load_model;
+    std::string owner;
+    LoadRequest request;
+    u64 wall_ns = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.kind, s.owner, s.request, s.wall_ns);
+    }
+};
+struct OperationEnded {
+    OperationId id;
+    OperationState state = OperationState::succeeded;
+    Code code{};
+    std::string field;
+    std::string detail;
+    u64 wall_ns = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.state, s.code, s.field, s.detail, s.wall_ns);
+    }
+};
+struct ModelLoading {
+    ModelId id;
+    OperationId operation;
+    AllocationId allocation;
+    u16 device = 0;
+    Inspection inspection;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.operation, s.allocation, s.device, s.inspection);
+    }
+};
+struct ModelResident {
+    ModelId id;
+    u64 load_ns = 0;
+    u64 wall_ns = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.load_ns, s.wall_ns);
+    }
+};
+/// A further name for a resident model's content; the operation named it.
+struct ModelNamed {
+    ModelId id;
+    OperationId operation;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.operation);
+    }
+};
+/// The model is on no device any more (unloaded, or its load ended without it).
+struct ModelGone {
+    ModelId id;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id);
+    }
+};
+
+using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady, BlockReleasing, BlockGone, AllocationReserved, AllocationReady,
+                           AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted, OperationEnded, ModelLoading, ModelResident,
+                           ModelNamed, ModelGone>;
+
+/// The event's name towards people: "allocationReady", ….
+[[nodiscard]] std::string_view name_of(const Event& event);
+/// The ledger's form: one tag byte, then the fields (archive.hpp).
+void encode(const Event& event, std::vector<std::byte>& out);
+/// The event that `encode` wrote; a fault is `system_failed` with what is wrong.
+[[nodiscard]] Result<Event> decode_event(std::span<const std::byte> bytes);
+}  // namespace vramd
