@@ -21,7 +21,7 @@
 
 namespace vramd::memory {
 /// Names one live range of one SubAllocator. 8 bytes; the default names nothing. A handle whose range was freed is recognised as
-/// stale for ever: a slot whose 2^32 generations are used up is retired.
+/// stale for ever: a slot that has been used 2^31 times is retired.
 struct Handle {
     u32 index = 0;
     u32 generation = 0;
@@ -60,20 +60,20 @@ enum class Mode : u8 {
 };
 
 /// What became of a `free`.
-enum class [[nodiscard]] Freed : u8 {
+enum class [[nodiscard]] Freed : u8{
     freed,
     stale,  ///< The handle names no live range: freed before, never issued, or of another allocator. Nothing changed.
 };
 
 /// What became of a `resize`.
-enum class [[nodiscard]] Resized : u8 {
+enum class [[nodiscard]] Resized : u8{
     resized,
     no_room,  ///< The hole behind the range is too small, or the new size is 0. Nothing changed.
     stale,    ///< As `Freed::stale`. Nothing changed.
 };
 
 /// What became of a `grow` or `shrink`.
-enum class [[nodiscard]] SpaceChange : u8 {
+enum class [[nodiscard]] SpaceChange : u8{
     changed,
     occupied,      ///< A live range ends beyond the new capacity (see `highest_used_bytes`). Nothing changed.
     out_of_range,  ///< Not larger (grow) or not smaller (shrink) than now, or above `capacity_max_bytes`. Nothing changed.
@@ -146,5 +146,45 @@ public:
 
     /// Re-derives every invariant and total from the ranges themselves: true if all agree. O(live); for AUDIT and tests.
     [[nodiscard]] bool consistent() const;
+
+private:
+    [[nodiscard]] LiveRange live_range(u32 slot) const;
+
+    /// One live range, or a free slot (generation even; `after` is the next free slot). Granules, but for `slack`.
+    /// Slot 0 is the edge of the space: it begins at the capacity and, modulo 2^32, ends at 0, so that both neighbours of every
+    /// live range exist and the holes before the first and behind the last need no case of their own.
+    struct Slot {
+        u32 offset;
+        u32 size;
+        u32 before;      ///< Slot of the live range in front, in address order.
+        u32 after;       ///< Slot of the live range behind.
+        u32 generation;  ///< Odd while live.
+        u32 slack;       ///< Bytes granted but not requested.
+    };
+
+    ChunkedTable<Slot, 8> slots_;
+    HoleTree holes_;
+    u32 capacity_ = 0;  ///< Granules.
+    u32 used_ = 0;      ///< Granules.
+    u32 live_ = 0;
+    u32 free_slots_ = 0;  ///< 0: none.
+    u64 slack_bytes_ = 0;
+    u32 granule_bits_;
+    Mode mode_;
 };
+
+template <class Visit>
+void SubAllocator::for_each_live(Visit&& visit) const {
+    for (u32 i = slots_[0].after; i != 0; i = slots_[i].after) visit(live_range(i));
+}
+
+template <class Visit>
+void SubAllocator::for_each_hole(Visit&& visit) const {
+    u32 i = 0;
+    do {
+        const u32 start = slots_[i].offset + slots_[i].size;
+        i = slots_[i].after;
+        if (const u32 end = slots_[i].offset; end != start) visit(Hole{u64{start} << granule_bits_, u64{end - start} << granule_bits_});
+    } while (i != 0);
+}
 }  // namespace vramd::memory

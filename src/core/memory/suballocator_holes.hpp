@@ -59,7 +59,28 @@ public:
     void erase(const Path& path);
     /// Changes the hole at `path`; it keeps its place in the order.
     void replace(const Path& path, Entry hole);
-    /// The hole at `path` becomes `size` larger, over the hole behind it if one lies inside the new size.
+    /// The hole at `path` gets the larger `size`, swallowing the hole behind it if that one lies inside the new size.
     void extend(const Path& path, u32 size);
+
+    /// Re-derives order, keys, sizes, fill and counts: true if all agree. O(holes); for AUDIT and tests.
+    [[nodiscard]] bool consistent() const;
+
+private:
+    static constexpr u32 width = 16;
+    static constexpr u32 unused = 0xffff'ffff;
+    static constexpr u32 joined_below = 4;  ///< A node with fewer entries looks for a neighbour to join.
+    static constexpr u32 joined_max = 12;   ///< They join if the result leaves room for the next few inserts.
+    struct alignas(64) Node {
+        std::array<u32, width> keys;
+        std::array<u32, width> sizes;
+        std::array<u32, width> links;
+    };
+
+    ChunkedTable<Node, 3> nodes_;
+    u32 root_ = 0;
+    u32 height_ = 0;  ///< Levels above the leaves.
+    u32 largest_ = 0;
+    u32 count_ = 0;
+    u32 free_nodes_ = unused;  ///< Chained through links[0].
 };
 }  // namespace vramd::memory
