@@ -4,7 +4,7 @@
 /// giving the kernel no room for them. The other end is hostile until shown otherwise.
 ///
 /// Invariants
-/// - A frame has 1 … `frame_bytes_max` bytes. A larger one (MSG_TRUNC) or an empty one ends the connection.
+/// - A frame has 1 … `frame_bytes_max` bytes. A larger one (MSG_TRUNC) is refused; an empty one reads as the end of the connection.
 /// - Descriptors that did not fit (MSG_CTRUNC) end the connection, and those that came are closed: room for one can install two.
 /// - The core receives with `Descriptors::refused`: the kernel then installs none, whatever was sent, and the sender is dropped.
 /// Source: unix(7), cmsg(3), recvmsg(2).
@@ -61,7 +61,7 @@ public:
     /// was sent), `system_failed` (the peer is gone, or the kernel refused). Never raises SIGPIPE.
     [[nodiscard]] Result<void> send(std::string_view text, std::span<const int> fds = {}) const;
     /// Takes one frame. Waits for one if the socket blocks.
-    /// Errors: `malformed_request` (empty, too large, descriptors where none may come or too many; all that came are closed: drop the
+    /// Errors: `malformed_request` (too large, descriptors where none may come or too many; all that came are closed: drop the
     /// peer), `system_failed`.
     [[nodiscard]] Result<Received> receive(Descriptors descriptors) const;
     /// Makes `send` and `receive` answer at once from now on. Errors: `system_failed`.

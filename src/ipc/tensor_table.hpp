@@ -18,25 +18,17 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "terms/model.hpp"
 
 namespace vramd::ipc {
 inline constexpr u64 table_bytes_max = 64 * mib;  ///< Also the size of the lent table memory.
 inline constexpr u32 table_tensors_max = 1u << 20;
 inline constexpr u32 table_metadata_max = 1u << 16;
-inline constexpr u32 table_files_max = 240;  ///< So that all fit beside one frame with the memory's own.
+inline constexpr u32 table_files_max = 1024;
 inline constexpr u32 table_name_bytes_max = 64 * 1024;
 inline constexpr u32 table_dtype_bytes_max = 32;
 inline constexpr u32 table_rank_max = 64;
 
-/// One tensor. `offset_bytes` counts from the start of the model's memory.
-struct TableTensor {
-    std::string name;
-    std::string dtype;  ///< As the file's format names it: "F32", "BF16", "Q4_K", …
-    std::vector<u64> shape;
-    u64 offset_bytes = 0;
-    u64 size_bytes = 0;
-    bool operator==(const TableTensor&) const = default;
-};
 /// One entry of the file's own metadata, as text.
 struct TableMetadata {
     std::string key;
@@ -49,7 +41,7 @@ struct TensorTable {
     u64 memory_bytes = 0;  ///< Exactly what a load needs, padding included.
     u64 tensor_bytes = 0;  ///< Of those, bytes that belong to tensors.
     std::vector<std::string> needed_files;
-    std::vector<TableTensor> tensors;
+    std::vector<Tensor> tensors;  ///< Offsets count from the start of the model's memory.
     std::vector<TableMetadata> metadata;
     bool operator==(const TensorTable&) const = default;
 };

@@ -21,9 +21,10 @@
 #include "base/fd.hpp"
 #include "base/range.hpp"
 #include "ipc/tensor_table.hpp"
+#include "terms/model.hpp"
 
 namespace vramd::worker {
-/// A further file of a model, under the name by which the main file asks for it.
+/// A further file of a model, under the name by which the main file asks for it. A job's others are those of `needed_files`, in its order.
 struct NamedFile {
     std::string name;
     Fd fd;
@@ -36,10 +37,15 @@ struct ModelFiles {
 };
 using SharedFiles = std::shared_ptr<const ModelFiles>;
 
-/// What the header says. `hash` binds it to the files' identity, size and mtime and to every byte of the table.
+/// What the headers say.
 struct Inspection {
-    ipc::TensorTable table;
-    u64 hash = 0;
+    /// Checked facts. `identity.header_hash` binds the tensor table and every file's identity, size and mtime (also the further ones'): it
+    /// is what `LoadJob::expected_hash` takes.
+    vramd::Inspection model;
+    /// Further files that the model needs and that were not lent, all of them and in this order: open them (`open_beneath`), put them into
+    /// `ModelFiles::others` and inspect again. While it is not empty, `model` knows format and identity only.
+    std::vector<std::string> needed_files;
+    std::vector<ipc::TableMetadata> metadata;
 };
 /// Where a load's time went, in nanoseconds. `spawn` and `exit` are measured by the core; the others are the process's own word.
 struct Stages {
@@ -75,7 +81,7 @@ struct LoadJob {
     Fd memory;              ///< The block's memfd (read and write), for this job alone: closed before `done`.
     u64 offset_bytes = 0;   ///< Where the lent range begins in it, a multiple of the page size.
     u64 size_bytes = 0;     ///< The lent range; at least the table's memory_bytes. Its bytes read as zero, and padding stays so.
-    u64 expected_hash = 0;  ///< `Inspection::hash`; 0: whatever the header says now.
+    u64 expected_hash = 0;  ///< `Inspection::model.identity.header_hash`; 0: whatever the header says now.
     u64 deadline_ms = 600'000;
     Verification verification = Verification::none;
     std::function<void(u64 bytes, u64 total)> progress;  ///< At least 10 times a second while bytes land. May be empty.
