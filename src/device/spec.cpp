@@ -1,0 +1,112 @@
+#include "device/spec.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+namespace vramd::device {
+namespace {
+constexpr u64 name_length_max = 32;
+
+std::unexpected<Error> bad_size(std::string_view text, std::string_view why) {
+    return refuse(Code::invalid_field, "size",
+                  "The size \"" + std::string(text) + "\" " + std::string(why) + "; write it like 512MiB, 4GiB or 80%.");
+}
+std::unexpected<Error> bad_device(std::string_view text, std::string_view why) {
+    return refuse(Code::invalid_field, "device",
+                  "The device \"" + std::string(text) + "\" " + std::string(why) + "; write it like host, host:a=1GiB or auto.");
+}
+
+std::optional<u64> unit_bytes(std::string_view unit) {
+    constexpr std::pair<std::string_view, u64> units[] = {{"", 1}, {"B", 1}, {"KiB", kib}, {"MiB", mib}, {"GiB", gib}, {"TiB", 1024 * gib}};
+    for (const auto& [name, bytes] : units)
+        if (name == unit) return bytes;
+    return std::nullopt;
+}
+
+bool is_name(std::string_view text) {
+    const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
+    const auto allowed = [&](char c) { return lower(c) || (c >= '0' && c <= '9') || c == '-'; };
+    return !text.empty() && text.size() <= name_length_max && lower(text.front()) && std::ranges::all_of(text, allowed);
+}
+
+/// A spec whose id is empty when the text names none.
+Result<Spec> parse_one(std::string_view text) {
+    const auto equals = text.find('=');
+    const std::string_view head = text.substr(0, equals);
+    const auto colon = head.find(':');
+    const std::string_view kind = head.substr(0, colon);
+    if (kind == "cuda" || kind == "d3d12")
+        return refuse(Code::unsupported, "device",
+                      "This build has no " + std::string(kind) + " devices, so \"" + std::string(text) +
+                          "\" cannot be opened; host devices are there.");
+    if (kind != "host" && kind != "auto") return bad_device(text, "is of no known kind (host, cuda, d3d12, auto)");
+    Spec spec;
+    if (kind == "auto") {
+        if (text != "auto") return bad_device(text, "has more than the word auto");
+        return spec;
+    }
+    if (colon != std::string_view::npos) {
+        spec.id = head.substr(colon + 1);
+        if (!is_name(spec.id)) return bad_device(text, "needs a name of 1 to 32 of a-z, 0-9 and -, beginning with a letter");
+    }
+    if (equals != std::string_view::npos) {
+        TRY(spec.size, parse_size(text.substr(equals + 1)));
+    }
+    return spec;
+}
+
+bool is_taken(const std::vector<Spec>& specs, std::string_view id) {
+    return std::ranges::any_of(specs, [&](const Spec& spec) { return spec.id == id; });
+}
+}  // namespace
+
+Result<Size> parse_size(std::string_view text) {
+    u64 number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (text.empty()) return bad_size(text, "is empty");
+    if (error == std::errc::result_out_of_range) return bad_size(text, "is too large");
+    if (error != std::errc()) return bad_size(text, "is not a number");
+    if (number == 0) return bad_size(text, "is zero");
+    const std::string_view unit(end, text.data() + text.size());
+    if (unit == "%") {
+        if (number > 100) return bad_size(text, "is above 100 %");
+        return Size{Size::Unit::percent, number};
+    }
+    const auto bytes = unit_bytes(unit);
+    if (!bytes) return bad_size(text, "has an unknown unit");
+    if (number > number_max / *bytes) return bad_size(text, "is too large");
+    return Size{Size::Unit::bytes, number * *bytes};
+}
+
+Result<std::vector<Spec>> parse_specs(std::span<const std::string> texts) {
+    std::vector<Spec> specs;
+    for (const std::string& text : texts) {
+        TRY(Spec spec, parse_one(text));
+        if (!spec.id.empty() && is_taken(specs, spec.id)) return bad_device(text, "has a name that another --device has");
+        specs.push_back(std::move(spec));
+    }
+    if (texts.empty()) specs.emplace_back();
+    // Numbers go to the nameless last, so that an explicit host:host0 keeps its name wherever it stands.
+    u64 number = 0;
+    for (Spec& spec : specs) {
+        if (!spec.id.empty()) continue;
+        std::string id;
+        do id = "host" + std::to_string(number++);
+        while (is_taken(specs, id));
+        spec.id = std::move(id);
+    }
+    return specs;
+}
+
+Result<u64> resolve_size(const Size& size, u64 available_bytes, u64 granularity_bytes) {
+    const u64 wanted = size.unit == Size::Unit::bytes ? size.amount : static_cast<u64>(u128{available_bytes} * size.amount / 100);
+    const u64 rounded = round_down(wanted, granularity_bytes);
+    if (rounded == 0)
+        return refuse(
+            Code::invalid_field, "size",
+            "The device would have " + std::to_string(wanted) + " bytes; the least is " + std::to_string(granularity_bytes) + ".");
+    return rounded;
+}
+}  // namespace vramd::device
