@@ -38,7 +38,7 @@ public:
     void lie_about_available(std::optional<u64> bytes);
     /// Other processes take this much from under us.
     void set_other_processes(u64 bytes);
-    /// Flips one bit of a block, as failing memory does. False where the block or the offset is not there.
+    /// Flips one bit of a block, as failing memory does. Errors: `not_found`, `out_of_range`.
     [[nodiscard]] Result<void> flip_bit(u64 key, u64 offset_bytes, u32 bit);
 
     /// Blocks whose memory exists, with or without a core that knows them; sorted by key. For leak checks.
