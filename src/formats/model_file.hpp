@@ -25,7 +25,7 @@
 #include "base/result.hpp"
 
 namespace vramd::formats {
-/// One open file with random access; the caller's. Only ever used by one thread at a time.
+/// One open file, readable at any offset; the caller's. Only ever used by one thread at a time.
 class Source {
 public:
     virtual ~Source() = default;
@@ -76,6 +76,7 @@ struct Copy {
 enum class Encoding : u8 {
     varint,  ///< Protobuf varints, packed or not, each cut to `element_bytes`.
     fixed,   ///< Little-endian values of `element_bytes`, but scattered over several fields.
+    zero,    ///< Nothing: proto3 leaves a number out that is zero.
 };
 
 /// Values that a plain copy cannot move: pass it to `decode` unread. (ONNX: the file range is the protobuf message that holds the values,
