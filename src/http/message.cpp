@@ -1,0 +1,48 @@
+#include "http/message.hpp"
+
+#include <algorithm>
+
+namespace vramd::http {
+namespace {
+constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+}  // namespace
+
+std::string_view name_of(Method method) {
+    switch (method) {
+        case Method::get:
+            return "GET";
+        case Method::post:
+            return "POST";
+        case Method::put:
+            return "PUT";
+        case Method::patch:
+            return "PATCH";
+        case Method::delete_:
+            return "DELETE";
+        case Method::options:
+            return "OPTIONS";
+    }
+    std::unreachable();
+}
+
+bool equals_without_case(std::string_view a, std::string_view b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+}
+
+const std::string* Headers::find(std::string_view name) const {
+    for (const Field& field : fields_)
+        if (equals_without_case(field.first, name)) return &field.second;
+    return nullptr;
+}
+
+std::size_t Headers::count(std::string_view name) const {
+    return static_cast<std::size_t>(
+        std::count_if(fields_.begin(), fields_.end(), [&](const Field& field) { return equals_without_case(field.first, name); }));
+}
+
+const std::string* RequestHead::query_value(std::string_view name) const {
+    for (const Field& field : query)
+        if (field.first == name) return &field.second;
+    return nullptr;
+}
+}  // namespace vramd::http
