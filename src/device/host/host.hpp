@@ -11,13 +11,21 @@
 #include "device/device.hpp"
 
 namespace vramd::device::host {
+/// Whether huge pages that somebody reserved (hugetlbfs) may back blocks. Transparent huge pages are asked for in any case; the system's
+/// policy for shared memory (`Reading::huge_pages`) decides.
+enum class ReservedHugePages : u8 {
+    leave,     ///< Whoever reserved them did so for a purpose.
+    when_free  ///< Taken where enough are free and the size is a multiple of theirs. Such a block can be mapped, not written by write(2).
+};
+
 struct Options {
     std::string id = "host0";
     u64 capacity_bytes = 0;                ///< Told in `facts`; the core keeps to it.
     u64 pool_max_bytes = 0;                ///< Freed blocks kept at most; 0 keeps none.
     u64 spare_bytes = 0;                   ///< Fresh memory kept touched for blocks that the pool has no size for; counts as pool.
     u64 keep_available_bytes = 256 * mib;  ///< Below this much available memory creation is refused and the pool gives way.
-    std::string root = "/";                ///< Where proc and sys are found; tests name a folder of recorded files.
+    ReservedHugePages reserved_huge_pages = ReservedHugePages::leave;
+    std::string root = "/";  ///< Where proc and sys are found; tests name a folder of recorded files.
 };
 
 /// Opens a host device. Starts one background thread, which ends with the device.
