@@ -21,19 +21,6 @@ u64 alignment_of(u64 size_bytes) {
 
 u64 stored_size(const Found& found) { return found.storage == Storage::encoded ? found.stored_bytes : found.size_bytes; }
 
-Result<void> check_names(const std::vector<Found>& tensors) {
-    std::vector<const std::string*> names;
-    names.reserve(tensors.size());
-    for (const Found& found : tensors) {
-        TRY_DO(check_name("tensors", found.name));
-        names.push_back(&found.name);
-    }
-    std::ranges::sort(names, {}, [](const std::string* name) -> const std::string& { return *name; });
-    const auto twice = std::ranges::adjacent_find(names, [](const auto* a, const auto* b) { return *a == *b; });
-    if (twice != names.end()) return invalid(**twice, "two tensors have this name");
-    return {};
-}
-
 /// Puts the tensors, in the order of their bytes, into memory one by one.
 class Layout {
 public:
@@ -83,7 +70,7 @@ private:
     std::optional<u64> gap_bytes(const Found& found, const Range& range) const {
         if (!last_ || found.file != last_file_ || found.storage != Storage::plain || last_storage_ != Storage::plain) return std::nullopt;
         const u64 gap = range.offset_bytes() - last_->end_bytes();
-        return gap <= kept_gap_bytes_max ? std::optional(gap) : std::nullopt;
+        return gap <= std::max(kept_gap_bytes_max, found.size_bytes / kept_gap_share) ? std::optional(gap) : std::nullopt;
     }
 
     u64 next_offset_bytes(const Found& found, const Range& range) const {
@@ -141,6 +128,19 @@ void keep(std::vector<Metadata>& metadata, std::string_view key, std::string_vie
     metadata.push_back({std::string(key), std::string(is_text(value) ? value : "(not text)")});
 }
 
+Result<void> check_unique_names(const std::vector<Found>& tensors) {
+    std::vector<const std::string*> names;
+    names.reserve(tensors.size());
+    for (const Found& found : tensors) {
+        TRY_DO(check_name("tensors", found.name));
+        names.push_back(&found.name);
+    }
+    std::ranges::sort(names, {}, [](const std::string* name) -> const std::string& { return *name; });
+    const auto twice = std::ranges::adjacent_find(names, [](const auto* a, const auto* b) { return *a == *b; });
+    if (twice != names.end()) return invalid(**twice, "two tensors have this name");
+    return {};
+}
+
 Result<void> TensorList::add(Found found) {
     if (found_.size() == tensor_count_max) return beyond("tensors", "the number of tensors", tensor_count_max + 1, tensor_count_max);
     names_bytes_ += found.name.size();
@@ -151,7 +151,7 @@ Result<void> TensorList::add(Found found) {
 
 Result<Plan> lay_out(Format format, std::vector<std::string> files, std::span<Source* const> sources, Header header) {
     INVARIANT(files.size() == sources.size());
-    TRY_DO(check_names(header.tensors));
+    TRY_DO(check_unique_names(header.tensors));
     std::ranges::stable_sort(header.tensors, {},
                              [](const Found& found) { return std::tuple(found.file, found.offset_bytes, stored_size(found)); });
     Plan plan;

@@ -50,6 +50,9 @@ private:
     u64 names_bytes_ = 0;
 };
 
+/// Errors: `invalid_model` for a name that occurs twice or is none (`check_name`).
+[[nodiscard]] Result<void> check_unique_names(const std::vector<Found>& tensors);
+
 /// The checked plan. `sources` are the files in the order of `files`.
 /// Errors: `invalid_model` for a range outside its file, two tensors that share some bytes but not all, or a name that occurs twice.
 [[nodiscard]] Result<Plan> lay_out(Format format, std::vector<std::string> files, std::span<Source* const> sources, Header header);

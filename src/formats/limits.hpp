@@ -26,5 +26,6 @@ inline constexpr u64 metadata_key_bytes_max = 256;     ///< Longer keys are not 
 inline constexpr u64 metadata_value_bytes_max = 1024;  ///< Longer values are cut.
 inline constexpr u64 alignment_bytes_min = 16;         ///< Of tensors in memory.
 inline constexpr u64 alignment_bytes_max = 256;
-inline constexpr u64 kept_gap_bytes_max = 4096;  ///< A gap between tensors in the file up to this may be copied along.
+inline constexpr u64 kept_gap_bytes_max = 256;  ///< A gap between tensors in the file up to this is copied along if that saves a copy …
+inline constexpr u64 kept_gap_share = 64;       ///< … or up to this fraction of the tensor after it: 1/64.
 }  // namespace vramd::formats

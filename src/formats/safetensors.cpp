@@ -188,6 +188,7 @@ Result<Header> read_safetensors(Source& source, u32 file_index) {
     HeaderListener listener(file_index);
     TRY_DO(read_json(file, length_bytes, length, header_place, listener));
     Header header{listener.tensors.take(), std::move(listener.metadata)};
+    TRY_DO(check_unique_names(header.tensors));
     TRY_DO(check_no_holes(header.tensors, file.size_bytes() - length_bytes - length));
     for (Found& found : header.tensors) found.offset_bytes += length_bytes + length;  // Inside the file now, so no sum wraps.
     return header;
