@@ -4,6 +4,7 @@
 /// Writing cannot fail; reading checks every length against what is left and every enum against its names.
 #pragma once
 #include <cstring>
+#include <map>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -37,6 +38,11 @@ private:
     void put(const std::vector<T>& list) {
         put(static_cast<u32>(list.size()));
         for (const T& item : list) put(item);
+    }
+    template <class K, class T>
+    void put(const std::map<K, T>& map) {
+        put(static_cast<u32>(map.size()));
+        for (const auto& [key, value] : map) (*this)(key, value);
     }
     template <class Tag>
     void put(const Id<Tag>& id) {
@@ -102,6 +108,17 @@ private:
         // Grow as items really arrive: a false count must not reserve gigabytes.
         for (u32 i = 0; i < size && !failed_; ++i) get(list.emplace_back());
     }
+    template <class K, class T>
+    void get(std::map<K, T>& map) {
+        u32 size = 0;
+        get(size);
+        map.clear();
+        for (u32 i = 0; i < size && !failed_; ++i) {
+            K key{};
+            get(key);
+            get(map[key]);
+        }
+    }
     template <class Tag>
     void get(Id<Tag>& id) {
         get(id.serial);
@@ -135,7 +152,8 @@ private:
 template <class T>
 [[nodiscard]] std::vector<std::byte> to_bytes(const T& value) {
     std::vector<std::byte> bytes;
-    ArchiveWriter(bytes)(value);
+    ArchiveWriter writer(bytes);
+    writer(value);
     return bytes;
 }
 }  // namespace vramd

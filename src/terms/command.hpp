@@ -4,6 +4,7 @@
 #pragma once
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "base/result.hpp"
 #include "terms/model.hpp"
@@ -33,6 +34,7 @@ struct AllocateCommand {
 struct FreeCommand {
     Caller caller;
     AllocationId id;
+    bool in_use = false;  ///< Set by the engine: content is being read or written.
 };
 struct RenewLeaseCommand {
     Caller caller;
@@ -52,6 +54,7 @@ struct UnloadModelCommand {
     Caller caller;
     std::string name;
     std::string device_id;  ///< Empty: wherever it is.
+    bool in_use = false;    ///< Set by the engine: content is being read.
 };
 struct CancelOperationCommand {
     Caller caller;
@@ -104,7 +107,9 @@ struct BlocksLostCommand {
 /// After a restart of the core: what nobody was told of is undone.
 struct RecoverCommand {};
 /// Leases that ran out.
-struct ExpireCommand {};
+struct ExpireCommand {
+    std::vector<u64> in_use;  ///< Serials of allocations whose content is being read or written now, sorted.
+};
 
 using Command = std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, AccessCommand, LoadModelCommand, UnloadModelCommand, CancelOperationCommand,
                              BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand, ZeroFailedCommand, InspectedCommand, LoadedCommand,

@@ -11,9 +11,10 @@ struct CreateBlockEffect {
 struct ReleaseBlockEffect {
     BlockKey block = 0;
 };
-/// Zero the allocation's bytes before anybody sees them.
+/// Zero the first bytes of an allocation before anybody sees them; what follows them was never used since the block was made.
 struct ZeroEffect {
     AllocationId id;
+    u64 bytes = 0;
 };
 struct InspectModelEffect {
     OperationId operation;

@@ -7,10 +7,10 @@
 
 namespace vramd {
 namespace {
-constexpr std::array<std::string_view, 18> names = {
+constexpr std::array<std::string_view, 20> names = {
     "deviceAdded",       "deviceResized",   "blockReserved",      "blockReady",   "blockReleasing",   "blockGone",      "allocationReserved", "allocationReady",
     "allocationDropped", "allocationFreed", "allocationAccessed", "leaseRenewed", "operationStarted", "operationEnded", "modelLoading",       "modelResident",
-    "modelNamed",        "modelGone"};
+    "modelNamed",        "modelGone",       "modelUnnamed",       "operationCancelling"};
 static_assert(names.size() == std::variant_size_v<Event>);
 
 template <std::size_t Index>

@@ -2,6 +2,7 @@
 ///
 /// An event's tag in the ledger is its place in the variant: append new kinds at the end, never reorder.
 #pragma once
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -187,10 +188,27 @@ struct ModelGone {
         visit(s.id);
     }
 };
+/// One name of the model is given up; others remain.
+struct ModelUnnamed {
+    ModelId id;
+    std::string name;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.name);
+    }
+};
+/// Its owner asked for the operation's end; it ends as soon as its process is gone.
+struct OperationCancelling {
+    OperationId id;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id);
+    }
+};
 
 using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady, BlockReleasing, BlockGone, AllocationReserved, AllocationReady,
                            AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted, OperationEnded, ModelLoading, ModelResident,
-                           ModelNamed, ModelGone>;
+                           ModelNamed, ModelGone, ModelUnnamed, OperationCancelling>;
 
 /// The event's name towards people: "allocationReady", ….
 [[nodiscard]] std::string_view name_of(const Event& event);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/result.hpp"
 #include "terms/model.hpp"
 
 namespace vramd::report {

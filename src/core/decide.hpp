@@ -1,0 +1,37 @@
+/// The parts of `decide`, one per kind of command; state.hpp has what they add up to. Internal to core.
+#pragma once
+#include "core/state.hpp"
+
+namespace vramd::core {
+// decide_memory.cpp
+[[nodiscard]] Result<Decision> decide_one(const State& state, const AllocateCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const FreeCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const RenewLeaseCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const AccessCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const ZeroedCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const ZeroFailedCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const ExpireCommand& command, Moment now);
+// decide_blocks.cpp
+[[nodiscard]] Result<Decision> decide_one(const State& state, const BlockCreatedCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const BlockFailedCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const BlockReleasedCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const AddDeviceCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const BlocksLostCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const RecoverCommand& command, Moment now);
+// decide_models.cpp
+[[nodiscard]] Result<Decision> decide_one(const State& state, const LoadModelCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const InspectedCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const LoadedCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const OperationFailedCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const UnloadModelCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const CancelOperationCommand& command, Moment now);
+
+/// Adds the events that end an allocation: `freed` or `dropped`, and its block's release when that leaves it empty and alone.
+void end_allocation(const State& state, Decision& decision, const memory::Allocation& allocation, Event ended);
+/// Adds BlockReleasing and its effect.
+void release_block(Decision& decision, BlockKey block);
+/// Adds the end of a model's load: every operation that waits for it ends so, its memory goes back.
+void end_load(const State& state, Decision& decision, const model::Model& model, OperationState how, const Error& error, u64 wall_ns);
+/// A refusal for what is not there or not the caller's: both look the same.
+[[nodiscard]] std::unexpected<Error> not_found(std::string_view what, std::string_view name);
+}  // namespace vramd::core

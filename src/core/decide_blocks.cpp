@@ -1,0 +1,125 @@
+/// Blocks and devices: made, failed, given back, lost; and what a restart undoes.
+#include <algorithm>
+
+#include "base/invariant.hpp"
+#include "core/decide.hpp"
+
+namespace vramd::core {
+namespace {
+/// The allocations of a block, in the order of their places.
+std::vector<const memory::Allocation*> allocations_of(const State& state, const memory::Block& block) {
+    std::vector<const memory::Allocation*> list;
+    for (const auto& [offset, serial] : block.allocations) list.push_back(state.books.allocation_by_serial(serial));
+    return list;
+}
+
+/// Everything in the block ends; `error` says why. The block itself is left to the caller.
+void end_contents(const State& state, Decision& decision, const memory::Block& block, const Error& error, u64 wall_ns) {
+    for (const memory::Allocation* allocation : allocations_of(state, block)) {
+        if (allocation->row.model != 0) {
+            const model::Model& model = *state.catalogue.model(allocation->row.model);
+            for (const OperationId operation : state.catalogue.waiting_for(allocation->row.model)) {
+                const bool cancelled = state.catalogue.operation(operation)->cancelling;
+                decision.events.push_back(OperationEnded{operation, cancelled ? OperationState::cancelled : OperationState::failed, error.code, error.field,
+                                                         describe(error), wall_ns});
+            }
+            decision.events.push_back(ModelGone{model.id});
+        }
+        if (allocation->row.status == AllocationStatus::pending)
+            decision.events.push_back(AllocationDropped{allocation->row.id, error.code, describe(error)});
+        else
+            decision.events.push_back(AllocationFreed{allocation->row.id, error.code});
+    }
+}
+}  // namespace
+
+Result<Decision> decide_one(const State& state, const BlockCreatedCommand& command, Moment now) {
+    const memory::Block* block = state.books.block(command.block);
+    Decision decision;
+    if (block == nullptr || block->row.state != BlockState::creating) return decision;
+    decision.events.push_back(BlockReady{command.block});
+    if (block->allocations.empty()) {
+        release_block(decision, command.block);
+        return decision;
+    }
+    for (const memory::Allocation* allocation : allocations_of(state, *block)) {
+        if (allocation->row.status != AllocationStatus::pending) continue;
+        if (allocation->row.model == 0) {
+            // Two allocations of a new block never share bytes unless one of them was dropped before: its place was never written.
+            decision.events.push_back(AllocationReady{allocation->row.id});
+            continue;
+        }
+        const model::Model& model = *state.catalogue.model(allocation->row.model);
+        if (state.catalogue.cancelling(model.id.serial)) {
+            end_load(state, decision, model, OperationState::cancelled, {Code::cancelled, "operation", 0, 0, "The load was cancelled."}, now.wall_ns);
+            release_block(decision, command.block);
+        } else {
+            decision.effects.push_back(LoadModelEffect{model.operation});
+        }
+    }
+    return decision;
+}
+
+Result<Decision> decide_one(const State& state, const BlockFailedCommand& command, Moment now) {
+    const memory::Block* block = state.books.block(command.block);
+    Decision decision;
+    if (block == nullptr || block->row.state != BlockState::creating) return decision;
+    end_contents(state, decision, *block, command.error, now.wall_ns);
+    decision.events.push_back(BlockReleasing{command.block});
+    decision.events.push_back(BlockGone{command.block});
+    return decision;
+}
+
+Result<Decision> decide_one(const State& state, const BlockReleasedCommand& command, Moment) {
+    const memory::Block* block = state.books.block(command.block);
+    Decision decision;
+    if (block == nullptr || block->row.state != BlockState::releasing) return decision;
+    decision.events.push_back(BlockGone{command.block});
+    return decision;
+}
+
+Result<Decision> decide_one(const State& state, const AddDeviceCommand& command, Moment) {
+    if (command.device_id.empty() || command.capacity_bytes == 0) return refuse(Code::invalid_field, "capacityBytes", command.capacity_bytes, number_max);
+    Decision decision;
+    const auto device = state.books.device_named(command.device_id);
+    if (!device) {
+        decision.events.push_back(DeviceAdded{command.device_id, command.capacity_bytes, command.granule_bytes});
+        return decision;
+    }
+    // What is handed out already cannot be taken away by a smaller figure in the configuration.
+    const u64 capacity = std::max(command.capacity_bytes, state.books.sums(*device).committed);
+    if (capacity != state.books.devices()[*device].capacity_bytes) decision.events.push_back(DeviceResized{*device, capacity});
+    return decision;
+}
+
+Result<Decision> decide_one(const State& state, const BlocksLostCommand& command, Moment now) {
+    Decision decision;
+    const Error lost{Code::device_lost, "block", 0, 0, "The memory did not outlive the restart."};
+    for (const BlockKey key : command.blocks) {
+        const memory::Block* block = state.books.block(key);
+        if (block == nullptr || block->row.state == BlockState::creating) continue;
+        end_contents(state, decision, *block, lost, now.wall_ns);
+        if (block->row.state != BlockState::releasing) decision.events.push_back(BlockReleasing{key});
+        decision.events.push_back(BlockGone{key});
+    }
+    return decision;
+}
+
+Result<Decision> decide_one(const State& state, const RecoverCommand&, Moment) {
+    Decision decision;
+    const Error nobody{Code::cancelled, "allocation", 0, 0, "The daemon restarted before anybody was told of it."};
+    for (const auto& [key, block] : state.books.blocks()) {
+        u64 left = 0;
+        for (const memory::Allocation* allocation : allocations_of(state, block)) {
+            if (allocation->row.status == AllocationStatus::pending && allocation->row.model == 0)
+                decision.events.push_back(AllocationDropped{allocation->row.id, nobody.code, nobody.detail});
+            else
+                ++left;
+        }
+        // The effect that releases runs with the other unfinished ones; a block that was never made releases as well.
+        if (left == 0 && block.row.state != BlockState::releasing && block.row.kind != BlockKind::arena) decision.events.push_back(BlockReleasing{key});
+        if (left == 0 && block.row.state == BlockState::creating && block.row.kind == BlockKind::arena) decision.events.push_back(BlockReleasing{key});
+    }
+    return decision;
+}
+}  // namespace vramd::core

@@ -1,0 +1,176 @@
+/// Loading and unloading models. A load is an operation: inspect the header, reserve exactly what it says, make the block, let the loader
+/// fill it, and only then is the model there. Every way out of it gives the memory back.
+#include <algorithm>
+
+#include "core/decide.hpp"
+
+namespace vramd::core {
+namespace {
+constexpr std::size_t name_max = 200;
+
+Result<void> check(const State& state, const LoadRequest& request) {
+    if (request.name.empty() || request.name.size() > name_max) return refuse(Code::invalid_field, "/name", request.name.size(), name_max);
+    if (request.path.empty()) return refuse(Code::invalid_field, "/path", "/path must name a model file.");
+    if (!request.device_id.empty() && !state.books.device_named(request.device_id)) return not_found("device", request.device_id);
+    return {};
+}
+
+void end_operation(Decision& decision, OperationId id, OperationState how, const Error& error, u64 wall_ns) {
+    decision.events.push_back(OperationEnded{id, how, error.code, error.field, how == OperationState::succeeded ? "" : describe(error), wall_ns});
+}
+
+Decision failed(const State& state, OperationId id, Error error, u64 wall_ns) {
+    Decision decision;
+    const bool cancelled = state.catalogue.operation(id)->cancelling;
+    if (cancelled) error = {Code::cancelled, "operation", 0, 0, "The load was cancelled."};
+    end_operation(decision, id, cancelled ? OperationState::cancelled : OperationState::failed, error, wall_ns);
+    return decision;
+}
+
+/// Where the model goes: the device named, else the one with most room of those it fits.
+std::optional<u16> device_for(const memory::Books& books, const LoadRequest& request, u64 size_bytes) {
+    if (!request.device_id.empty()) return books.device_named(request.device_id);
+    std::optional<u16> best;
+    for (u16 i = 0; i < books.devices().size(); ++i) {
+        if (round_down(books.uncommitted_bytes(i), books.devices()[i].granule_bytes) < size_bytes) continue;
+        if (!best || books.uncommitted_bytes(i) > books.uncommitted_bytes(*best)) best = i;
+    }
+    return best ? best : std::optional<u16>(0);
+}
+
+Error does_not_fit(const memory::Books& books, u16 device, u64 size_bytes) {
+    const u64 room = books.uncommitted_bytes(device);
+    return {Code::insufficient_memory, "sizeBytes", size_bytes, room,
+            "The model takes " + std::to_string(size_bytes) + " bytes on " + books.devices()[device].id + ", where " + std::to_string(room) +
+                " bytes are free."};
+}
+}  // namespace
+
+Result<Decision> decide_one(const State& state, const LoadModelCommand& command, Moment now) {
+    TRY_DO(check(state, command.request));
+    Decision decision;
+    decision.operation = {state.catalogue.next_operation(), command.operation_secret};
+    decision.events.push_back(OperationStarted{decision.operation, OperationKind::load_model, command.caller.owner, command.request, now.wall_ns});
+    decision.effects.push_back(InspectModelEffect{decision.operation});
+    return decision;
+}
+
+Result<Decision> decide_one(const State& state, const InspectedCommand& command, Moment now) {
+    const model::Operation* operation = state.catalogue.operation(command.operation);
+    if (operation == nullptr || operation->state != OperationState::running || operation->model != 0) return Decision{};
+    if (operation->cancelling) return failed(state, command.operation, {}, now.wall_ns);
+    const LoadRequest& request = operation->request;
+    const model::Model* same = state.catalogue.model_of(command.inspection.identity);
+    const model::Model* named = state.catalogue.model_named(request.name);
+    if (named != nullptr && named != same) {
+        return failed(state, command.operation,
+                      {Code::name_in_use, "/name", 0, 0, "The name " + request.name + " stands for another file (" + named->request.path + ")."}, now.wall_ns);
+    }
+    Decision decision;
+    decision.operation = command.operation;
+    if (same != nullptr && same->state == ModelState::loading && state.catalogue.cancelling(same->id.serial))
+        return failed(state, command.operation, {Code::conflict, "/name", 0, 0, "A load of the same file is being cancelled; try again."}, now.wall_ns);
+    if (same != nullptr) {
+        decision.events.push_back(ModelNamed{same->id, command.operation});
+        if (same->state == ModelState::resident) end_operation(decision, command.operation, OperationState::succeeded, {}, now.wall_ns);
+        return decision;
+    }
+    const u64 size_bytes = std::max<u64>(command.inspection.memory_bytes, 1);
+    const auto device = device_for(state.books, request, size_bytes);
+    if (!device) return failed(state, command.operation, {Code::not_found, "/deviceId", 0, 0, "There is no such device."}, now.wall_ns);
+    const u64 granule = state.books.devices()[*device].granule_bytes;
+    const u64 room = round_down(state.books.uncommitted_bytes(*device), granule);
+    if (size_bytes > room) return failed(state, command.operation, does_not_fit(state.books, *device, size_bytes), now.wall_ns);
+    const u64 granted = round_up(size_bytes, granule);
+    const ModelId model{state.catalogue.next_model(), command.model_secret};
+    AllocationReserved reserved;
+    reserved.id = {state.books.next_allocation(), command.allocation_secret};
+    reserved.block = state.books.next_block();
+    reserved.size_bytes = size_bytes;
+    reserved.granted_bytes = granted;
+    reserved.alignment_bytes = granule;
+    reserved.type = request.pinned ? AllocationType::pinned : AllocationType::default_;
+    reserved.owner = model_owner;
+    reserved.purpose = "model";
+    reserved.shareable = true;
+    reserved.wall_ns = now.wall_ns;
+    reserved.model = model.serial;
+    const BlockKind kind = request.pinned ? BlockKind::pinned : BlockKind::dedicated;
+    decision.events.push_back(ModelLoading{model, command.operation, reserved.id, *device, command.inspection});
+    decision.events.push_back(BlockReserved{reserved.block, *device, kind, std::string(model_owner), granted});
+    decision.events.push_back(reserved);
+    decision.effects.push_back(CreateBlockEffect{reserved.block});
+    return decision;
+}
+
+Result<Decision> decide_one(const State& state, const LoadedCommand& command, Moment now) {
+    const model::Model* model = state.catalogue.loading_by(command.operation);
+    if (model == nullptr) return Decision{};
+    Decision decision;
+    decision.operation = command.operation;
+    decision.events.push_back(AllocationReady{model->allocation});
+    decision.events.push_back(ModelResident{model->id, command.load_ns, now.wall_ns});
+    for (const OperationId waiting : state.catalogue.waiting_for(model->id.serial))
+        end_operation(decision, waiting, OperationState::succeeded, {}, now.wall_ns);
+    return decision;
+}
+
+void end_load(const State& state, Decision& decision, const model::Model& model, OperationState how, const Error& error, u64 wall_ns) {
+    for (const OperationId waiting : state.catalogue.waiting_for(model.id.serial)) end_operation(decision, waiting, how, error, wall_ns);
+    decision.events.push_back(ModelGone{model.id});
+    decision.events.push_back(AllocationDropped{model.allocation, error.code, describe(error)});
+}
+
+Result<Decision> decide_one(const State& state, const OperationFailedCommand& command, Moment now) {
+    const model::Operation* operation = state.catalogue.operation(command.operation);
+    const model::Model* model = state.catalogue.loading_by(command.operation);
+    const bool running = operation != nullptr && operation->state == OperationState::running;
+    if (model == nullptr) return running && operation->model == 0 ? failed(state, command.operation, command.error, now.wall_ns) : Decision{};
+    Decision decision;
+    const bool cancelled = state.catalogue.cancelling(model->id.serial);
+    const BlockKey block = state.books.allocation(model->allocation)->row.block;
+    end_load(state, decision, *model, cancelled ? OperationState::cancelled : OperationState::failed, command.error, now.wall_ns);
+    if (state.books.block(block)->row.state == BlockState::ready) release_block(decision, block);
+    return decision;
+}
+
+Result<Decision> decide_one(const State& state, const UnloadModelCommand& command, Moment) {
+    const model::Model* model = state.catalogue.model_named(command.name);
+    if (model == nullptr) return not_found("model", command.name);
+    const std::string& device = state.books.devices()[model->device].id;
+    if (!command.device_id.empty() && command.device_id != device) return not_found("model on this device:", command.name);
+    if (model->state == ModelState::loading)
+        return refuse(Code::conflict, "name", "The model " + command.name + " is being loaded; cancel operation " + to_text(model->operation) + " instead.");
+    Decision decision;
+    if (model->names.size() > 1) {  // Others know the same memory by another name.
+        decision.events.push_back(ModelUnnamed{model->id, command.name});
+        return decision;
+    }
+    if (command.in_use) return refuse(Code::leased, "name", "The model " + command.name + " is being read; try again when that has ended.");
+    const memory::Allocation& allocation = *state.books.allocation(model->allocation);
+    decision.allocation = model->allocation;
+    decision.freed_bytes = allocation.row.granted_bytes;
+    decision.events.push_back(ModelGone{model->id});
+    end_allocation(state, decision, allocation, AllocationFreed{model->allocation, Code::cancelled});
+    return decision;
+}
+
+Result<Decision> decide_one(const State& state, const CancelOperationCommand& command, Moment now) {
+    const model::Operation* operation = state.catalogue.operation(command.id);
+    const bool visible = operation != nullptr && (command.caller.role == Role::admin || operation->owner == command.caller.owner);
+    if (!visible) return not_found("operation", to_text(command.id));
+    if (operation->state != OperationState::running)
+        return refuse(Code::conflict, "operation", "The operation has ended already (" + std::string(name_of(operation->state)) + ").");
+    Decision decision;
+    decision.operation = command.id;
+    const model::Model* model = state.catalogue.model(operation->model);
+    // Others wait for the same load: it goes on without this one.
+    if (model != nullptr && state.catalogue.waiting_for(model->id.serial).size() > 1) {
+        end_operation(decision, command.id, OperationState::cancelled, {Code::cancelled, "operation", 0, 0, "The load was cancelled."}, now.wall_ns);
+        return decision;
+    }
+    if (!operation->cancelling) decision.events.push_back(OperationCancelling{command.id});
+    decision.effects.push_back(StopLoadEffect{model == nullptr ? command.id : model->operation});
+    return decision;
+}
+}  // namespace vramd::core

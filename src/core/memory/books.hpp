@@ -1,0 +1,150 @@
+/// The books of memory: which device has which blocks, which block holds which allocations, whose they are.
+///
+/// Invariants (reliability.md's numbers; `audit` recomputes them, the simulation checks them after each step)
+///  1. Per device: live + zombie + reserved + free = capacity, and Σ blocks ≤ capacity.
+///  2. Ranges in a block are disjoint, aligned and inside it; no two holes are neighbours (the sub-allocator's own invariant).
+///  3. Each allocation has one owner and one state; serials are never reused.
+///  4. Owners' sums match. A block never holds two owners' bytes.
+///  9. Nothing is handed out unscrubbed: an allocation below its block's dirty mark is zeroed before it is ready.
+///
+/// Only `apply` changes anything, and it does exactly what an event says. A pure value: no thread, clock, random or system call.
+#pragma once
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "core/memory/names.hpp"
+#include "core/memory/rows.hpp"
+#include "core/memory/suballocator.hpp"
+#include "terms/event.hpp"
+
+namespace vramd::memory {
+/// The least unit of an allocation in an arena.
+inline constexpr u64 arena_granule_bytes = 256;
+inline constexpr u64 alignment_max_bytes = gib;
+/// From this size on an allocation has a block of its own: it can then be given back to the system alone.
+inline constexpr u64 dedicated_min_bytes = 8 * mib;
+inline constexpr u64 arena_block_min_bytes = 2 * mib;
+inline constexpr u64 arena_block_max_bytes = 64 * mib;
+
+/// Sums of one device. Bytes.
+struct DeviceSums {
+    u64 committed = 0;  ///< Σ of all its blocks.
+    u64 live = 0;       ///< Σ granted to allocations.
+    u64 zombie = 0;     ///< Σ of blocks that are given up and not yet back.
+    u64 allocations = 0;
+    u64 blocks = 0;
+};
+struct OwnerSums {
+    u64 live = 0;
+    u64 allocations = 0;
+};
+
+/// A block with what is derived from its allocations.
+struct Block {
+    BlockRow row;
+    std::optional<SubAllocator> space;  ///< Arenas only.
+    std::map<u64, u64> allocations;     ///< Offset → serial.
+};
+/// An allocation with its name in the block's space.
+struct Allocation {
+    AllocationRow row;
+    Handle handle;
+};
+
+/// What is to be placed.
+struct Request {
+    u16 device = 0;
+    std::string_view owner;
+    u64 size_bytes = 0;
+    u64 alignment_bytes = arena_granule_bytes;
+    AllocationType type = AllocationType::default_;
+    bool shareable = false;  ///< Needs a block of its own.
+};
+/// Where it would go.
+struct Spot {
+    BlockKey block = 0;   ///< 0: a new one.
+    BlockKind kind = BlockKind::arena;
+    u64 block_bytes = 0;  ///< Size of the new one.
+    u64 offset_bytes = 0;
+    u64 granted_bytes = 0;
+    u64 zero_bytes = 0;   ///< Leading bytes that must be zeroed first.
+};
+
+class Books {
+public:
+    // Changes: exactly what the event says. INVARIANT where an event cannot fit the books (decide made it, so it is our bug).
+    void apply(const DeviceAdded& event);
+    void apply(const DeviceResized& event);
+    void apply(const BlockReserved& event);
+    void apply(const BlockReady& event);
+    void apply(const BlockReleasing& event);
+    void apply(const BlockGone& event);
+    void apply(const AllocationReserved& event);
+    void apply(const AllocationReady& event);
+    void apply(const AllocationDropped& event);
+    void apply(const AllocationFreed& event);
+    void apply(const AllocationAccessed& event);
+    void apply(const LeaseRenewed& event);
+
+    /// The first place by policy: the owner's arenas in the order of their age, else a new block. Nothing changes.
+    /// Errors: `insufficient_memory` (value: what is asked, limit: the largest that could be had).
+    [[nodiscard]] Result<Spot> place(const Request& request) const;
+    /// Empty arena blocks of a device that could be released to make room, in key order.
+    [[nodiscard]] std::vector<BlockKey> empty_blocks(u16 device) const;
+    /// The largest single request that this owner could have now.
+    [[nodiscard]] u64 largest_for(u16 device, std::string_view owner) const;
+    /// What this owner could have now in all: its holes and what no block covers.
+    [[nodiscard]] u64 available_for(u16 device, std::string_view owner) const;
+    [[nodiscard]] u64 uncommitted_bytes(u16 device) const;
+
+    // Look-ups; pointers hold until the next apply.
+    [[nodiscard]] std::optional<u16> device_named(std::string_view id) const;
+    [[nodiscard]] const std::vector<DeviceRow>& devices() const { return devices_; }
+    [[nodiscard]] const DeviceSums& sums(u16 device) const { return device_sums_[device]; }
+    [[nodiscard]] const Block* block(BlockKey key) const;
+    [[nodiscard]] const std::map<BlockKey, Block>& blocks() const { return blocks_; }
+    /// By serial and secret: a wrong secret finds nothing.
+    [[nodiscard]] const Allocation* allocation(AllocationId id) const;
+    [[nodiscard]] const Allocation* allocation_by_serial(u64 serial) const;
+    [[nodiscard]] const std::map<u64, Allocation>& allocations() const { return allocations_; }
+    [[nodiscard]] const std::string& name(u32 index) const { return names_.text(index); }
+    [[nodiscard]] const std::map<std::string, OwnerSums, std::less<>>& owners() const { return owner_sums_; }
+    /// (deadline, serial) of every lease, soonest first.
+    [[nodiscard]] const std::set<std::pair<u64, u64>>& leases() const { return leases_; }
+    [[nodiscard]] u64 next_block() const { return next_block_; }
+    [[nodiscard]] u64 next_allocation() const { return next_allocation_; }
+    [[nodiscard]] bool block_is_empty(BlockKey key) const;
+
+    /// Recomputes every derived figure from the rows and appends a sentence for each that differs.
+    void audit(std::vector<std::string>& findings) const;
+
+    /// All rows in order, for snapshots and the state's hash: what `restore` takes back.
+    void save(std::vector<std::byte>& out) const;
+    [[nodiscard]] static Result<Books> restore(std::span<const std::byte> bytes);
+
+private:
+    struct Saved;
+    void attach(Allocation allocation);
+    void detach(u64 serial);
+    void set_lease(Allocation& allocation, u64 until_monotonic_ns);
+    [[nodiscard]] u64 arena_block_bytes(const Request& request) const;
+
+    std::vector<DeviceRow> devices_;
+    std::map<BlockKey, Block> blocks_;
+    std::map<u64, Allocation> allocations_;
+    Names names_;
+    u64 next_block_ = 1;
+    u64 next_allocation_ = 1;
+
+    // Derived.
+    std::vector<DeviceSums> device_sums_;
+    std::map<std::string, OwnerSums, std::less<>> owner_sums_;
+    std::map<std::pair<u16, std::string>, std::set<BlockKey>, std::less<>> arenas_;
+    std::set<std::pair<u64, u64>> leases_;
+};
+}  // namespace vramd::memory

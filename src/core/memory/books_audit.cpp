@@ -1,0 +1,151 @@
+/// Books checked against themselves, saved and taken back.
+#include <bit>
+
+#include "core/memory/books.hpp"
+#include "terms/archive.hpp"
+
+namespace vramd::memory {
+namespace {
+/// Rows as the snapshot keeps them: texts in full, so that the index numbers of a session need not be kept.
+struct SavedDevice {
+    DeviceRow row;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.row.id, s.row.capacity_bytes, s.row.granule_bytes);
+    }
+};
+struct SavedBlock {
+    BlockRow row;
+    std::string owner;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.row.key, s.row.size_bytes, s.row.dirty_bytes, s.owner, s.row.device, s.row.kind, s.row.state);
+    }
+};
+struct SavedAllocation {
+    AllocationRow row;
+    std::string owner;
+    std::string purpose;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.row.id, s.row.block, s.row.offset_bytes, s.row.size_bytes, s.row.granted_bytes, s.row.created_wall_ns, s.row.accessed_wall_ns,
+              s.row.access_count, s.row.lease_until_monotonic_ns, s.row.model, s.row.lease_seconds, s.owner, s.purpose, s.row.alignment_log2, s.row.type,
+              s.row.status, s.row.persistent, s.row.shareable);
+    }
+};
+}  // namespace
+
+struct Books::Saved {
+    std::vector<SavedDevice> devices;
+    std::vector<SavedBlock> blocks;
+    std::vector<SavedAllocation> allocations;
+    u64 next_block = 1;
+    u64 next_allocation = 1;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.devices, s.blocks, s.allocations, s.next_block, s.next_allocation);
+    }
+};
+
+void Books::save(std::vector<std::byte>& out) const {
+    Saved saved;
+    for (const DeviceRow& device : devices_) saved.devices.push_back({device});
+    for (const auto& [key, block] : blocks_) {
+        saved.blocks.push_back({block.row, name(block.row.owner)});
+        saved.blocks.back().row.owner = 0;
+    }
+    for (const auto& [serial, allocation] : allocations_)
+        saved.allocations.push_back({allocation.row, name(allocation.row.owner), name(allocation.row.purpose)});
+    saved.next_block = next_block_;
+    saved.next_allocation = next_allocation_;
+    ArchiveWriter writer(out);
+    writer(saved);
+}
+
+Result<Books> Books::restore(std::span<const std::byte> bytes) {
+    Saved saved;
+    ArchiveReader reader(bytes);
+    reader(saved);
+    TRY_DO(reader.finish());
+    Books books;
+    for (SavedDevice& device : saved.devices) books.apply(DeviceAdded{device.row.id, device.row.capacity_bytes, device.row.granule_bytes});
+    for (const SavedBlock& block : saved.blocks) {
+        books.apply(BlockReserved{block.row.key, block.row.device, block.row.kind, block.owner, block.row.size_bytes});
+        if (block.row.state == BlockState::releasing) books.apply(BlockReleasing{block.row.key});
+        Block& made = books.blocks_.at(block.row.key);
+        made.row.state = block.row.state;
+        made.row.dirty_bytes = block.row.dirty_bytes;
+    }
+    for (const SavedAllocation& allocation : saved.allocations) {
+        AllocationRow row = allocation.row;
+        row.owner = books.names_.take(allocation.owner);
+        row.purpose = books.names_.take(allocation.purpose);
+        books.attach({row, {}});
+    }
+    books.next_block_ = saved.next_block;
+    books.next_allocation_ = saved.next_allocation;
+    return books;
+}
+
+void Books::audit(std::vector<std::string>& findings) const {
+    const auto expect = [&findings](u64 kept, u64 counted, const std::string& what) {
+        if (kept != counted) findings.push_back(what + ": the books say " + std::to_string(kept) + ", the rows say " + std::to_string(counted) + ".");
+    };
+    std::vector<DeviceSums> devices(devices_.size());
+    std::map<std::string, OwnerSums, std::less<>> owners;
+    for (const auto& [key, block] : blocks_) {
+        DeviceSums& sums = devices[block.row.device];
+        sums.committed += block.row.size_bytes;
+        sums.blocks += 1;
+        if (block.row.state == BlockState::releasing) sums.zombie += block.row.size_bytes;
+        const std::string which = "block " + std::to_string(key);
+        if (block.row.state == BlockState::releasing && !block.allocations.empty()) findings.push_back(which + " is given up but holds allocations.");
+        u64 end = 0;
+        u64 granted = 0;
+        for (const auto& [offset, serial] : block.allocations) {
+            const Allocation* allocation = allocation_by_serial(serial);
+            if (allocation == nullptr || allocation->row.block != key || allocation->row.offset_bytes != offset) {
+                findings.push_back(which + " lists an allocation that is not there.");
+                continue;
+            }
+            if (offset < end) findings.push_back(which + " holds two allocations in one place.");
+            if (offset % (u64{1} << allocation->row.alignment_log2) != 0) findings.push_back(which + " holds a misaligned allocation.");
+            if (name(allocation->row.owner) != name(block.row.owner)) findings.push_back(which + " holds bytes of two owners.");
+            end = offset + allocation->row.granted_bytes;
+            granted += allocation->row.granted_bytes;
+        }
+        if (end > block.row.size_bytes) findings.push_back(which + " holds an allocation beyond its end.");
+        if (block.space) {
+            expect(block.space->stats().used_bytes, granted, which + " used bytes");
+            if (!block.space->consistent()) findings.push_back(which + " has a sub-allocator that contradicts itself.");
+        }
+    }
+    u64 leases = 0;
+    for (const auto& [serial, allocation] : allocations_) {
+        const Block* in = block(allocation.row.block);
+        if (in == nullptr) {
+            findings.push_back("allocation " + std::to_string(serial) + " lies in no block.");
+            continue;
+        }
+        DeviceSums& sums = devices[in->row.device];
+        sums.live += allocation.row.granted_bytes;
+        sums.allocations += 1;
+        OwnerSums& owner = owners[name(allocation.row.owner)];
+        owner.live += allocation.row.granted_bytes;
+        owner.allocations += 1;
+        if (allocation.row.lease_until_monotonic_ns != 0) ++leases;
+        if (serial >= next_allocation_) findings.push_back("allocation " + std::to_string(serial) + " has a number not given out yet.");
+    }
+    expect(leases_.size(), leases, "leases");
+    expect(owner_sums_.size(), owners.size(), "owners");
+    for (const auto& [owner, sums] : owners)
+        if (const auto kept = owner_sums_.find(owner); kept != owner_sums_.end()) expect(kept->second.live, sums.live, "bytes of " + owner);
+    for (std::size_t i = 0; i < devices_.size(); ++i) {
+        expect(device_sums_[i].committed, devices[i].committed, devices_[i].id + " committed bytes");
+        expect(device_sums_[i].live, devices[i].live, devices_[i].id + " live bytes");
+        expect(device_sums_[i].zombie, devices[i].zombie, devices_[i].id + " zombie bytes");
+        expect(device_sums_[i].allocations, devices[i].allocations, devices_[i].id + " allocations");
+        if (devices[i].committed > devices_[i].capacity_bytes) findings.push_back(devices_[i].id + " has more blocks than its capacity.");
+    }
+}
+}  // namespace vramd::memory

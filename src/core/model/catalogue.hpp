@@ -1,0 +1,92 @@
+/// The catalogue: which models are loading or resident, under which names, and the operations that load them.
+///
+/// Invariants: a name stands for at most one model; a model has at least one name and exactly one allocation; an operation that runs
+/// is either before its model (inspecting) or named in it; finished operations are kept for a while (`finished_max`), oldest out first.
+/// Only `apply` changes anything. A pure value.
+#pragma once
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "terms/event.hpp"
+
+namespace vramd::model {
+/// Finished operations that can still be asked for.
+inline constexpr std::size_t finished_max = 1000;
+
+struct Model {
+    ModelId id;
+    ModelState state = ModelState::loading;
+    OperationId operation;  ///< The one that loads it.
+    AllocationId allocation;
+    u16 device = 0;
+    LoadRequest request;    ///< Of the operation that loads it.
+    std::vector<std::string> names;
+    std::shared_ptr<const Inspection> inspection;
+    u64 load_ns = 0;
+    u64 loaded_wall_ns = 0;
+};
+
+struct Operation {
+    OperationId id;
+    OperationKind kind = OperationKind::load_model;
+    OperationState state = OperationState::running;
+    std::string owner;
+    LoadRequest request;
+    u64 model = 0;           ///< Serial of the model it waits for; 0 while inspecting.
+    bool cancelling = false;
+    Error error;             ///< Where it failed.
+    u64 started_wall_ns = 0;
+    u64 ended_wall_ns = 0;
+};
+
+class Catalogue {
+public:
+    void apply(const OperationStarted& event);
+    void apply(const OperationCancelling& event);
+    void apply(const OperationEnded& event);
+    void apply(const ModelLoading& event);
+    void apply(const ModelResident& event);
+    void apply(const ModelNamed& event);
+    void apply(const ModelUnnamed& event);
+    void apply(const ModelGone& event);
+
+    // Look-ups; pointers hold until the next apply.
+    [[nodiscard]] const Model* model(u64 serial) const;
+    [[nodiscard]] const Model* model_named(std::string_view name) const;
+    /// The model with this content, if there is one.
+    [[nodiscard]] const Model* model_of(const FileIdentity& identity) const;
+    [[nodiscard]] const Operation* operation(OperationId id) const;
+    [[nodiscard]] const Operation* operation_by_serial(u64 serial) const;
+    [[nodiscard]] const std::map<u64, Model>& models() const { return models_; }
+    [[nodiscard]] const std::map<u64, Operation>& operations() const { return operations_; }
+    /// The model that this operation is loading, if it is still loading.
+    [[nodiscard]] const Model* loading_by(OperationId operation) const;
+    /// Running operations that wait for this model, oldest first.
+    [[nodiscard]] std::vector<OperationId> waiting_for(u64 model) const;
+    /// Whether the last operation that waits for this model is being cancelled.
+    [[nodiscard]] bool cancelling(u64 model) const;
+    [[nodiscard]] u64 next_model() const { return next_model_; }
+    [[nodiscard]] u64 next_operation() const { return next_operation_; }
+
+    void audit(std::vector<std::string>& findings) const;
+    void save(std::vector<std::byte>& out) const;
+    [[nodiscard]] static Result<Catalogue> restore(std::span<const std::byte> bytes);
+
+private:
+    struct Saved;
+    std::map<u64, Model> models_;
+    std::map<u64, Operation> operations_;
+    u64 next_model_ = 1;
+    u64 next_operation_ = 1;
+
+    // Derived.
+    std::map<std::string, u64, std::less<>> names_;
+    std::deque<u64> finished_;  ///< Serials, oldest first.
+};
+}  // namespace vramd::model

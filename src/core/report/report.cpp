@@ -1,0 +1,190 @@
+#include "core/report/report.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <map>
+
+namespace vramd::report {
+namespace {
+void count_hole(DeviceBooks& books, u64 size_bytes) {
+    if (size_bytes == 0) return;
+    books.holes += 1;
+    books.largest_free_bytes = std::max(books.largest_free_bytes, size_bytes);
+    books.hole_histogram[static_cast<std::size_t>(std::bit_width(size_bytes) - 1)] += 1;
+}
+}  // namespace
+
+DeviceBooks device_books(const core::State& state, u16 device) {
+    const memory::DeviceSums& sums = state.books.sums(device);
+    DeviceBooks told;
+    told.device_id = state.books.devices()[device].id;
+    told.total_bytes = state.books.devices()[device].capacity_bytes;
+    told.live_bytes = sums.live;
+    told.zombie_bytes = sums.zombie;
+    told.free_bytes = told.total_bytes - sums.live - sums.zombie;
+    told.uncommitted_bytes = state.books.uncommitted_bytes(device);
+    told.blocks = sums.blocks;
+    told.allocations = sums.allocations;
+    count_hole(told, told.uncommitted_bytes);
+    for (const auto& [key, block] : state.books.blocks())
+        if (block.row.device == device && block.space && block.row.state != BlockState::releasing)
+            block.space->for_each_hole([&told](const memory::Hole& hole) { count_hole(told, hole.size_bytes); });
+    for (const auto& [serial, model] : state.catalogue.models())
+        if (model.device == device && model.state == ModelState::resident && !model.request.pinned)
+            told.reclaimable_bytes += state.books.allocation(model.allocation)->row.granted_bytes;
+    return told;
+}
+
+AllocationTold allocation(const core::State& state, const memory::Allocation& allocation) {
+    const memory::AllocationRow& row = allocation.row;
+    const memory::Block& block = *state.books.block(row.block);
+    AllocationTold told;
+    told.id = row.id;
+    told.device_id = state.books.devices()[block.row.device].id;
+    told.size_bytes = row.size_bytes;
+    told.granted_bytes = row.granted_bytes;
+    told.alignment_bytes = u64{1} << row.alignment_log2;
+    told.type = row.type;
+    told.status = row.status;
+    told.owner = state.books.name(row.owner);
+    told.purpose = state.books.name(row.purpose);
+    told.persistent = row.persistent;
+    told.shareable = row.shareable;
+    told.pinned = block.row.kind == BlockKind::pinned;
+    told.block = row.block;
+    told.offset_bytes = row.offset_bytes;
+    told.created_wall_ns = row.created_wall_ns;
+    told.accessed_wall_ns = row.accessed_wall_ns;
+    told.access_count = row.access_count;
+    told.lease_seconds = row.lease_seconds;
+    told.lease_until_monotonic_ns = row.lease_until_monotonic_ns;
+    if (const model::Model* model = state.catalogue.model(row.model)) told.model = model->names.front();
+    return told;
+}
+
+AllocationPage allocations(const core::State& state, const Caller& caller, const AllocationFilter& filter) {
+    AllocationPage page;
+    const auto& all = state.books.allocations();
+    for (auto it = std::make_reverse_iterator(all.lower_bound(filter.before_serial)); it != all.rend(); ++it) {
+        const memory::Allocation& candidate = it->second;
+        const memory::BlockRow& block = state.books.block(candidate.row.block)->row;
+        if (!core::may_see(state, caller, candidate)) continue;
+        if (!filter.device_id.empty() && state.books.devices()[block.device].id != filter.device_id) continue;
+        if (!filter.owner.empty() && state.books.name(candidate.row.owner) != filter.owner) continue;
+        if (filter.type && candidate.row.type != *filter.type) continue;
+        if (filter.status && candidate.row.status != *filter.status) continue;
+        if (page.items.size() == filter.limit) {
+            page.next_before_serial = page.items.back().id.serial;
+            break;
+        }
+        page.items.push_back(allocation(state, candidate));
+    }
+    return page;
+}
+
+ModelTold model(const core::State& state, const model::Model& model) {
+    const memory::Allocation& memory = *state.books.allocation(model.allocation);
+    ModelTold told;
+    told.id = model.id;
+    told.names = model.names;
+    told.path = model.request.path;
+    told.type = model.request.type;
+    told.format = model.inspection->format;
+    told.state = model.state;
+    told.device_id = state.books.devices()[model.device].id;
+    told.allocation = model.allocation;
+    told.operation = model.operation;
+    const u64 granule = state.books.devices()[model.device].granule_bytes;
+    told.predicted_bytes = round_up(std::max<u64>(model.inspection->memory_bytes, 1), granule);
+    told.size_bytes = memory.row.granted_bytes;
+    told.tensor_bytes = model.inspection->tensor_bytes;
+    told.tensor_count = model.inspection->tensors.size();
+    told.estimated_size_mb = model.request.estimated_size_mb;
+    told.pinned = model.request.pinned;
+    told.loaded_wall_ns = model.loaded_wall_ns;
+    told.load_ns = model.load_ns;
+    return told;
+}
+
+std::vector<ModelTold> models(const core::State& state) {
+    std::vector<ModelTold> list;
+    for (const auto& [serial, row] : state.catalogue.models()) list.push_back(model(state, row));
+    std::reverse(list.begin(), list.end());
+    return list;
+}
+
+OperationTold operation(const core::State& state, const model::Operation& operation) {
+    OperationTold told;
+    told.id = operation.id;
+    told.kind = operation.kind;
+    told.state = operation.state;
+    told.owner = operation.owner;
+    told.request = operation.request;
+    if (operation.state == OperationState::failed || operation.state == OperationState::cancelled) told.error = operation.error;
+    told.started_wall_ns = operation.started_wall_ns;
+    told.ended_wall_ns = operation.ended_wall_ns;
+    const model::Model* model = state.catalogue.model(operation.model);
+    if (model != nullptr) told.total_bytes = model->inspection->memory_bytes;
+    if (operation.state != OperationState::running) {
+        told.stage = "done";
+        if (operation.state == OperationState::succeeded) told.done_bytes = told.total_bytes;
+    } else if (model == nullptr) {
+        told.stage = "inspect";
+    } else {
+        const BlockKey block = state.books.allocation(model->allocation)->row.block;
+        told.stage = state.books.block(block)->row.state == BlockState::ready ? "load" : "reserve";
+    }
+    return told;
+}
+
+UsageTold usage(const core::State& state, std::optional<u16> device) {
+    std::map<std::string, OwnerUsage> owners;
+    std::map<std::string, OwnerUsage> purposes;
+    std::map<std::string, OwnerUsage> models;
+    const auto add = [](std::map<std::string, OwnerUsage>& table, const std::string& key, u64 bytes) {
+        OwnerUsage& row = table[key];
+        row.owner = key;
+        row.live_bytes += bytes;
+        row.allocations += 1;
+    };
+    for (const auto& [serial, allocation] : state.books.allocations()) {
+        const memory::AllocationRow& row = allocation.row;
+        if (device && state.books.block(row.block)->row.device != *device) continue;
+        add(owners, state.books.name(row.owner), row.granted_bytes);
+        add(purposes, state.books.name(row.purpose), row.granted_bytes);
+        if (const model::Model* model = state.catalogue.model(row.model)) add(models, model->names.front(), row.granted_bytes);
+    }
+    const auto largest_first = [](std::map<std::string, OwnerUsage>& table) {
+        std::vector<OwnerUsage> list;
+        for (auto& [key, row] : table) list.push_back(std::move(row));
+        std::stable_sort(list.begin(), list.end(), [](const OwnerUsage& a, const OwnerUsage& b) { return a.live_bytes > b.live_bytes; });
+        return list;
+    };
+    return {largest_first(owners), largest_first(purposes), largest_first(models)};
+}
+
+Figures shortfall(const core::State& state, std::string_view device_id, std::string_view owner, u64 size_bytes) {
+    Figures figures;
+    const memory::Books& books = state.books;
+    const auto named = books.device_named(device_id);
+    if (books.devices().empty()) return figures;
+    u16 chosen = named.value_or(0);
+    if (!named)
+        for (u16 i = 0; i < books.devices().size(); ++i)
+            if (books.available_for(i, owner) > books.available_for(chosen, owner)) chosen = i;
+    figures.available_bytes = books.available_for(chosen, owner);
+    figures.largest_free_bytes = books.largest_for(chosen, owner);
+    const std::string& id = books.devices()[chosen].id;
+    if (figures.largest_free_bytes > 0) figures.suggestions.push_back("Ask for at most " + std::to_string(figures.largest_free_bytes) + " bytes on " + id + ".");
+    for (u16 i = 0; i < books.devices().size(); ++i)
+        if (i != chosen && books.largest_for(i, owner) >= size_bytes)
+            figures.suggestions.push_back("Name the device " + books.devices()[i].id + ", where it fits.");
+    const model::Model* largest = nullptr;
+    const auto bytes_of = [&books](const model::Model& model) { return books.allocation(model.allocation)->row.granted_bytes; };
+    for (const auto& [serial, model] : state.catalogue.models())
+        if (model.device == chosen && model.state == ModelState::resident && (largest == nullptr || bytes_of(model) > bytes_of(*largest))) largest = &model;
+    if (largest != nullptr && bytes_of(*largest) + figures.largest_free_bytes >= size_bytes)
+        figures.suggestions.push_back("Unload the model " + largest->names.front() + ", which holds " + std::to_string(bytes_of(*largest)) + " bytes.");
+    return figures;
+}
+}  // namespace vramd::report

@@ -1,0 +1,25 @@
+/// What is told, as folds over the state. Each is O(what it tells) or as said; the caller holds the engine's lock.
+#pragma once
+#include "core/report/told.hpp"
+#include "core/state.hpp"
+
+namespace vramd::report {
+/// O(blocks + holes of the device).
+[[nodiscard]] DeviceBooks device_books(const core::State& state, u16 device);
+[[nodiscard]] AllocationTold allocation(const core::State& state, const memory::Allocation& allocation);
+/// Newest first; walks only what lies between `before_serial` and the page's end.
+[[nodiscard]] AllocationPage allocations(const core::State& state, const Caller& caller, const AllocationFilter& filter);
+[[nodiscard]] ModelTold model(const core::State& state, const model::Model& model);
+[[nodiscard]] std::vector<ModelTold> models(const core::State& state);
+/// `done_bytes` and `stage` of a running operation are the engine's to fill in.
+[[nodiscard]] OperationTold operation(const core::State& state, const model::Operation& operation);
+/// Of one device, or of all without one. O(allocations).
+[[nodiscard]] UsageTold usage(const core::State& state, std::optional<u16> device);
+/// The figures behind a refusal, with suggestions that work when followed. Empty `device_id`: the device with most room.
+struct Figures {
+    u64 available_bytes = 0;
+    u64 largest_free_bytes = 0;
+    std::vector<std::string> suggestions;
+};
+[[nodiscard]] Figures shortfall(const core::State& state, std::string_view device_id, std::string_view owner, u64 size_bytes);
+}  // namespace vramd::report

@@ -1,0 +1,57 @@
+/// The core: a state machine over values. `decide` says what a command leads to, `apply` does it, and nothing else changes state.
+///
+/// Equal ledgers give equal states: `state_hash` is the proof, taken before a crash and after the replay. No thread, clock, random,
+/// descriptor or system call is known here; time and secrets come with the command.
+#pragma once
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "core/memory/books.hpp"
+#include "core/model/catalogue.hpp"
+#include "terms/command.hpp"
+#include "terms/effect.hpp"
+#include "terms/event.hpp"
+
+namespace vramd::core {
+/// The owner of all model memory.
+inline constexpr std::string_view model_owner = "vramd";
+
+struct State {
+    memory::Books books;
+    model::Catalogue catalogue;
+};
+
+/// What a command leads to.
+struct Decision {
+    std::vector<Event> events;    ///< Recorded and applied together, or not at all.
+    std::vector<Effect> effects;  ///< Run after that.
+    AllocationId allocation;      ///< Of an allocate: what was reserved.
+    OperationId operation;        ///< Of a load: what was started.
+    u64 freed_bytes = 0;
+    /// The request does not fit yet, but will once blocks released by `events` are gone: decide again then.
+    bool again_after_release = false;
+};
+
+/// What the command leads to, or why it is refused; nothing changes. `now` is the time of the decision.
+[[nodiscard]] Result<Decision> decide(const State& state, const Command& command, Moment now);
+
+/// Does what the event says. INVARIANT where it cannot fit: `decide` made it for this very state.
+void apply(State& state, const Event& event);
+
+/// Effects that a core which died may have left undone: what a restarted one runs after its replay.
+[[nodiscard]] std::vector<Effect> unfinished(const State& state);
+
+/// Every invariant, recomputed; a sentence for each that does not hold. O(state).
+[[nodiscard]] std::vector<std::string> audit(const State& state);
+
+[[nodiscard]] std::vector<std::byte> save(const State& state);
+/// Errors: `system_failed` where the bytes are not a saved state.
+[[nodiscard]] Result<State> restore(std::span<const std::byte> bytes);
+/// Checksum of `save`. O(state).
+[[nodiscard]] u64 state_hash(const State& state);
+
+/// True if the caller may see this allocation: its owner, an admin, or anybody for what holds a model.
+[[nodiscard]] bool may_see(const State& state, const Caller& caller, const memory::Allocation& allocation);
+}  // namespace vramd::core
