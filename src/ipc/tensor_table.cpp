@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 
+#include "base/checksum.hpp"
 #include "base/range.hpp"
 
 namespace vramd::ipc {
@@ -132,6 +133,12 @@ bool within_caps(const TensorTable& table) {
     return fits;
 }
 }  // namespace
+
+u64 names_checksum(std::span<const std::string> names) {
+    u64 sum = names.size();
+    for (const std::string& name : names) sum = checksum(std::as_bytes(std::span(name)), sum);
+    return sum;
+}
 
 Result<std::string> encode_table(const TensorTable& table, u64 bytes_max) {
     if (!within_caps(table)) return refuse(Code::too_large, "table", "The model's table of tensors is beyond what vramd takes.");

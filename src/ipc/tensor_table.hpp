@@ -46,6 +46,9 @@ struct TensorTable {
     bool operator==(const TensorTable&) const = default;
 };
 
+/// Binds a list of file names and its order: both ends compare it instead of passing the names again.
+[[nodiscard]] u64 names_checksum(std::span<const std::string> names);
+
 /// The table's bytes. Errors: `too_large` (over `bytes_max`, or over a cap above).
 [[nodiscard]] Result<std::string> encode_table(const TensorTable& table, u64 bytes_max = table_bytes_max);
 /// The table in these bytes, which the caller owns and nobody else can write. Memory used is bounded by a small multiple of their size.
