@@ -11,6 +11,8 @@ namespace vramd::http {
 /// Grows to what is asked of it and shrinks when it is empty, since thousands of idle connections each hold one. Not synchronised.
 class Input {
 public:
+    /// Empty, it holds on to `kept_bytes` at most.
+    explicit Input(u64 kept_bytes = 8 * kib) : kept_bytes_(kept_bytes) {}
     [[nodiscard]] std::string_view view() const { return {bytes_.data() + begin_, end_ - begin_}; }
     [[nodiscard]] u64 size() const { return end_ - begin_; }
     [[nodiscard]] bool empty() const { return begin_ == end_; }
@@ -18,7 +20,7 @@ public:
         begin_ += size_bytes;
         if (begin_ != end_) return;
         begin_ = end_ = 0;
-        if (bytes_.size() > kept_bytes) std::vector<char>().swap(bytes_);
+        if (bytes_.size() > kept_bytes_) std::vector<char>().swap(bytes_);
     }
     /// Space for `size_bytes` more behind what is there. Moves the bytes: views end here.
     [[nodiscard]] std::span<char> room(u64 size_bytes) {
@@ -33,7 +35,7 @@ public:
     void filled(u64 size_bytes) { end_ += size_bytes; }
 
 private:
-    static constexpr u64 kept_bytes = 8 * kib;
+    u64 kept_bytes_;
     std::vector<char> bytes_;
     u64 begin_ = 0;
     u64 end_ = 0;
