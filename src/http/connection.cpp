@@ -58,7 +58,7 @@ Awaitable<void> Connection::run() {
     set_deadline(caps().head_wait_ms_max);
     while (!ended_) {
         const HeadOutcome outcome = co_await read_head();
-        if (outcome == HeadOutcome::ended) break;
+        if (outcome == HeadOutcome::ended) co_return;  // Nothing was said that could get lost.
         if (outcome == HeadOutcome::accepted) {
             lane_.shared.requests.fetch_add(1, std::memory_order_relaxed);
             co_await serve_request();

@@ -22,14 +22,19 @@
 #include "http/server.hpp"
 
 namespace vramd::http::testing {
-/// Memory that replies are served from and uploads go to.
+/// Memory that replies are served from: the same random bytes for all tests, made once.
 struct Arena {
-    explicit Arena(u64 size_bytes) : bytes(size_bytes) {
-        SeededRandom random(size_bytes);
-        for (std::byte& byte : bytes) byte = static_cast<std::byte>(random.next());
-    }
     std::vector<std::byte> bytes;
 };
+inline const Arena& arena_of(u64 size_bytes) {
+    static const Arena arena = [&] {
+        Arena made{std::vector<std::byte>(size_bytes)};
+        SeededRandom random(size_bytes);
+        for (std::byte& byte : made.bytes) byte = static_cast<std::byte>(random.next());
+        return made;
+    }();
+    return arena;
+}
 
 inline Reply text_reply(std::string body) {
     Reply reply;
@@ -68,7 +73,7 @@ public:
         return text_reply(told);
     }
 
-    Arena arena{arena_bytes};
+    const Arena& arena = arena_of(arena_bytes);
     std::atomic<u64> routed = 0;
     std::atomic<u64> gone_told = 0;
     std::atomic<u64> pushes_refused = 0;
