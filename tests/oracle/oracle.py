@@ -4,7 +4,8 @@
 Reads every FOLDER/SAMPLE.onnx with a protobuf reader of its own, takes out every tensor, writes the same tensors into FOLDER in every
 other form (safetensors, sharded/*.safetensors.index.json, GGUF 2 and 3, external/*.onnx, every-type.onnx, every-type.gguf), and last
 FOLDER/expected.json: per file, in any order, each tensor's name, dtype, shape (outermost first), size and SHA-256 of its bytes.
-Standard library only; shares no line with the product.
+oracle.py --corpus FOLDER writes small files of every format for the fuzzers instead. Standard library only; shares no line with the
+product.
 """
 import hashlib
 import json
@@ -401,7 +402,33 @@ def convert(out, stem, tensors):
     out.add(f"external/{stem}.onnx", model, [t.expected() for t in usable + tied])
 
 
+def quantised(material, blocks):
+    """A tensor of every ggml type, of `blocks` blocks."""
+    return [(f"blk.{number}.{row[0]}", number, (blocks, row[1]), material[number * 97:number * 97 + blocks * row[2]]) for number, row in GGML_TYPES.items()]
+
+
+def write_corpus(folder):
+    """Small files from bytes that mean nothing."""
+    out = Out(folder)
+    material = b"".join(hashlib.sha256(bytes([i])).digest() for i in range(160)) * 2
+    out.write("formats_onnx/every-type", every_type_onnx(material)[0])
+    small = [Tensor("a", "f32", (2, 3), material[:24]), Tensor("b", "u8", (5,), material[:5]), Tensor("c", "i64", (), material[:8]), Tensor("d", "f16", (0,), b"")]
+    outside = external_entry("location", "w.bin") + external_entry("offset", 4) + external_entry("length", 5) + put(14, 1)
+    out.write("formats_onnx/external", onnx_model(put(5, onnx_head(small[1]) + outside)))
+    out.write("formats_onnx/small", onnx_model(b"".join(put(5, onnx_head(t) + put(9, t.data)) for t in small)))
+    out.write("formats_gguf/every-type", gguf_bytes(3, 32, quantised(material, 1)))
+    out.write("formats_gguf/tied", gguf_bytes(2, 8, [("a", 0, (2, 3), material[:24]), ("b", 24, (5,), material[:5])], [("c", 0)]))
+    out.write("formats_gguf/metadata", gguf_bytes(3, 64, []))
+    out.write("formats_safetensors/small", safetensors_bytes(small, {"format": "pt"}))
+    every = [Tensor(name, name, (3,), material[:3 * bits // 8]) for name, bits in sorted({row for row in ONNX_TYPES.values() if row[0] in SAFETENSORS_TYPES})]
+    out.write("formats_safetensors/every-type", safetensors_bytes(every, {}))
+    out.write("formats_safetensors/index", json.dumps({"metadata": {"total_size": 8}, "weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}).encode())
+
+
 def main():
+    if sys.argv[1] == "--corpus":
+        write_corpus(sys.argv[2])
+        return
     folder, samples = sys.argv[1], sys.argv[2:]
     out = Out(folder)
     material = b""
@@ -414,7 +441,7 @@ def main():
         print(f"{file}: {len(tensors)} tensors, {sum(len(t.data) for t in tensors)} bytes")
     model, expected = every_type_onnx(material)
     out.add("every-type.onnx", model, [t.expected() for t in expected])
-    rows = [(f"blk.{number}.{row[0]}", number, (3, 2, row[1] * 2), material[number * 97:number * 97 + 12 * row[2]]) for number, row in GGML_TYPES.items()]
+    rows = quantised(material, 12)
     told = [Tensor(name, GGML_TYPES[kind][0], shape, data).expected() for name, kind, shape, data in rows]
     out.add("every-type.gguf", gguf_bytes(3, 32, rows), told)
     out.write("expected.json", json.dumps(out.expected, indent=1, ensure_ascii=False).encode())

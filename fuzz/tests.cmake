@@ -1,0 +1,17 @@
+# The fuzzers' corpora as tests: fuzz/NAME.cpp becomes fuzz_NAME, which runs over fuzz/corpus/NAME. A file names the rooms it links in a
+# line `// links: room …`. Fuzzing itself, with clang: fuzz/run.sh.
+file(GLOB fuzzers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/fuzz/*.cpp)
+list(REMOVE_ITEM fuzzers ${CMAKE_SOURCE_DIR}/fuzz/replay_main.cpp)
+foreach(fuzzer ${fuzzers})
+  get_filename_component(name ${fuzzer} NAME_WE)
+  file(STRINGS ${fuzzer} links REGEX "^// links: " LIMIT_COUNT 1)
+  string(REPLACE "// links: " "" links "${links}")
+  string(REGEX MATCHALL "[a-z/_]+" rooms "${links}")
+  add_executable(fuzz_${name} ${fuzzer} ${CMAKE_SOURCE_DIR}/fuzz/replay_main.cpp)
+  foreach(room ${rooms})
+    string(REPLACE "/" "_" room ${room})
+    target_link_libraries(fuzz_${name} PRIVATE room_${room})
+  endforeach()
+  add_test(NAME fuzz_${name} COMMAND fuzz_${name} ${CMAKE_SOURCE_DIR}/fuzz/corpus/${name})
+  set_tests_properties(fuzz_${name} PROPERTIES TIMEOUT 300)
+endforeach()
