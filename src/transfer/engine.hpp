@@ -41,16 +41,16 @@ enum class Verify : u8 {
 /// One piece of work. `in` and `out` stay valid and untouched until `done`.
 struct Job {
     Kind kind = Kind::zero;
-    std::optional<Place> source;
-    std::optional<Place> target;
+    std::optional<Place> source{};
+    std::optional<Place> target{};
     std::byte fill_value{};
-    std::span<const std::byte> in;
-    std::span<std::byte> out;
+    std::span<const std::byte> in{};
+    std::span<std::byte> out{};
     Verify verify = Verify::none;
     Priority priority = Priority::normal;
 };
 
-/// What a finished job did.
+/// What a finished job did. In stepped mode the times are 0: a simulation has its own clock.
 struct Outcome {
     u64 bytes = 0;
     u64 wait_ns = 0;              ///< From `submit` to the first chunk's start.
@@ -92,8 +92,9 @@ public:
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
 
-    /// Accepts a job. Errors (then `done` is never called): `invalid_field` (a part is missing or sizes differ), `out_of_range`, `busy`
-    /// (too many jobs), and what the devices' `map` says (`not_found`, `unsupported`, `device_lost`, `conflict` for a sealed target).
+    /// Accepts a job. `done` may run before this returns. Errors (then `done` is never called): `invalid_field` (a part is missing or sizes
+    /// differ), `out_of_range`, `busy` (too many jobs), and what the devices' `map` says (`not_found`, `unsupported`, `device_lost`,
+    /// `conflict` for a sealed target).
     [[nodiscard]] Result<Ticket> submit(Job job, Done done);
     /// Runs a job of at most `run_now_max_bytes` to its end on this thread. Errors: as `submit` and as the job; `too_large`.
     [[nodiscard]] Result<Outcome> run_now(Job job);
@@ -112,11 +113,12 @@ private:
     std::unique_ptr<State> state_;
 };
 
-/// What this machine can do with plain memcpy and memset, all transfer threads together. For `efficiencyPercentage`.
+/// What this machine can do at best, all transfer threads together: the faster of the C library's memcpy and memset and of streaming
+/// stores. For `efficiencyPercentage`.
 struct Limits {
     u64 copy_bytes_per_second = 0;
     u64 zero_bytes_per_second = 0;
 };
-/// Measures it, once per call, in at most about 50 ms, with 2 × 32 MiB of its own.
+/// Measures it, anew on each call, for about 40 ms, in 2 × 32 MiB of its own (whose first touch comes on top). `threads` as in `Options`.
 [[nodiscard]] Result<Limits> measure_limits(u32 threads);
 }  // namespace vramd::transfer

@@ -106,21 +106,33 @@ void Pool::discard(Memory memory) {
 u64 Pool::give_way(u64 bytes) {
     std::deque<Memory> going;
     u64 freed = 0;
+    const auto let_go = [&](Memory& memory) {
+        freed += memory.size_bytes();
+        going.push_back(std::move(memory));
+    };
     {
-        const Lock lock(mutex_);
-        for (const Memory& memory : discarded_) freed += memory.size_bytes();
-        going = std::exchange(discarded_, {});
-        while (freed < bytes && !entries_.empty()) {
-            freed += entries_.front().memory.size_bytes();
-            entry_bytes_ -= entries_.front().memory.size_bytes();
-            going.push_back(std::move(entries_.front().memory));
-            entries_.pop_front();
+        std::unique_lock lock(mutex_);
+        for (Memory& memory : discarded_) let_go(memory);
+        discarded_.clear();
+        if (const u64 going_already = discarding_bytes_; going_already != 0) {
+            const u64 before = discards_;
+            while (discards_ == before) changed_.wait(lock);
+            freed += going_already;
         }
-        while (freed < bytes && !spares_.empty()) {
-            freed += spares_.front().size_bytes();
-            spare_bytes_ -= spares_.front().size_bytes();
-            going.push_back(std::move(spares_.front()));
-            spares_.pop_front();
+        while (freed < bytes) {
+            if (!entries_.empty()) {
+                entry_bytes_ -= entries_.front().memory.size_bytes();
+                let_go(entries_.front().memory);
+                entries_.pop_front();
+            } else if (in_hand_bytes_ != 0) {
+                changed_.wait(lock);  // It is an entry again in a moment.
+            } else if (!spares_.empty()) {
+                spare_bytes_ -= spares_.front().size_bytes();
+                let_go(spares_.front());
+                spares_.pop_front();
+            } else {
+                break;
+            }
         }
     }
     return freed;  // `going` is unmapped here, off the lock.
@@ -146,9 +158,13 @@ bool Pool::discard_one(std::unique_lock<Mutex>& lock) {
     if (discarded_.empty()) return false;
     Memory memory = std::move(discarded_.front());
     discarded_.pop_front();
+    discarding_bytes_ = memory.size_bytes();
     lock.unlock();
     memory.reset();
     lock.lock();
+    discarding_bytes_ = 0;
+    ++discards_;
+    changed_.notify_all();
     return true;
 }
 

@@ -41,7 +41,7 @@ public:
     void give(Memory memory);
     /// Memory that must not be reused goes back to the system, in the background. Quick.
     void discard(Memory memory);
-    /// Frees at least `bytes` of pooled memory now, if there is so much; answers how much it freed.
+    /// Frees at least `bytes` now, if there is so much pooled or on its way back; answers how much it freed. Waits for what is being freed.
     u64 give_way(u64 bytes);
     /// Held for the next blocks: entries and spares.
     [[nodiscard]] u64 bytes() const;
@@ -73,8 +73,10 @@ private:
     std::deque<Memory> discarded_ GUARDED_BY(mutex_);
     u64 entry_bytes_ GUARDED_BY(mutex_) = 0;  // With what is in hand.
     u64 spare_bytes_ GUARDED_BY(mutex_) = 0;
-    u64 in_hand_bytes_ GUARDED_BY(mutex_) = 0;  // Size of the entry that the thread is zeroing; 0: none.
-    bool low_ GUARDED_BY(mutex_) = false;       // Memory ran low at the last look: no spares are made.
+    u64 in_hand_bytes_ GUARDED_BY(mutex_) = 0;     // Size of the entry that the thread is zeroing; 0: none.
+    u64 discarding_bytes_ GUARDED_BY(mutex_) = 0;  // Size of what the thread is giving back; 0: nothing.
+    u64 discards_ GUARDED_BY(mutex_) = 0;          // Ended so far.
+    bool low_ GUARDED_BY(mutex_) = false;          // Memory ran low at the last look: no spares are made.
     bool idle_ GUARDED_BY(mutex_) = false;
     bool stop_ GUARDED_BY(mutex_) = false;
     std::jthread thread_;

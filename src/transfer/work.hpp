@@ -1,0 +1,48 @@
+/// A job made ready to run: its parts checked, its memory mapped, cut into chunks that any thread can take. Internal to the room.
+#pragma once
+#include <vector>
+
+#include "transfer/engine.hpp"
+
+namespace vramd::transfer {
+/// Whether a job's chunks may run side by side.
+enum class Lanes : u8 {
+    many,
+    one_forward,  ///< Overlapping copy to lower offsets.
+    one_backward  ///< Overlapping copy to higher offsets: the last chunk first.
+};
+
+/// Holds the mappings: what it points to stays valid while it lives. `run` of distinct chunks may be called at once.
+class Work {
+public:
+    /// Errors: as `Engine::submit`.
+    [[nodiscard]] static Result<Work> prepare(const Job& job);
+
+    [[nodiscard]] u64 size_bytes() const { return size_bytes_; }
+    [[nodiscard]] u64 chunk_count() const { return div_ceil(size_bytes_, chunk_bytes); }
+    [[nodiscard]] Lanes lanes() const { return lanes_; }
+    /// Does chunk `number`, counted in the order in which they are to be begun; answers its bytes.
+    /// Errors: `device_lost` when verification finds a difference.
+    [[nodiscard]] Result<u64> run(u64 number);
+    /// Of all chunks, once they have run; absent where the job makes none.
+    [[nodiscard]] std::optional<u64> sum() const;
+    /// Ends the mappings: nothing runs after it.
+    void let_go();
+
+private:
+    Work() = default;
+    [[nodiscard]] Result<void> take_source(const Job& job);
+    [[nodiscard]] Result<void> take_target(const Job& job);
+
+    Kind kind_ = Kind::zero;
+    Verify verify_ = Verify::none;
+    Lanes lanes_ = Lanes::many;
+    std::byte fill_value_{};
+    device::Mapping source_;
+    device::Mapping target_;
+    std::span<const std::byte> from_;  ///< In `source_` or the job's `in`; empty for zero and fill.
+    std::span<std::byte> to_;          ///< In `target_` or the job's `out`; empty for checksum.
+    u64 size_bytes_ = 0;
+    std::optional<std::vector<u64>> sums_;  ///< One per chunk, where the job makes them. Each chunk writes its own.
+};
+}  // namespace vramd::transfer
