@@ -37,7 +37,13 @@ struct Bench {
     Place all(u64 key) { return place(key, 0, size); }
     std::vector<std::byte> content(u64 key) {
         const auto mapping = *device->map(key);
-        return {mapping.read().begin(), mapping.read().end()};
+        std::vector<std::byte> bytes(size);
+        std::memcpy(bytes.data(), mapping.read().data(), size);
+        return bytes;
+    }
+    bool holds(u64 key, const std::vector<std::byte>& expected) {
+        const auto mapping = *device->map(key);
+        return mapping.size_bytes() == expected.size() && std::memcmp(mapping.read().data(), expected.data(), expected.size()) == 0;
     }
     u64 size;
     Backing backing;
@@ -62,38 +68,36 @@ Done into(std::optional<Result<Outcome>>& result) {
 
 TEST_CASE("every kind of job does what it says, and nothing beside its range, on threads and stepped") {
     for (const Options& options : {threads_of(3), stepped})
-        for (const auto& [offset, size] :
-             {std::pair<u64, u64>{0, 4096}, {1, 1}, {4095, 9 * mib + 3}, {0, 12 * mib}, {12 * mib, 0}, {mib, chunk_bytes}}) {
-            Bench bench(12 * mib);
+        for (const auto& [offset, size] : {std::pair<u64, u64>{0, 4096}, {1, 1}, {4095, 9 * mib + 3}, {10 * mib, 0}, {mib, chunk_bytes}}) {
+            Bench bench(10 * mib);
             Engine engine(options);
             const auto range = [&](u64 key) { return bench.place(key, offset, size); };
             const auto before = bench.content(1);
             auto expected = bench.content(2);
-            const auto begin = static_cast<std::ptrdiff_t>(offset);
             const auto part = [&](std::vector<std::byte>& bytes) { return std::span(bytes).subspan(offset, size); };
             const auto check = [&](Job job) {
                 const auto outcome = finish(engine, std::move(job));
                 REQUIRE(outcome.has_value());
                 CHECK(outcome->bytes == size);
-                CHECK((bench.content(2) == expected));
+                CHECK(bench.holds(2, expected));
                 return *outcome;
             };
-            std::copy_n(before.begin() + begin, size, expected.begin() + begin);
+            std::memcpy(part(expected).data(), &before.data()[offset], size);
             check(copy(range(1), range(2)));
-            std::ranges::fill(part(expected), std::byte{0x7F});
+            std::memset(part(expected).data(), 0x7F, size);
             check({.kind = Kind::fill, .target = range(2), .fill_value = std::byte{0x7F}});
-            std::ranges::fill(part(expected), std::byte{0});
+            std::memset(part(expected).data(), 0, size);
             check(zero(range(2)));
-            std::vector<std::byte> in(before.begin() + begin, before.begin() + begin + static_cast<std::ptrdiff_t>(size));
+            std::vector<std::byte> in(&before.data()[offset], &before.data()[offset] + size);
             std::ranges::copy(in, part(expected).begin());
             const auto written = check({.kind = Kind::write_in, .target = range(2), .in = in, .verify = Verify::checksum});
             std::vector<std::byte> out(size, std::byte{0xEE});
             check({.kind = Kind::read_out, .source = range(1), .out = out});
-            CHECK((out == in));
+            CHECK((size == 0 || std::memcmp(out.data(), in.data(), size) == 0));
             const auto summed = check({.kind = Kind::checksum, .source = range(1)});
             CHECK(summed.checksum == chunked_checksum(in));
             CHECK(written.checksum == summed.checksum);
-            CHECK((bench.content(1) == before));
+            CHECK(bench.holds(1, before));
             CHECK(engine.pending() == 0);
         }
 }
@@ -108,12 +112,12 @@ TEST_CASE("an overlapping copy leaves what memmove leaves, at every distance and
             auto expected = bench.content(1);
             std::memmove(&expected[distance], expected.data(), count);
             REQUIRE(finish(engine, copy(bench.place(1, 0, count), bench.place(1, distance, count))).has_value());
-            CHECK((bench.content(1) == expected));
+            CHECK(bench.holds(1, expected));
             std::memmove(expected.data(), &expected[distance], count);
             Job back = copy(bench.place(1, distance, count), bench.place(1, 0, count));
             back.verify = Verify::checksum;
             REQUIRE(finish(engine, back).has_value());
-            CHECK((bench.content(1) == expected));
+            CHECK(bench.holds(1, expected));
         }
 }
 
@@ -184,8 +188,8 @@ TEST_CASE("a cancelled job ends as cancelled at every point, except when its las
         REQUIRE(result.has_value());
         if (steps < 3) CHECK(result->error().code == Code::cancelled);
         if (steps == 3) CHECK(result->has_value());
-        std::fill_n(expected.begin(), steps * chunk_bytes, std::byte{0});
-        CHECK((bench.content(1) == expected));
+        std::memset(expected.data(), 0, steps * chunk_bytes);
+        CHECK(bench.holds(1, expected));
         CHECK(engine.pending() == 0);
     }
 }
@@ -234,7 +238,7 @@ TEST_CASE("small jobs run at once on the caller's thread, large ones are sent to
     const auto outcome = engine.run_now(copy(bench.place(1, 5, 1000), bench.place(2, 7, 1000)));
     REQUIRE(outcome.has_value());
     CHECK(outcome->bytes == 1000);
-    CHECK((bench.content(2) == expected));
+    CHECK(bench.holds(2, expected));
     CHECK(engine.run_now(zero(bench.place(1, 0, run_now_max_bytes))).has_value());
     CHECK(engine.run_now(zero(bench.place(1, 0, run_now_max_bytes + 1))).error().code == Code::too_large);
     CHECK(engine.run_now(zero(bench.place(1, 0, 0)))->bytes == 0);
