@@ -104,9 +104,13 @@ public:
 
     /// The lowest place that holds `size_bytes` at a multiple of `alignment_bytes` (relative to the start of the space; the granule
     /// if smaller). The gap skipped for alignment stays a usable hole. Nothing, and no change, if no hole can hold it, if the size
-    /// is 0, or if the alignment is not a power of two. Cost: O(log holes); O(1) for a refusal by size. With an alignment above the
-    /// granule, holes that are large enough but wrongly placed are passed over 16 at a time: O(such holes) at worst.
+    /// is 0, or if the alignment is not a power of two of at most 2^31 granules. Cost: O(log holes); O(1) for a refusal by size. With an
+    /// alignment above the granule, holes that are large enough but wrongly placed are passed over 16 at a time: O(such holes) at worst.
     [[nodiscard]] std::optional<Placement> allocate(u64 size_bytes, u64 alignment_bytes);
+
+    /// Where `allocate` would put this request now, without doing it: the offset. Same refusals and cost as `allocate`.
+    /// (Asked for by the integrator: `decide` works on a const state; `apply` then calls `reserve_at`.)
+    [[nodiscard]] std::optional<u64> fit(u64 size_bytes, u64 alignment_bytes) const;
 
     /// Exactly this range, to rebuild a space from a list of ranges in any order. Nothing, and no change, unless the offset is a
     /// multiple of the granule, the size above 0 and the whole range free. O(log holes).
@@ -129,7 +133,7 @@ public:
     [[nodiscard]] SubAllocatorStats stats() const;
     [[nodiscard]] u64 capacity_bytes() const;
     [[nodiscard]] u64 granule_bytes() const;
-    [[nodiscard]] Mode mode() const;
+    [[nodiscard]] Mode mode() const { return mode_; }
 
     /// How many holes have a size in [2^i, 2^(i+1)) bytes, for each i. O(holes).
     [[nodiscard]] HoleHistogram hole_histogram() const;
@@ -148,8 +152,6 @@ public:
     [[nodiscard]] bool consistent() const;
 
 private:
-    [[nodiscard]] LiveRange live_range(u32 slot) const;
-
     /// One live range, or a free slot (generation even; `after` is the next free slot). Granules, but for `slack`.
     /// Slot 0 is the edge of the space: it begins at the capacity and, modulo 2^32, ends at 0, so that both neighbours of every
     /// live range exist and the holes before the first and behind the last need no case of their own.
@@ -161,6 +163,21 @@ private:
         u32 generation;  ///< Odd while live.
         u32 slack;       ///< Bytes granted but not requested.
     };
+
+    static constexpr u64 alignment_max = u64{1} << 31;  ///< Granules.
+
+    /// Writes the capacity into slot 0.
+    void set_edge();
+    [[nodiscard]] u64 granules(u64 size_bytes) const;
+    /// Null if the handle is stale.
+    [[nodiscard]] Slot* live_slot(Handle handle);
+    u32 new_slot();
+    /// Makes [offset, offset + size) of the hole at `path`, which holds it, a live range.
+    Placement place(HoleTree::Path& path, u32 offset, u32 size, u64 requested_bytes);
+    /// Makes [offset, offset + size) free: `behind` is the live range in front of it, `end` where the next one begins.
+    void give(u32 offset, u32 size, u32 behind, u32 end);
+    [[nodiscard]] u32 highest_used() const;
+    [[nodiscard]] LiveRange live_range(u32 index) const;
 
     ChunkedTable<Slot, 8> slots_;
     HoleTree holes_;

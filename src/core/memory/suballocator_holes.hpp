@@ -6,11 +6,11 @@
 /// First fit goes down by `sizes`, everything else by `keys`.
 ///
 /// Invariants
-///  - Keys rise strictly inside a node; every hole of child i has an offset in [keys[i], keys[i + 1]). The first key of each node on
-///    the left edge is 0 above the leaves.
+///  - Keys rise strictly inside a node; every hole of child i has an offset in [keys[i], keys[i + 1]), where for i = 0 the bound of
+///    the node itself stands instead of keys[0] (which is never asked above the leaves).
 ///  - `sizes[i]` of an inner node is exactly the largest size below child i; `largest_` that of the root.
-///  - Unused slots lie at the end, with key `unused` and size 0; so no node stores a count.
-///  - A node that falls below 4 entries is joined with a neighbour if both fit into 12; an empty one is removed.
+///  - Unused slots lie at the end, with the largest key and size 0; so no node stores a count.
+///  - No node but an empty root leaf is empty; one that falls below 6 entries is joined with a neighbour if both fit into 12.
 #pragma once
 #include <array>
 
@@ -25,25 +25,30 @@ struct HoleHistogram {
     bool operator==(const HoleHistogram&) const = default;
 };
 
+/// An unsigned number with its top bit flipped, so that signed comparison (all that SSE2 has) is the order of the unsigned numbers.
+enum class Flipped : i32 {};
+[[nodiscard]] constexpr Flipped flip(u32 number) { return static_cast<Flipped>(number ^ 0x8000'0000); }
+[[nodiscard]] constexpr u32 unflip(Flipped number) { return static_cast<u32>(number) ^ 0x8000'0000; }
+
 /// All offsets and sizes here are in granules, below 2^32 - 1. Copyable; not synchronised.
 class HoleTree {
 public:
-    /// One hole and the index of the live range that ends where it begins.
+    /// One hole and the slot of the live range that ends where it begins.
     struct Entry {
         u32 offset = 0;
         u32 size = 0;
         u32 behind = 0;
     };
-    /// A way from the root to one entry; good until the next change of the tree.
+    /// A way from the root (level 0) to one entry of a leaf; good until the next change of the tree.
     struct Path {
         std::array<u32, 16> nodes;
         std::array<u32, 16> slots;
     };
 
-    HoleTree();
+    HoleTree() : root_(nodes_.add()) { nodes_[root_] = Node(); }
 
     /// Size of the largest hole, 0 if there is none. O(1).
-    [[nodiscard]] u32 largest() const { return largest_; }
+    [[nodiscard]] u32 largest() const { return unflip(largest_); }
     [[nodiscard]] u32 count() const { return count_; }
     [[nodiscard]] u64 heap_bytes() const { return nodes_.heap_bytes(); }
 
@@ -51,36 +56,80 @@ public:
     [[nodiscard]] bool first_fit(u32 size, u32 alignment, Path& path) const;
     /// The last hole that begins at or before `offset`; false if there is none.
     [[nodiscard]] bool at_or_before(u32 offset, Path& path) const;
-    [[nodiscard]] Entry entry(const Path& path) const;
+    [[nodiscard]] Entry entry(const Path& path) const {
+        const Node& leaf = nodes_[path.nodes[height_]];
+        const u32 slot = path.slots[height_];
+        return {unflip(leaf.keys[slot]), unflip(leaf.sizes[slot]), leaf.links[slot]};
+    }
 
     /// Adds a hole where none overlaps or touches it.
     void insert(Entry hole);
     /// Removes the hole at `path`.
-    void erase(const Path& path);
+    void erase(Path& path);
     /// Changes the hole at `path`; it keeps its place in the order.
     void replace(const Path& path, Entry hole);
-    /// The hole at `path` gets the larger `size`, swallowing the hole behind it if that one lies inside the new size.
-    void extend(const Path& path, u32 size);
+    /// The hole at `path` gets the larger `size` and swallows the hole behind it, which begins at `next_offset` and ends where the
+    /// new size does.
+    void swallow_next(Path& path, u32 next_offset, u32 size);
 
     /// Re-derives order, keys, sizes, fill and counts: true if all agree. O(holes); for AUDIT and tests.
     [[nodiscard]] bool consistent() const;
 
 private:
     static constexpr u32 width = 16;
-    static constexpr u32 unused = 0xffff'ffff;
-    static constexpr u32 joined_below = 4;  ///< A node with fewer entries looks for a neighbour to join.
-    static constexpr u32 joined_max = 12;   ///< They join if the result leaves room for the next few inserts.
+    static constexpr u32 none = 0xffff'ffff;              ///< No slot, no node.
+    static constexpr Flipped no_key = flip(0xffff'ffff);  ///< The key of an unused slot.
+    static constexpr u32 joined_below = 6;                ///< A node with fewer entries looks for a neighbour to join.
+    static constexpr u32 joined_max = 12;                 ///< They join if the result leaves room for the next few inserts.
     struct alignas(64) Node {
-        std::array<u32, width> keys;
-        std::array<u32, width> sizes;
+        std::array<Flipped, width> keys;
+        std::array<Flipped, width> sizes;
         std::array<u32, width> links;
+
+        Node() {
+            keys.fill(no_key);
+            sizes.fill(flip(0));
+            links.fill(0);
+        }
+        [[nodiscard]] u32 count() const;
+        [[nodiscard]] Flipped largest() const;
+        [[nodiscard]] bool full() const { return keys[width - 1] != no_key; }
+        /// Whether slot `slot` exists and holds an entry.
+        [[nodiscard]] bool has(u32 slot) const { return slot < width && keys[slot] != no_key; }
+        void put(u32 position, Entry entry);
+        void remove(u32 position);
+        /// Moves the upper half to the empty node `right`.
+        void split_into(Node& right);
     };
+
+    /// Goes down by keys; the leaf's slot is the last with a key at or before `offset`, or `none` if all lie behind it.
+    void descend(u32 offset, Path& path) const;
+    /// The first hole behind the leaf of `path` that can hold the request.
+    [[nodiscard]] bool next_fit(u32 size, u32 alignment, Path& path) const;
+    /// An entry of the node at `level` rose to `size`: tells the levels above.
+    void raise(const Path& path, u32 level, Flipped size);
+    /// Writes `now` where the path's entry of the node at `level` still has the larger `was`, and tells the levels above.
+    void lower(const Path& path, u32 level, Flipped was, Flipped now);
+    /// Whether `size` is the largest in the node at `level`, as the level above knows it.
+    [[nodiscard]] bool is_largest(const Path& path, u32 level, Flipped size) const;
+    /// The first hole of the leaf moved down to `offset`: lowers the bounds above it.
+    void begin_earlier(const Path& path, u32 offset);
+    /// The last hole of the leaf moved up to `offset`, perhaps past a bound that outlived the next leaf's first hole: raises that bound.
+    void end_later(const Path& path, u32 offset);
+    /// Joins or removes nodes that became too empty, from the leaf of `path` upwards.
+    void mend(const Path& path);
+    /// Moves all of the child behind `left_slot` into it, if both fit; false if they do not.
+    [[nodiscard]] bool join(Node& parent, u32 left_slot, bool leaves);
+    u32 new_node();
+    void release(u32 node);
+    /// Checks the subtree below `node`; false, or adds its holes to `seen`.
+    [[nodiscard]] bool consistent_below(u32 node, u32 level, u64 low, u64 high, u32& seen, Flipped& largest) const;
 
     ChunkedTable<Node, 3> nodes_;
     u32 root_ = 0;
     u32 height_ = 0;  ///< Levels above the leaves.
-    u32 largest_ = 0;
+    Flipped largest_ = flip(0);
     u32 count_ = 0;
-    u32 free_nodes_ = unused;  ///< Chained through links[0].
+    u32 free_nodes_ = none;  ///< Chained through links[0].
 };
 }  // namespace vramd::memory

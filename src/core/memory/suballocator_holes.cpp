@@ -1,0 +1,406 @@
+#include "core/memory/suballocator_holes.hpp"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/invariant.hpp"
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+namespace vramd::memory {
+namespace {
+using Lanes = std::array<Flipped, 16>;
+constexpr u32 all_lanes = 0xffff;
+
+#if defined(__SSE2__)
+[[gnu::always_inline]] inline __m128i four_of(const Lanes& lanes, u32 first) {
+    return _mm_load_si128(reinterpret_cast<const __m128i*>(&lanes[first]));
+}
+[[gnu::always_inline]] inline __m128i larger(__m128i a, __m128i b) {
+    const __m128i first = _mm_cmpgt_epi32(a, b);
+    return _mm_or_si128(_mm_and_si128(first, a), _mm_andnot_si128(first, b));
+}
+/// Bit i: lanes[i] > bound.
+[[gnu::always_inline]] inline u32 lanes_above(const Lanes& lanes, u32 bound) {
+    const __m128i than = _mm_set1_epi32(static_cast<int>(flip(bound)));
+    const __m128i low = _mm_packs_epi32(_mm_cmpgt_epi32(four_of(lanes, 0), than), _mm_cmpgt_epi32(four_of(lanes, 4), than));
+    const __m128i high = _mm_packs_epi32(_mm_cmpgt_epi32(four_of(lanes, 8), than), _mm_cmpgt_epi32(four_of(lanes, 12), than));
+    return static_cast<u32>(_mm_movemask_epi8(_mm_packs_epi16(low, high)));
+}
+Flipped largest_lane(const Lanes& lanes) {
+    __m128i most = larger(larger(four_of(lanes, 0), four_of(lanes, 4)), larger(four_of(lanes, 8), four_of(lanes, 12)));
+    most = larger(most, _mm_shuffle_epi32(most, _MM_SHUFFLE(1, 0, 3, 2)));
+    most = larger(most, _mm_shuffle_epi32(most, _MM_SHUFFLE(2, 3, 0, 1)));
+    return static_cast<Flipped>(_mm_cvtsi128_si32(most));
+}
+/// The largest lane after one that holds `was`, the largest of all, has gone.
+Flipped largest_without(const Lanes& lanes, Flipped was) {
+    const __m128i gone = _mm_set1_epi32(static_cast<int>(was));
+    const __m128i least = _mm_set1_epi32(static_cast<int>(flip(0)));
+    __m128i most = least;
+    u32 holders = 0;
+    for (u32 first = 0; first < lanes.size(); first += 4) {
+        const __m128i same = _mm_cmpeq_epi32(four_of(lanes, first), gone);
+        most = larger(most, _mm_or_si128(_mm_and_si128(same, least), _mm_andnot_si128(same, four_of(lanes, first))));
+        holders = holders << 4 | static_cast<u32>(_mm_movemask_ps(_mm_castsi128_ps(same)));
+    }
+    if ((holders & (holders - 1)) != 0) return was;
+    most = larger(most, _mm_shuffle_epi32(most, _MM_SHUFFLE(1, 0, 3, 2)));
+    most = larger(most, _mm_shuffle_epi32(most, _MM_SHUFFLE(2, 3, 0, 1)));
+    return static_cast<Flipped>(_mm_cvtsi128_si32(most));
+}
+#else
+u32 lanes_above(const Lanes& lanes, u32 bound) {
+    u32 mask = 0;
+    for (u32 i = 0; i < lanes.size(); ++i) mask |= u32{lanes[i] > flip(bound)} << i;
+    return mask;
+}
+Flipped largest_lane(const Lanes& lanes) { return *std::ranges::max_element(lanes); }
+Flipped largest_without(const Lanes& lanes, Flipped was) {
+    Lanes rest = lanes;
+    *std::ranges::find(rest, was) = flip(0);
+    return largest_lane(rest);
+}
+#endif
+u32 first_lane(u32 mask) { return static_cast<u32>(std::countr_zero(mask)); }
+
+/// Lanes of a leaf whose hole can hold `size` at a multiple of `alignment`, out of those in `candidates`.
+u32 lanes_holding(const Lanes& offsets, const Lanes& sizes, u32 candidates, u32 size, u32 alignment) {
+    u32 mask = 0;
+    for (u32 rest = candidates; rest != 0; rest &= rest - 1) {
+        const auto i = first_lane(rest);
+        const u32 skipped = (0U - unflip(offsets[i])) & (alignment - 1);
+        if (u64{skipped} + size <= unflip(sizes[i])) mask |= 1U << i;
+    }
+    return mask;
+}
+}  // namespace
+
+u32 HoleTree::Node::count() const { return first_lane(lanes_above(keys, 0xffff'fffe) | (all_lanes + 1)); }
+
+Flipped HoleTree::Node::largest() const { return largest_lane(sizes); }
+
+void HoleTree::Node::put(u32 position, Entry entry) {
+    for (u32 i = width - 1; i > position; --i) {
+        keys[i] = keys[i - 1];
+        sizes[i] = sizes[i - 1];
+        links[i] = links[i - 1];
+    }
+    keys[position] = flip(entry.offset);
+    sizes[position] = flip(entry.size);
+    links[position] = entry.behind;
+}
+
+void HoleTree::Node::remove(u32 position) {
+    for (u32 i = position; i + 1 < width; ++i) {
+        keys[i] = keys[i + 1];
+        sizes[i] = sizes[i + 1];
+        links[i] = links[i + 1];
+    }
+    keys[width - 1] = no_key;
+    sizes[width - 1] = flip(0);
+}
+
+void HoleTree::Node::split_into(Node& right) {
+    constexpr u32 half = width / 2;
+    for (u32 i = 0; i < half; ++i) {
+        right.keys[i] = keys[half + i];
+        right.sizes[i] = sizes[half + i];
+        right.links[i] = links[half + i];
+        keys[half + i] = no_key;
+        sizes[half + i] = flip(0);
+    }
+}
+
+u32 HoleTree::new_node() {
+    const u32 node = free_nodes_ != none ? free_nodes_ : nodes_.add();
+    if (node == free_nodes_) free_nodes_ = nodes_[node].links[0];
+    nodes_[node] = Node();
+    return node;
+}
+
+void HoleTree::release(u32 node) {
+    nodes_[node].links[0] = free_nodes_;
+    free_nodes_ = node;
+}
+
+void HoleTree::descend(u32 offset, Path& path) const {
+    u32 node = root_;
+    for (u32 level = 0; level < height_; ++level) {
+        const Node& here = nodes_[node];
+        const u32 behind = (lanes_above(here.keys, offset) & ~1U) | (all_lanes + 1);
+        const u32 slot = first_lane(behind) - 1;
+        path.nodes[level] = node;
+        path.slots[level] = slot;
+        node = here.links[slot];
+    }
+    path.nodes[height_] = node;
+    path.slots[height_] = first_lane(lanes_above(nodes_[node].keys, offset) | (all_lanes + 1)) - 1;
+}
+
+bool HoleTree::at_or_before(u32 offset, Path& path) const {
+    descend(offset, path);
+    if (path.slots[height_] != none) return true;
+    u32 level = height_;  // All of this leaf lies behind: the hole sought ends the leaf before it.
+    do {
+        if (level-- == 0) return false;
+    } while (path.slots[level] == 0);
+    u32 node = nodes_[path.nodes[level]].links[--path.slots[level]];
+    while (++level <= height_) {
+        const u32 last = nodes_[node].count() - 1;
+        path.nodes[level] = node;
+        path.slots[level] = last;
+        node = nodes_[node].links[last];
+    }
+    return true;
+}
+
+bool HoleTree::first_fit(u32 size, u32 alignment, Path& path) const {
+    if (size > largest()) return false;
+    u32 node = root_;
+    for (u32 level = 0; level < height_; ++level) {
+        const Node& here = nodes_[node];
+        const auto slot = first_lane(lanes_above(here.sizes, size - 1));
+        path.nodes[level] = node;
+        path.slots[level] = slot;
+        node = here.links[slot];
+    }
+    const Node& leaf = nodes_[node];
+    const u32 candidates = lanes_above(leaf.sizes, size - 1);
+    path.nodes[height_] = node;
+    path.slots[height_] = first_lane(candidates);
+    if (alignment == 1) return true;
+    const u32 holding = lanes_holding(leaf.keys, leaf.sizes, candidates, size, alignment);
+    path.slots[height_] = first_lane(holding);
+    return holding != 0 || next_fit(size, alignment, path);
+}
+
+bool HoleTree::next_fit(u32 size, u32 alignment, Path& path) const {
+    u32 level = height_;
+    while (level-- > 0) {  // Up to the nearest node with a later child that has a large enough hole, then down its first such children.
+        u32 later = lanes_above(nodes_[path.nodes[level]].sizes, size - 1) & (~1U << path.slots[level]);
+        if (later == 0) continue;
+        while (level < height_) {
+            path.slots[level] = first_lane(later);
+            const u32 node = nodes_[path.nodes[level]].links[path.slots[level]];
+            path.nodes[++level] = node;
+            later = lanes_above(nodes_[node].sizes, size - 1);
+        }
+        const Node& leaf = nodes_[path.nodes[height_]];
+        const u32 holding = lanes_holding(leaf.keys, leaf.sizes, later, size, alignment);
+        path.slots[height_] = first_lane(holding);
+        if (holding != 0) return true;
+    }
+    return false;
+}
+
+void HoleTree::raise(const Path& path, u32 level, Flipped size) {
+    while (level-- > 0) {
+        Flipped& known = nodes_[path.nodes[level]].sizes[path.slots[level]];
+        if (known >= size) return;
+        known = size;
+    }
+    largest_ = std::max(largest_, size);
+}
+
+bool HoleTree::is_largest(const Path& path, u32 level, Flipped size) const {
+    return size == (level == 0 ? largest_ : nodes_[path.nodes[level - 1]].sizes[path.slots[level - 1]]);
+}
+
+void HoleTree::lower(const Path& path, u32 level, Flipped was, Flipped now) {
+    // The next largest is found before the entry is written: a vector load right behind a narrower store waits for it.
+    for (;; --level) {
+        Node& node = nodes_[path.nodes[level]];
+        const bool was_largest = is_largest(path, level, was);
+        const Flipped next = was_largest ? largest_without(node.sizes, was) : was;
+        node.sizes[path.slots[level]] = now;
+        now = std::max(now, next);
+        if (!was_largest || now == was) return;
+        if (level == 0) break;
+    }
+    largest_ = now;
+}
+
+void HoleTree::insert(Entry hole) {
+    Path path;
+    descend(hole.offset, path);
+    ++count_;
+    Entry added = hole;
+    for (u32 level = height_;; --level) {
+        Node& node = nodes_[path.nodes[level]];
+        const u32 position = path.slots[level] + 1;
+        if (!node.full()) {
+            node.put(position, added);
+            raise(path, level, flip(hole.size));
+            return;
+        }
+        const u32 right_node = new_node();
+        Node& right = nodes_[right_node];
+        node.split_into(right);
+        if (position <= width / 2)
+            node.put(position, added);
+        else
+            right.put(position - width / 2, added);
+        added = {unflip(right.keys[0]), unflip(right.largest()), right_node};
+        if (level == 0) {
+            const u32 left_node = root_;
+            INVARIANT(++height_ < 16);
+            root_ = new_node();
+            nodes_[root_].put(0, {0, unflip(node.largest()), left_node});
+            nodes_[root_].put(1, added);
+            largest_ = std::max(largest_, flip(hole.size));
+            return;
+        }
+        nodes_[path.nodes[level - 1]].sizes[path.slots[level - 1]] = node.largest();
+    }
+}
+
+void HoleTree::begin_earlier(const Path& path, u32 offset) {
+    for (u32 level = height_; level-- > 0;) {
+        const u32 slot = path.slots[level];
+        Flipped& key = nodes_[path.nodes[level]].keys[slot];
+        key = std::min(key, flip(offset));
+        if (slot != 0) return;
+    }
+}
+
+void HoleTree::end_later(const Path& path, u32 offset) {
+    for (u32 level = height_; level-- > 0;) {
+        const u32 slot = path.slots[level];
+        Node& node = nodes_[path.nodes[level]];
+        if (!node.has(slot + 1)) continue;
+        node.keys[slot + 1] = std::max(node.keys[slot + 1], flip(offset + 1));
+        return;
+    }
+}
+
+void HoleTree::replace(const Path& path, Entry hole) {
+    Node& leaf = nodes_[path.nodes[height_]];
+    const u32 slot = path.slots[height_];
+    const Flipped was_key = leaf.keys[slot];
+    const Flipped was_size = leaf.sizes[slot];
+    const Flipped key = flip(hole.offset);
+    const Flipped size = flip(hole.size);
+    leaf.keys[slot] = key;
+    leaf.links[slot] = hole.behind;
+    if (size < was_size) {
+        lower(path, height_, was_size, size);
+    } else {
+        leaf.sizes[slot] = size;
+        raise(path, height_, size);
+    }
+    if (key < was_key && slot == 0)
+        begin_earlier(path, hole.offset);
+    else if (key > was_key && !leaf.has(slot + 1))
+        end_later(path, hole.offset);
+}
+
+void HoleTree::erase(Path& path) {
+    Node& leaf = nodes_[path.nodes[height_]];
+    const u32 slot = path.slots[height_];
+    const Flipped was = leaf.sizes[slot];
+    const Flipped next = is_largest(path, height_, was) ? largest_without(leaf.sizes, was) : was;
+    leaf.remove(slot);
+    --count_;
+    if (next != was) {
+        if (height_ == 0)
+            largest_ = next;
+        else
+            lower(path, height_ - 1, was, next);
+    }
+    if (!leaf.has(joined_below - 1)) mend(path);
+}
+
+void HoleTree::swallow_next(Path& path, u32 next_offset, u32 size) {
+    Node& leaf = nodes_[path.nodes[height_]];
+    const u32 slot = path.slots[height_];
+    if (leaf.has(slot + 1)) {
+        leaf.remove(slot + 1);
+        leaf.sizes[slot] = flip(size);
+        --count_;
+        raise(path, height_, flip(size));
+        if (!leaf.has(joined_below - 1)) mend(path);
+        return;
+    }
+    const Entry hole = entry(path);  // The next one begins another leaf: its removal may move this one.
+    descend(next_offset, path);
+    erase(path);
+    descend(hole.offset, path);
+    replace(path, {hole.offset, size, hole.behind});
+}
+
+void HoleTree::mend(const Path& path) {
+    for (u32 level = height_; level > 0; --level) {
+        const u32 node = path.nodes[level];
+        if (nodes_[node].has(joined_below - 1)) return;
+        Node& parent = nodes_[path.nodes[level - 1]];
+        const u32 slot = path.slots[level - 1];
+        if (!nodes_[node].has(0)) {
+            parent.remove(slot);
+            release(node);
+        } else if (parent.has(slot + 1)) {
+            if (!join(parent, slot, level == height_)) return;
+        } else if (slot > 0) {
+            if (!join(parent, slot - 1, level == height_)) return;
+        }
+    }
+    while (height_ > 0 && !nodes_[root_].has(1)) {
+        if (!nodes_[root_].has(0)) {
+            height_ = 0;  // The last hole is gone: the empty root serves as the leaf.
+            return;
+        }
+        const u32 child = nodes_[root_].links[0];
+        release(root_);
+        root_ = child;
+        --height_;
+    }
+}
+
+bool HoleTree::join(Node& parent, u32 left_slot, bool leaves) {
+    const u32 right_node = parent.links[left_slot + 1];
+    Node& left = nodes_[parent.links[left_slot]];
+    Node& right = nodes_[right_node];
+    const u32 kept = left.count();
+    const u32 moved = right.count();
+    if (kept + moved > joined_max) return false;
+    if (!leaves) right.keys[0] = parent.keys[left_slot + 1];  // Now asked, so it needs the bound that its node had.
+    for (u32 i = 0; i < moved; ++i) {
+        left.keys[kept + i] = right.keys[i];
+        left.sizes[kept + i] = right.sizes[i];
+        left.links[kept + i] = right.links[i];
+    }
+    parent.sizes[left_slot] = std::max(parent.sizes[left_slot], parent.sizes[left_slot + 1]);
+    parent.remove(left_slot + 1);
+    release(right_node);
+    return true;
+}
+
+bool HoleTree::consistent() const {
+    u32 seen = 0;
+    Flipped largest = flip(0);
+    return consistent_below(root_, 0, 0, u64{1} << 32, seen, largest) && seen == count_ && largest == largest_;
+}
+
+bool HoleTree::consistent_below(u32 node, u32 level, u64 low, u64 high, u32& seen, Flipped& largest) const {
+    const Node& here = nodes_[node];
+    const u32 used = here.count();
+    if (used == 0 && (level > 0 || height_ > 0)) return false;
+    for (u32 i = 0; i < width; ++i) {
+        if (i >= used) {
+            if (here.keys[i] != no_key || here.sizes[i] != flip(0)) return false;
+            continue;
+        }
+        const bool leaf = level == height_;
+        const u64 from = i == 0 && !leaf ? low : u64{unflip(here.keys[i])};
+        const u64 to = i + 1 < used ? u64{unflip(here.keys[i + 1])} : high;
+        if (from < low || from >= to || to > high || here.sizes[i] == flip(0)) return false;
+        Flipped below = leaf ? here.sizes[i] : flip(0);
+        if (!leaf && !consistent_below(here.links[i], level + 1, from, to, seen, below)) return false;
+        if (below != here.sizes[i]) return false;
+        largest = std::max(largest, below);
+        if (leaf) ++seen;
+    }
+    return true;
+}
+}  // namespace vramd::memory
