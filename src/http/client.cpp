@@ -134,10 +134,14 @@ std::string percent_encoded(std::string_view text) {
     return out;
 }
 
+Result<void> Client::open(u64 wait_ms_max) {
+    if (still_open(socket_)) return {};
+    TRY(socket_, connect_to(address_, wait_ms_max));
+    return {};
+}
+
 Result<ClientReply> Client::exchange(ClientRequest request) {
-    if (!still_open(socket_)) {
-        TRY(socket_, connect_to(address_, request.wait_ms_max));
-    }
+    TRY_DO(open(request.wait_ms_max));
     ClientExchange exchange(socket_.get(), address_, request);
     auto reply = exchange.run();
     if (!reply || !exchange.reusable()) socket_.reset();

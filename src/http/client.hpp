@@ -46,7 +46,9 @@ struct ClientReply {
 class Client {
 public:
     explicit Client(Address address) : address_(std::move(address)) {}
-    /// Sends and waits for the reply. Errors: `system_failed` with the field "connect" when nobody answers there, `timed_out`,
+    /// Connects, unless it is connected. Errors: `system_failed` with the field "connect" when nobody answers there.
+    [[nodiscard]] Result<void> open(u64 wait_ms_max);
+    /// Opens, sends and waits for the reply. Errors: `system_failed` with the field "connect" when nobody answers there, `timed_out`,
     /// `malformed_request` when the reply is not HTTP, and whatever the callbacks return.
     [[nodiscard]] Result<ClientReply> exchange(ClientRequest request);
     [[nodiscard]] const Address& address() const { return address_; }

@@ -121,6 +121,7 @@ const std::vector<Vector> vectors = {
     // Chunks
     {"a chunk size with a bare line feed", chunked("4\naaaa\r\n0\r\n\r\n"), 400},
     {"a chunk that ends with a bare line feed", chunked("4\r\naaaa\n0\r\n\r\n"), 400},
+    {"a chunk that ends with a bare carriage return", chunked("4\r\naaaa\r0\r\n\r\n"), 400},
     {"a chunk longer than it says", chunked("4\r\naaaaa\r\n0\r\n\r\n"), 400},
     {"a chunk size that is no number", chunked("zz\r\naaaa\r\n0\r\n\r\n"), 400},
     {"a chunk size with 0x", chunked("0x4\r\naaaa\r\n0\r\n\r\n"), 400},
@@ -171,6 +172,7 @@ TEST_CASE("every hostile request gets one refusal, and what follows it is never 
         client.end_sending();
         const std::string all = client.read_all();
         CHECK(client.ended());
+        CHECK(!client.reset());
         CHECK(replies_in(all) == 1);
         CHECK(all.substr(0, 12) == "HTTP/1.1 " + std::to_string(vector.status));
         CHECK(all.find("application/problem+json") != std::string::npos);
