@@ -29,8 +29,12 @@ inline void judge(std::string_view file_name, std::string bytes) {
     std::abort();
 }
 
-/// The fuzzer's bytes as decisions of a generator: files that are right in their frame and odd inside.
-inline Choices choices_from(std::span<const u8> bytes) { return Choices::replay({bytes.begin(), bytes.end()}); }
+/// The fuzzer's first bytes as decisions of a generator: files that are right in their frame and odd inside, small enough to be many.
+inline Choices choices_from(std::span<const u8> bytes) {
+    constexpr std::size_t decisions_max = 400;
+    bytes = bytes.first(std::min(bytes.size(), decisions_max));
+    return Choices::replay({bytes.begin(), bytes.end()});
+}
 
 /// A number that is often an edge.
 inline u64 odd_number(Choices& choices) {

@@ -34,6 +34,6 @@ for file in fuzz/*.cpp; do
     mkdir -p "build/fuzz/$fuzzer/grown"
     "$compiler" "${flags[@]}" -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all "$file" "${objects[@]}" -lboost_json -o "build/fuzz/$fuzzer/fuzz"
     echo "fuzzing $fuzzer for $seconds s"
-    "build/fuzz/$fuzzer/fuzz" -max_total_time="$seconds" -max_len=8192 -rss_limit_mb=1024 -timeout=5 -print_final_stats=1 -verbosity="${FUZZ_VERBOSITY:-0}" \
+    "build/fuzz/$fuzzer/fuzz" -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=1024 -timeout=5 -print_final_stats=1 -verbosity="${FUZZ_VERBOSITY:-0}" \
         -artifact_prefix="build/fuzz/$fuzzer/" "build/fuzz/$fuzzer/grown" "fuzz/corpus/$fuzzer"
 done

@@ -41,13 +41,24 @@ public:
     }
 
 private:
+    /// The tensor before, as far as it had bytes: what the next one is compared with.
+    struct Before {
+        bool placed = false;
+        u32 file = 0;
+        Storage storage{};
+        u64 offset_bytes = 0;
+        u64 end_bytes = 0;
+        u64 memory_offset_bytes = 0;
+    };
+
     Result<u64> place_bytes(const std::string& name, const Found& found, const Range& range) {
-        if (last_ && found.file == last_file_) {
-            if (range == *last_ && found.storage == Storage::plain && last_storage_ == Storage::plain)
-                return last_memory_offset_bytes_;  // Tied.
-            if (range.overlaps(*last_))
+        if (before_.placed && found.file == before_.file) {
+            const bool both_plain = found.storage == Storage::plain && before_.storage == Storage::plain;
+            if (both_plain && range.offset_bytes() == before_.offset_bytes && range.end_bytes() == before_.end_bytes)
+                return before_.memory_offset_bytes;  // Tied.
+            if (range.offset_bytes() < before_.end_bytes)
                 return invalid(name, "its bytes ", range.offset_bytes(), " to ", range.end_bytes(),
-                               " overlap those of another tensor, which end at ", last_->end_bytes());
+                               " overlap those of another tensor, which end at ", before_.end_bytes);
         }
         const u64 offset = next_offset_bytes(found, range);
         const auto memory = Range::within(number_max, offset, found.size_bytes);
@@ -59,17 +70,15 @@ private:
                                      found.encoding, found.element_bytes});
         plan_.memory_bytes = memory->end_bytes();
         plan_.tensor_bytes += found.size_bytes;
-        last_ = range;
-        last_file_ = found.file;
-        last_storage_ = found.storage;
-        last_memory_offset_bytes_ = offset;
+        before_ = {true, found.file, found.storage, range.offset_bytes(), range.end_bytes(), offset};
         return offset;
     }
 
     /// The distance in the file from the tensor before, if both are plain, in one file and near.
     std::optional<u64> gap_bytes(const Found& found, const Range& range) const {
-        if (!last_ || found.file != last_file_ || found.storage != Storage::plain || last_storage_ != Storage::plain) return std::nullopt;
-        const u64 gap = range.offset_bytes() - last_->end_bytes();
+        if (!before_.placed || found.file != before_.file || found.storage != Storage::plain || before_.storage != Storage::plain)
+            return std::nullopt;
+        const u64 gap = range.offset_bytes() - before_.end_bytes;
         return gap <= std::max(kept_gap_bytes_max, found.size_bytes / kept_gap_share) ? std::optional(gap) : std::nullopt;
     }
 
@@ -82,10 +91,10 @@ private:
 
     void copy(const Found& found, const Range& range, u64 offset_bytes) {
         if (gap_bytes(found, range) && !plan_.copies.empty()) {
-            Copy& before = plan_.copies.back();
-            const bool same_distance = range.offset_bytes() - before.file_offset_bytes == offset_bytes - before.memory_offset_bytes;
+            Copy& last = plan_.copies.back();
+            const bool same_distance = range.offset_bytes() - last.file_offset_bytes == offset_bytes - last.memory_offset_bytes;
             if (same_distance) {
-                before.size_bytes = range.end_bytes() - before.file_offset_bytes;
+                last.size_bytes = range.end_bytes() - last.file_offset_bytes;
                 return;
             }
         }
@@ -94,10 +103,7 @@ private:
 
     Plan& plan_;
     std::span<Source* const> sources_;
-    std::optional<Range> last_;
-    u32 last_file_ = 0;
-    Storage last_storage_{};
-    u64 last_memory_offset_bytes_ = 0;
+    Before before_;
 };
 
 u64 sum_of(u64 sum, std::string_view text) { return checksum(std::as_bytes(std::span(text)), sum ^ text.size()); }

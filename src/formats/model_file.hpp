@@ -129,7 +129,7 @@ struct Plan {
 [[nodiscard]] Result<Plan> plan(Format format, std::span<Source* const> sources);
 
 /// Decodes one item of `Plan::decodes` from its file into memory; `memory` is exactly the item's range: `memory_size_bytes` long.
-/// Reads in pieces of at most 64 KiB and writes every byte of `memory`, or fails: `invalid_model` if the values are too few, too many
+/// Reads in pieces of about 64 KiB and writes every byte of `memory`, or fails: `invalid_model` if the values are too few, too many
 /// or too large for their dtype (only the count's bounds could be checked in `plan`); what `source.read` returns.
 [[nodiscard]] Result<void> decode(const Decode& item, Source& source, std::span<std::byte> memory);
 }  // namespace vramd::formats

@@ -165,6 +165,16 @@ TEST_CASE("a Constant's numbers are tensors, another node's are parameters") {
     CHECK(loaded->plan.tensors.size() == 7);
 }
 
+TEST_CASE("only ONNX's own Constant is one") {
+    const std::string parts =
+        field(2, "c") + field(4, "Constant") + attribute("value", field(5, four)) + attribute("value_int", field(3, u64{5}));
+    const auto loaded = load("m.onnx", onnx(field(1, parts + field(7, "com.other"))));
+    REQUIRE(loaded.has_value());
+    CHECK(loaded->plan.tensors.size() == 1);
+    CHECK(loaded->bytes("c.value") == "FOUR");
+    refused(load("m.onnx", onnx(field(1, parts + field(7, "ai.onnx")))), "c: two tensors have this name");
+}
+
 TEST_CASE("a sparse tensor gives its values, its indices and its dense shape") {
     const std::string values = tensor("s", t_float, {2}, raw_data("valuval2"));
     const std::string indices = tensor("", t_i64, {2}, field(7, numbers({3, 8})));

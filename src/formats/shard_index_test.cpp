@@ -40,6 +40,19 @@ TEST_CASE("a shard's tensors that the index does not name stay on the disk") {
     CHECK(loaded->plan.files.size() == 2);
 }
 
+TEST_CASE("a tensor beside the named one in its shard stays on the disk, whichever comes first by name") {
+    for (const char* other : {"a", "z"}) {
+        const std::string both =
+            std::string("{\"") + other +
+            R"(":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"x":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})";
+        const auto loaded = load("m.safetensors.index.json", R"({"weight_map":{"x":"s"}})", {{"s", safetensors(both, "..xxxx")}});
+        REQUIRE(loaded.has_value());
+        CHECK(loaded->plan.tensors.size() == 1);
+        CHECK(loaded->bytes("x") == "xxxx");
+        CHECK(loaded->plan.memory_bytes == 4);
+    }
+}
+
 TEST_CASE("an index that promises what its shards do not hold is refused") {
     refused(load_index(R"({"weight_map":{"x":"a.safetensors","z":"a.safetensors"}})"),
             "z: the index says that it lies in 'a.safetensors', but it does not");

@@ -29,10 +29,13 @@ Result<std::span<const std::byte>> Window::some(u64 offset_bytes, u64 size_max_b
 
 Result<void> Window::refill(u64 offset_bytes, u64 needed_bytes) {
     const bool goes_on = offset_bytes >= start_bytes_ && offset_bytes <= end_bytes();
-    const u64 wanted = std::max(needed_bytes, goes_on ? window_bytes : jump_bytes);
-    buffer_.resize(std::min(wanted, size_bytes_ - offset_bytes));
-    start_bytes_ = offset_bytes;
-    auto done = source_.read(offset_bytes, buffer_);
+    const bool goes_back_a_little = offset_bytes < start_bytes_ && start_bytes_ - offset_bytes <= window_bytes;
+    // A message is gone through twice, its frame and its inside: a little of what lies behind stays at hand.
+    const u64 behind_bytes = goes_on ? std::min(offset_bytes, jump_bytes) : 0;
+    const u64 ahead_bytes = std::max(needed_bytes, goes_on || goes_back_a_little ? window_bytes : jump_bytes);
+    start_bytes_ = offset_bytes - behind_bytes;
+    buffer_.resize(behind_bytes + std::min(ahead_bytes, size_bytes_ - offset_bytes));
+    auto done = source_.read(start_bytes_, buffer_);
     if (!done) buffer_.clear();  // Half a read is no read.
     return done;
 }

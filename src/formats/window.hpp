@@ -1,7 +1,7 @@
 /// Small reads from a large file through one buffer of `window_bytes`.
 ///
 /// Headers are read a few bytes at a time, and between two of them may lie gigabytes of weights that must not be read. So a read that
-/// goes on where the buffer ends fills it whole, and one that jumps fetches a little only.
+/// goes on where the buffer ends fills it whole, and one that jumps far fetches a little only.
 #pragma once
 #include <vector>
 
