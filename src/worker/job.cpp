@@ -1,0 +1,264 @@
+#include "worker/job.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+#include "base/checksum.hpp"
+#include "base/clock.hpp"
+#include "base/invariant.hpp"
+
+namespace vramd::worker {
+namespace protocol = ipc::worker_protocol;
+namespace {
+constexpr std::size_t files_per_frame = 200;
+/// What a process maps beside the lent memory: its program, the table, its plan, stacks.
+constexpr u64 own_space_bytes = 1 * gib;
+constexpr unsigned memfd_no_exec = 8;  // MFD_NOEXEC_SEAL, Linux 6.3.
+
+Result<Fd> make_table() {
+    const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    Fd table(memfd_create("vramd-table", flags | memfd_no_exec));
+    if (!table && errno == EINVAL) table = Fd(memfd_create("vramd-table", flags));
+    if (!table) return std::unexpected(system_error("memfd_create", errno));
+    if (ftruncate(table.get(), static_cast<off_t>(ipc::table_bytes_max)) != 0) return std::unexpected(system_error("ftruncate", errno));
+    if (fcntl(table.get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+        return std::unexpected(system_error("fcntl(F_ADD_SEALS)", errno));
+    return table;
+}
+
+/// A copy that nobody else can write, whatever the process does to the original meanwhile.
+Result<std::vector<std::byte>> copy_out(const Fd& table, u64 size_bytes) {
+    std::vector<std::byte> bytes(size_bytes);
+    for (u64 done = 0; done < size_bytes;) {
+        const ssize_t got = pread(table.get(), bytes.data() + done, size_bytes - done, static_cast<off_t>(done));
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return std::unexpected(system_error("pread", got < 0 ? errno : EIO));
+        done += static_cast<u64>(got);
+    }
+    return bytes;
+}
+
+Result<ModelFormat> format_named(std::string_view name) {
+    if (name == "safetensors" || name == "safetensors-index") return ModelFormat::safetensors;
+    if (name == "gguf") return ModelFormat::gguf;
+    if (name == "onnx") return ModelFormat::onnx;
+    return refuse(Code::system_failed, "loader", "The loading process named a format that does not exist.");
+}
+
+u64 deadline_of(const Job::Request& request, u64 submitted_ns) {
+    const u64 wait_ms = std::visit([](const auto& job) { return job.deadline_ms; }, request);
+    return submitted_ns + std::min<u64>(wait_ms, number_max / ns_per_ms / 2) * ns_per_ms;
+}
+}  // namespace
+
+Result<FileFacts> facts_of_file(const Fd& file) {
+    struct stat facts {};
+    if (fstat(file.get(), &facts) != 0) return std::unexpected(system_error("fstat", errno));
+    if (!S_ISREG(facts.st_mode)) return refuse(Code::invalid_model, "file", "The model is not a regular file.");
+    return FileFacts{static_cast<u64>(facts.st_dev), static_cast<u64>(facts.st_ino), static_cast<u64>(facts.st_size),
+                     static_cast<u64>(facts.st_mtim.tv_sec) * ns_per_second + static_cast<u64>(facts.st_mtim.tv_nsec)};
+}
+
+Job::Job(Ticket ticket, Request request, u64 submitted_ns)
+    : ticket_(ticket), request_(std::move(request)), submitted_ns_(submitted_ns), deadline_ns_(deadline_of(request_, submitted_ns)) {}
+
+const SharedFiles& Job::files() const {
+    return std::visit([](const auto& job) -> const SharedFiles& { return job.files; }, request_);
+}
+
+std::optional<ConfinementFacts> Job::confinement() const {
+    if (!conversation_ || stages_.spawn_ns == 0) return std::nullopt;
+    return conversation_->told().confinement;
+}
+
+Result<void> Job::begin(const Options& options) {
+    began_ns_ = monotonic_ns();
+    stages_.queue_ns = began_ns_ - submitted_ns_;
+    TRY_DO(look_at_files());
+    TRY(table_, make_table());
+    TRY(Process process, Process::start(options.program));
+    process_.emplace(std::move(process));
+    conversation_.emplace(is_load() ? Subject::load : Subject::inspect, began_ns_);
+    return send_request(options);
+}
+
+Result<void> Job::look_at_files() {
+    TRY(const FileFacts main, facts_of_file(files()->main));
+    facts_.push_back(main);
+    for (const NamedFile& other : files()->others) {
+        TRY(const FileFacts facts, facts_of_file(other.fd));
+        facts_.push_back(facts);
+    }
+    return {};
+}
+
+Result<void> Job::send_request(const Options& options) {
+    std::vector<std::string> names;
+    for (const NamedFile& other : files()->others) names.push_back(other.name);
+    const u64 wait_seconds = (deadline_ns_ - submitted_ns_) / ns_per_second;
+    boost::json::object params{{"main_name", files()->main_name},
+                               {"files", u64{names.size()}},
+                               {"names_checksum", ipc::names_checksum(names)},
+                               {"parent", static_cast<u64>(getpid())},
+                               {"uid", u64{options.uid}},
+                               {"cpu_seconds", 4 * wait_seconds + 2},
+                               {"address_space_bytes", own_space_bytes},
+                               {"required", u64{options.confinement == Confinement::required ? 1u : 0u}}};
+    std::array<int, 3> first = {table_.get(), files()->main.get(), -1};
+    if (const auto* load = std::get_if<LoadJob>(&request_)) {
+        first[2] = load->memory.get();
+        params["offset_bytes"] = load->offset_bytes;
+        params["size_bytes"] = load->size_bytes;
+        params["verify"] = u64{load->verification == Verification::checksum ? 1u : 0u};
+        params["address_space_bytes"] = own_space_bytes + load->size_bytes;
+    }
+    const std::string_view method = is_load() ? protocol::load : protocol::inspect;
+    const std::string request = ipc::write_message(ipc::Request{request_id, std::string(method), std::move(params)});
+    TRY_DO(process_->channel().send(request, std::span(first).first(is_load() ? 3 : 2)));
+    std::vector<int> others;
+    for (const NamedFile& other : files()->others) others.push_back(other.fd.get());
+    const std::string more = ipc::write_message(ipc::Notification{"files", {}});
+    for (std::size_t at = 0; at < others.size(); at += files_per_frame)
+        TRY_DO(process_->channel().send(more, std::span(others).subspan(at, std::min(files_per_frame, others.size() - at))));
+    return {};
+}
+
+bool Job::hear(u32 frames_max) {
+    INVARIANT(process_.has_value());
+    for (u32 i = 0; i < frames_max && !outcome_; ++i) {
+        auto received = process_->channel().receive(ipc::Descriptors::refused);
+        if (!received) {
+            fail({Code::system_failed, "loader", 0, 0, "The loading process broke the protocol: " + describe(received.error())});
+            return false;
+        }
+        if (received->kind == ipc::Received::Kind::nothing) return true;
+        if (received->kind == ipc::Received::Kind::closed) {
+            // Usually it is dying, and its end will say why; if it only closed its socket, this ends it.
+            line_ = Line::hung_up;
+            process_->kill();
+            return false;
+        }
+        if (auto taken = take(received->text); !taken) fail(std::move(taken).error());
+    }
+    return !outcome_;
+}
+
+Result<void> Job::take(const std::string& frame) {
+    TRY(const Heard heard, conversation_->hear(frame, monotonic_ns()));
+    switch (heard.kind) {
+        case Heard::Kind::nothing:
+            break;
+        case Heard::Kind::started:
+            stages_.spawn_ns = monotonic_ns() - began_ns_;
+            break;
+        case Heard::Kind::parsed: {
+            TRY_DO(take_table(heard.bytes));
+            TRY_DO(check_parsed());
+            break;
+        }
+        case Heard::Kind::progress: {
+            const auto* load = std::get_if<LoadJob>(&request_);
+            if (load != nullptr && load->progress) load->progress(heard.bytes, heard.total);
+            break;
+        }
+        case Heard::Kind::answered: {
+            if (heard.bytes != 0) TRY_DO(take_table(heard.bytes));
+            if (heard.bytes != 0 && is_load())
+                return refuse(Code::invalid_field, "files", "The model needs other files than those it came with; inspect it again.");
+            decide({});
+            break;
+        }
+        case Heard::Kind::failed:
+            return std::unexpected(heard.error);
+    }
+    return {};
+}
+
+Result<void> Job::take_table(u64 size_bytes) {
+    TRY(const auto bytes, copy_out(table_, size_bytes));
+    TRY(ipc::TensorTable table, ipc::decode_table(bytes));
+    TRY(inspection_.model.format, format_named(table.format));
+    const u64 hash = checksum(std::as_bytes(std::span(facts_)), checksum(bytes));
+    inspection_.model.identity = {facts_[0].device, facts_[0].inode, facts_[0].size_bytes, facts_[0].modified_ns, hash};
+    inspection_.model.memory_bytes = table.memory_bytes;
+    inspection_.model.tensor_bytes = table.tensor_bytes;
+    inspection_.model.tensors = std::move(table.tensors);
+    inspection_.needed_files = std::move(table.needed_files);
+    inspection_.metadata = std::move(table.metadata);
+    return {};
+}
+
+Result<void> Job::check_parsed() const {
+    const auto& load = std::get<LoadJob>(request_);
+    if (load.expected_hash != 0 && load.expected_hash != inspection_.model.identity.header_hash)
+        return refuse(Code::invalid_model, "file", "The file changed since it was inspected.");
+    if (inspection_.model.memory_bytes > load.size_bytes)
+        return refuse(Code::out_of_range, "sizeBytes", inspection_.model.memory_bytes, load.size_bytes);
+    return {};
+}
+
+Result<void> Job::check_unchanged() const {
+    TRY(const FileFacts main, facts_of_file(files()->main));
+    bool same = main == facts_[0];
+    for (std::size_t i = 0; i < files()->others.size(); ++i) {
+        TRY(const FileFacts facts, facts_of_file(files()->others[i].fd));
+        same = same && facts == facts_[i + 1];
+    }
+    if (!same) return refuse(Code::invalid_model, "file", "The file changed while it was being read.");
+    return {};
+}
+
+void Job::decide(Result<void> outcome) {
+    if (outcome_) return;
+    outcome_ = std::move(outcome);
+    decided_ns_ = monotonic_ns();
+    // Its work is done either way, and it must be gone before the memory is anybody's.
+    if (process_) process_->kill();
+}
+
+void Job::fail(Error error) { decide(std::unexpected(std::move(error))); }
+
+void Job::finish() {
+    if (process_) {
+        const Process::End end = process_->reap();
+        const bool only_hung_up = line_ == Line::hung_up && end.signal == SIGKILL;
+        if (!outcome_ && only_hung_up)
+            fail({Code::system_failed, "loader", 0, 0, "The loading process closed its socket without an answer."});
+        if (!outcome_) fail(reason_of(end));
+    }
+    INVARIANT(outcome_.has_value());
+    if (outcome_->has_value()) outcome_ = check_unchanged();
+    const u64 now_ns = monotonic_ns();
+    stages_.exit_ns = now_ns - decided_ns_;
+    stages_.total_ns = now_ns - submitted_ns_;
+    Told told = conversation_ ? conversation_->told() : Told{};
+    stages_.parse_ns = told.parse_ns;
+    stages_.read_ns = told.read_ns;
+    stages_.verify_ns = told.verify_ns;
+    process_.reset();
+    table_.reset();
+    if (auto* load = std::get_if<LoadJob>(&request_)) {
+        auto done = std::move(load->done);
+        *load = {};
+        if (*outcome_)
+            done(Loaded{std::move(inspection_), told.checksum, stages_});
+        else
+            done(std::unexpected(outcome_->error()));
+    } else {
+        auto& inspect = std::get<InspectJob>(request_);
+        auto done = std::move(inspect.done);
+        inspect = {};
+        if (*outcome_)
+            done(std::move(inspection_));
+        else
+            done(std::unexpected(outcome_->error()));
+    }
+}
+}  // namespace vramd::worker

@@ -1,0 +1,74 @@
+/// One submitted job from its start to its `done`: the process, the lent table memory, what was heard, and the files' state before and
+/// after. Belongs to the thread of `Loaders`.
+///
+/// Invariants
+/// - `finish` runs once, and by then the process is reaped and every descriptor of the job is closed.
+/// - An outcome, once set, stays: a late answer cannot turn a cancelled job into a finished one.
+#pragma once
+#include <optional>
+#include <variant>
+
+#include "worker/conversation.hpp"
+#include "worker/process.hpp"
+
+namespace vramd::worker {
+/// Identity and state of an open file; equal before and after, or the job fails.
+struct FileFacts {
+    u64 device = 0;
+    u64 inode = 0;
+    u64 size_bytes = 0;
+    u64 modified_ns = 0;
+    bool operator==(const FileFacts&) const = default;
+};
+/// Errors: `invalid_model` (not a regular file), `system_failed`.
+[[nodiscard]] Result<FileFacts> facts_of_file(const Fd& file);
+
+class Job {
+public:
+    using Request = std::variant<InspectJob, LoadJob>;
+    Job(Ticket ticket, Request request, u64 submitted_ns);
+
+    [[nodiscard]] Ticket ticket() const { return ticket_; }
+    [[nodiscard]] bool is_load() const { return std::holds_alternative<LoadJob>(request_); }
+    /// Monotonic time by which the job must have ended; `UINT64_MAX` once it has an outcome.
+    [[nodiscard]] u64 deadline_ns() const { return outcome_ ? UINT64_MAX : deadline_ns_; }
+    [[nodiscard]] const Process* process() const { return process_ ? &*process_ : nullptr; }
+    [[nodiscard]] bool decided() const { return outcome_.has_value(); }
+    /// What the process said of its confinement, once it has.
+    [[nodiscard]] std::optional<ConfinementFacts> confinement() const;
+
+    /// Looks at the files, starts the process and sends it everything. Errors: as of `LoaderJob`'s `done`; call `finish` then.
+    [[nodiscard]] Result<void> begin(const Options& options);
+    /// Takes what waits on the socket, at most `frames_max` frames, and calls `progress`. False once nothing more will be taken from it.
+    [[nodiscard]] bool hear(u32 frames_max);
+    /// Decides the job with an error, unless it is decided, and kills the process if there is one.
+    void fail(Error error);
+    /// Reaps the process (which has ended, or is about to), lets go of everything, and calls `done`.
+    void finish();
+
+private:
+    [[nodiscard]] const SharedFiles& files() const;
+    [[nodiscard]] Result<void> look_at_files();
+    [[nodiscard]] Result<void> send_request(const Options& options);
+    [[nodiscard]] Result<void> take(const std::string& frame);
+    [[nodiscard]] Result<void> take_table(u64 bytes);
+    [[nodiscard]] Result<void> check_parsed() const;
+    [[nodiscard]] Result<void> check_unchanged() const;
+    void decide(Result<void> outcome);
+
+    Ticket ticket_;
+    Request request_;
+    u64 submitted_ns_;
+    u64 deadline_ns_;
+    std::vector<FileFacts> facts_;
+    Fd table_;
+    std::optional<Process> process_;
+    std::optional<Conversation> conversation_;
+    Inspection inspection_;
+    Stages stages_;
+    u64 began_ns_ = 0;
+    u64 decided_ns_ = 0;
+    enum class Line : u8 { open, hung_up } line_ = Line::open;
+    std::optional<Result<void>> outcome_;
+};
+}  // namespace vramd::worker
