@@ -22,10 +22,8 @@ void SubAllocator::set_edge() {
 
 u64 SubAllocator::granules(u64 size_bytes) const { return size_bytes == 0 ? 0 : ((size_bytes - 1) >> granule_bits_) + 1; }
 
-SubAllocator::Slot* SubAllocator::live_slot(Handle handle) {
-    if (handle.index >= slots_.size()) return nullptr;
-    Slot& slot = slots_[handle.index];
-    return slot.generation == handle.generation && slot.generation % 2 == 1 ? &slot : nullptr;
+bool SubAllocator::is_live(Handle handle) const {
+    return handle.index < slots_.size() && slots_[handle.index].generation == handle.generation && handle.generation % 2 == 1;
 }
 
 u32 SubAllocator::new_slot() {
@@ -100,32 +98,32 @@ void SubAllocator::give(u32 offset, u32 size, u32 behind, u32 end) {
 }
 
 Freed SubAllocator::free(Handle handle) {
-    Slot* const slot = live_slot(handle);
-    if (slot == nullptr) return Freed::stale;
-    Slot& before = slots_[slot->before];
-    Slot& after = slots_[slot->after];
-    give(slot->offset, slot->size, slot->before, after.offset);
-    before.after = slot->after;
-    after.before = slot->before;
-    used_ -= slot->size;
+    if (!is_live(handle)) return Freed::stale;
+    Slot& slot = slots_[handle.index];
+    Slot& before = slots_[slot.before];
+    Slot& after = slots_[slot.after];
+    give(slot.offset, slot.size, slot.before, after.offset);
+    before.after = slot.after;
+    after.before = slot.before;
+    used_ -= slot.size;
     --live_;
-    slack_bytes_ -= slot->slack;
-    if (++slot->generation != 0) {  // A slot whose generations are used up stays out of use, so no handle ever means two ranges.
-        slot->after = free_slots_;
+    slack_bytes_ -= slot.slack;
+    if (++slot.generation != 0) {  // A slot whose generations are used up stays out of use, so no handle ever means two ranges.
+        slot.after = free_slots_;
         free_slots_ = handle.index;
     }
     return Freed::freed;
 }
 
 Resized SubAllocator::resize(Handle handle, u64 new_size_bytes) {
-    Slot* const slot = live_slot(handle);
-    if (slot == nullptr) return Resized::stale;
+    if (!is_live(handle)) return Resized::stale;
+    Slot& slot = slots_[handle.index];
     const u64 size = granules(new_size_bytes);
-    const u32 end = slots_[slot->after].offset;  // Of the hole behind, or of the range itself if there is none.
-    if (size == 0 || size > u64{end - slot->offset}) return Resized::no_room;
+    const u32 end = slots_[slot.after].offset;  // Of the hole behind, or of the range itself if there is none.
+    if (size == 0 || size > u64{end - slot.offset}) return Resized::no_room;
     const auto new_size = static_cast<u32>(size);
-    const u32 old_end = slot->offset + slot->size;
-    const u32 new_end = slot->offset + new_size;
+    const u32 old_end = slot.offset + slot.size;
+    const u32 new_end = slot.offset + new_size;
     const HoleTree::Entry hole{new_end, end - new_end, handle.index};
     if (new_end != old_end) {
         HoleTree::Path path;
@@ -140,10 +138,10 @@ Resized SubAllocator::resize(Handle handle, u64 new_size_bytes) {
         }
     }
     const auto slack = static_cast<u32>((size << granule_bits_) - new_size_bytes);
-    used_ += new_size - slot->size;
-    slack_bytes_ += u64{slack} - slot->slack;
-    slot->size = new_size;
-    slot->slack = slack;
+    used_ += new_size - slot.size;
+    slack_bytes_ += u64{slack} - slot.slack;
+    slot.size = new_size;
+    slot.slack = slack;
     return Resized::resized;
 }
 
@@ -185,7 +183,7 @@ u32 SubAllocator::highest_used() const {
 }
 
 std::optional<LiveRange> SubAllocator::find(Handle handle) const {
-    if (const_cast<SubAllocator*>(this)->live_slot(handle) == nullptr) return std::nullopt;
+    if (!is_live(handle)) return std::nullopt;
     return live_range(handle.index);
 }
 

@@ -169,8 +169,7 @@ private:
     /// Writes the capacity into slot 0.
     void set_edge();
     [[nodiscard]] u64 granules(u64 size_bytes) const;
-    /// Null if the handle is stale.
-    [[nodiscard]] Slot* live_slot(Handle handle);
+    [[nodiscard]] bool is_live(Handle handle) const;
     u32 new_slot();
     /// Makes [offset, offset + size) of the hole at `path`, which holds it, a live range.
     Placement place(HoleTree::Path& path, u32 offset, u32 size, u64 requested_bytes);

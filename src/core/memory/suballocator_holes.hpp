@@ -15,6 +15,7 @@
 #include <array>
 
 #include "base/types.hpp"
+#include "core/memory/suballocator_lanes.hpp"
 #include "core/memory/suballocator_table.hpp"
 
 namespace vramd::memory {
@@ -24,11 +25,6 @@ struct HoleHistogram {
 
     bool operator==(const HoleHistogram&) const = default;
 };
-
-/// An unsigned number with its top bit flipped, so that signed comparison (all that SSE2 has) is the order of the unsigned numbers.
-enum class Flipped : i32 {};
-[[nodiscard]] constexpr Flipped flip(u32 number) { return static_cast<Flipped>(number ^ 0x8000'0000); }
-[[nodiscard]] constexpr u32 unflip(Flipped number) { return static_cast<u32>(number) ^ 0x8000'0000; }
 
 /// All offsets and sizes here are in granules, below 2^32 - 1. Copyable; not synchronised.
 class HoleTree {

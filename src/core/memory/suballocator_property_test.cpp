@@ -54,7 +54,7 @@ public:
         if (kind < (filling_ ? 9U : 5U))
             allocate();
         else if (kind < 13)
-            give_back();
+            give_back_one();
         else if (kind == 13)
             resize();
         else if (kind == 14)
@@ -62,6 +62,15 @@ public:
         else
             change_space();
         if (choices_.one_in(200)) filling_ = !filling_;
+    }
+    /// Frees all that begins in some window, so that holes of many ranges' length arise.
+    void clear_window() {
+        const u64 begin = choices_.below(model_.granules());
+        const u64 end = begin + choices_.below(100);
+        for (u64 i = choices_.below(live_.size() + 1), left = live_.size(); left-- > 0; ++i) {
+            if (i >= live_.size()) i = 0;
+            if (live_[i].offset >= begin && live_[i].offset < end) give_back(i--);
+        }
     }
     void check() const {
         REQUIRE(space_.consistent());
@@ -133,9 +142,10 @@ private:
         live_.push_back({got.handle, offset, bytes});
         model_.mark(offset, live_.back().size(), 1);
     }
-    void give_back() {
-        if (live_.empty()) return;
-        const u64 i = choices_.below(live_.size());
+    void give_back_one() {
+        if (!live_.empty()) give_back(choices_.below(live_.size()));
+    }
+    void give_back(u64 i) {
         const Live range = live_[i];
         REQUIRE(space_.free(range.handle) == Freed::freed);
         REQUIRE(space_.free(range.handle) == Freed::stale);
@@ -196,6 +206,7 @@ TEST_CASE("spaces with thousands of ranges agree with a byte map, through splits
         Pair pair(choices, 6000, 3);
         for (int i = 0; i < 20000; ++i) {
             pair.step();
+            if (i % 20 == 0) pair.clear_window();
             if (i % 499 == 0) pair.check();
         }
         pair.check();

@@ -254,3 +254,27 @@ TEST_CASE("an aligned request is served by the one hole among thousands that is 
     CHECK(space.allocate(4096, 8192)->offset_bytes == (handles.size() - 200) * 4096);
     CHECK(space.consistent());
 }
+
+TEST_CASE("a hole that has grown past the beginning of the next leaf is still found by the range freed in front of it") {
+    // Ranges of one granule; freeing every fourth in order gives leaves of eight holes each. The leaf in the middle shrinks to one hole
+    // between two leaves too full to join, and that hole grows over the place where the next leaf's first hole was.
+    SubAllocator space(1000 * 256);
+    std::vector<Handle> pieces;
+    while (const auto piece = space.allocate(256, 256)) pieces.push_back(piece->handle);
+    const auto release = [&](u64 piece) {
+        REQUIRE(space.free(pieces[piece]) == Freed::freed);
+        REQUIRE(space.consistent());
+    };
+    for (u64 hole = 0; hole < 200; ++hole) release(4 * hole + 1);
+    constexpr u64 middle = 40;  // The middle leaf's first hole.
+    for (u64 i = 0; i < 5; ++i) {
+        release(4 * (middle - 8 + i) + 3);
+        release(4 * (middle + 9 + i) + 3);
+    }
+    const u64 next_begin = 4 * (middle + 8) + 1;
+    pieces[next_begin] = space.reserve_at(next_begin * 256, 256)->handle;
+    for (u64 piece = 4 * middle + 2; piece <= next_begin; ++piece)
+        if (piece % 4 != 1 || piece == next_begin) release(piece);
+    for (u64 piece = 4 * middle - 2; piece <= 4 * middle; ++piece) release(piece);
+    CHECK(space.stats().largest_free_bytes == (next_begin - (4 * middle - 3) + 1) * 256);
+}
