@@ -62,9 +62,13 @@ using Done = std::move_only_function<void(Result<Outcome>)>;
 /// Names a job of one engine; never reused. 0 names none.
 using Ticket = u64;
 
-/// The sum that jobs make: XXH3 over the XXH3 sums of consecutive pieces of `chunk_bytes`, so that pieces can be summed in parallel.
-[[nodiscard]] u64 chunked_checksum(std::span<const std::byte> bytes);
+/// What one thread takes at a time.
 inline constexpr u64 chunk_bytes = 4 * mib;
+/// The sum that jobs make: XXH3 over the XXH3 sums of consecutive pieces of `summed_piece_bytes`, so that pieces can be summed in parallel,
+/// and copied while they are in the processor's cache.
+[[nodiscard]] u64 chunked_checksum(std::span<const std::byte> bytes);
+inline constexpr u64 summed_piece_bytes = mib;  // Fits a core's second cache; large enough for streaming stores.
+static_assert(chunk_bytes % summed_piece_bytes == 0);
 
 /// Jobs up to this size may be run on the caller's thread: handing them over would cost more than they do.
 inline constexpr u64 run_now_max_bytes = 64 * kib;

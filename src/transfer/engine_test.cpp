@@ -1,6 +1,8 @@
 #include "transfer/engine.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -105,13 +107,15 @@ TEST_CASE("every kind of job does what it says, and nothing beside its range, on
 TEST_CASE("an overlapping copy leaves what memmove leaves, at every distance and in both directions") {
     const u64 size = 10 * mib;
     for (const Options& options : {threads_of(4), stepped})
-        for (const u64 distance : {u64{1}, u64{64}, 300 * kib, chunk_bytes - 1, chunk_bytes, chunk_bytes + 1, u64{0}}) {
+        for (const u64 distance : {u64{1}, u64{64}, summed_piece_bytes, 300 * kib, chunk_bytes - 1, chunk_bytes, chunk_bytes + 1, u64{0}}) {
             const u64 count = size - distance;
             Bench bench(size);
             Engine engine(options);
             auto expected = bench.content(1);
             std::memmove(&expected[distance], expected.data(), count);
-            REQUIRE(finish(engine, copy(bench.place(1, 0, count), bench.place(1, distance, count))).has_value());
+            Job up = copy(bench.place(1, 0, count), bench.place(1, distance, count));
+            up.verify = distance % 2 == 0 ? Verify::checksum : Verify::none;
+            REQUIRE(finish(engine, up).has_value());
             CHECK(bench.holds(1, expected));
             std::memmove(expected.data(), &expected[distance], count);
             Job back = copy(bench.place(1, distance, count), bench.place(1, 0, count));
@@ -141,6 +145,27 @@ TEST_CASE("a wrong job is refused before anything happens") {
     bench.backing.lose("test");
     CHECK(refused(zero(bench.all(1))).code == Code::device_lost);
     CHECK(engine.pending() == 0);
+}
+
+TEST_CASE("a verified copy into memory with a stuck address line fails and says so, an unverified one cannot know") {
+    // Two pages of `out` are one page of memory, as when a line of the address is stuck: what is written second is read in both places.
+    const Fd page(memfd_create("aliased", MFD_CLOEXEC));
+    REQUIRE(ftruncate(page.get(), 4096) == 0);
+    void* const area = mmap(nullptr, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(area != MAP_FAILED);
+    auto* const bytes = static_cast<std::byte*>(area);
+    for (std::byte* const at : {bytes, bytes + 4096})
+        REQUIRE(mmap(at, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, page.get(), 0) != MAP_FAILED);
+    Bench bench(mib);
+    Engine engine(threads_of(1));
+    Job job{.kind = Kind::read_out, .source = bench.place(1, 0, 8192), .out = {bytes, 8192}};
+    CHECK(finish(engine, job).has_value());
+    job.verify = Verify::checksum;
+    const auto outcome = finish(engine, job);
+    REQUIRE(!outcome.has_value());
+    CHECK(outcome.error().code == Code::device_lost);
+    CHECK(engine.run_now(job).error().code == Code::device_lost);
+    munmap(area, 8192);
 }
 
 TEST_CASE("a job runs on when its blocks are released under it") {

@@ -36,8 +36,8 @@ u64 sum_of_sums(std::span<const u64> sums) { return checksum(std::as_bytes(sums)
 
 u64 chunked_checksum(std::span<const std::byte> bytes) {
     std::vector<u64> sums;
-    for (u64 at = 0; at < bytes.size(); at += chunk_bytes)
-        sums.push_back(checksum(bytes.subspan(at, std::min(chunk_bytes, bytes.size() - at))));
+    for (u64 at = 0; at < bytes.size(); at += summed_piece_bytes)
+        sums.push_back(checksum(bytes.subspan(at, std::min(summed_piece_bytes, bytes.size() - at))));
     return sum_of_sums(sums);
 }
 
@@ -67,7 +67,6 @@ Result<void> Work::take_target(const Job& job) {
 Result<Work> Work::prepare(const Job& job) {
     Work work;
     work.kind_ = job.kind;
-    work.verify_ = job.verify;
     work.fill_value_ = job.kind == Kind::fill ? job.fill_value : std::byte{0};
     TRY_DO(work.take_source(job));
     TRY_DO(work.take_target(job));
@@ -75,28 +74,44 @@ Result<Work> Work::prepare(const Job& job) {
     if (moves && work.from_.size() != work.to_.size()) return refuse(Code::invalid_field, "sizeBytes", work.from_.size(), work.to_.size());
     work.size_bytes_ = std::max(work.from_.size(), work.to_.size());
     work.lanes_ = lanes_of(job);
-    if (job.kind == Kind::checksum || (moves && job.verify == Verify::checksum)) work.sums_.emplace(work.chunk_count());
+    const bool summed = job.kind == Kind::checksum || (moves && job.verify == Verify::checksum);
+    if (summed) work.sums_.emplace(div_ceil(work.size_bytes_, summed_piece_bytes));
     return work;
+}
+
+void Work::move(u64 at, u64 size) {
+    if (lanes_ == Lanes::many)
+        device::stream_copy(to_.subspan(at, size), from_.subspan(at, size));
+    else
+        std::memmove(&to_[at], &from_[at], size);
+}
+
+Result<void> Work::run_summed(u64 at, u64 size) {
+    const u64 pieces = div_ceil(size, summed_piece_bytes);
+    for (u64 i = 0; i < pieces; ++i) {
+        // Within a chunk, too, an overlapping copy to higher offsets goes from the end.
+        const u64 piece_at = at + (lanes_ == Lanes::one_backward ? pieces - 1 - i : i) * summed_piece_bytes;
+        const u64 piece_size = std::min(summed_piece_bytes, at + size - piece_at);
+        u64& sum = (*sums_)[piece_at / summed_piece_bytes];
+        sum = checksum(from_.subspan(piece_at, piece_size));
+        if (kind_ == Kind::checksum) continue;
+        move(piece_at, piece_size);
+        if (checksum(to_.subspan(piece_at, piece_size)) != sum)
+            return refuse(Code::device_lost, "verify", "Bytes differ after they were copied: the memory of one side is failing.");
+    }
+    return {};
 }
 
 Result<u64> Work::run(u64 number) {
     const u64 chunk = lanes_ == Lanes::one_backward ? chunk_count() - 1 - number : number;
     const u64 at = chunk * chunk_bytes;
     const u64 size = std::min(chunk_bytes, size_bytes_ - at);
-    if (kind_ == Kind::zero || kind_ == Kind::fill) {
+    if (kind_ == Kind::zero || kind_ == Kind::fill)
         device::stream_fill(to_.subspan(at, size), fill_value_);
-        return size;
-    }
-    const auto source = from_.subspan(at, size);
-    if (sums_) (*sums_)[chunk] = checksum(source);
-    if (kind_ == Kind::checksum) return size;
-    const auto target = to_.subspan(at, size);
-    if (lanes_ == Lanes::many)
-        device::stream_copy(target, source);
+    else if (sums_)
+        TRY_DO(run_summed(at, size));
     else
-        std::memmove(target.data(), source.data(), size);
-    if (verify_ == Verify::checksum && checksum(target) != (*sums_)[chunk])
-        return refuse(Code::device_lost, "verify", "Bytes differ after they were copied: the memory of one side is failing.");
+        move(at, size);
     return size;
 }
 

@@ -33,9 +33,11 @@ private:
     Work() = default;
     [[nodiscard]] Result<void> take_source(const Job& job);
     [[nodiscard]] Result<void> take_target(const Job& job);
+    /// Sums bytes [at, at + size) of the source, and copies and verifies them as the job wants, piece by piece.
+    [[nodiscard]] Result<void> run_summed(u64 at, u64 size);
+    void move(u64 at, u64 size);
 
     Kind kind_ = Kind::zero;
-    Verify verify_ = Verify::none;
     Lanes lanes_ = Lanes::many;
     std::byte fill_value_{};
     device::Mapping source_;
@@ -43,6 +45,6 @@ private:
     std::span<const std::byte> from_;  ///< In `source_` or the job's `in`; empty for zero and fill.
     std::span<std::byte> to_;          ///< In `target_` or the job's `out`; empty for checksum.
     u64 size_bytes_ = 0;
-    std::optional<std::vector<u64>> sums_;  ///< One per chunk, where the job makes them. Each chunk writes its own.
+    std::optional<std::vector<u64>> sums_;  ///< One per summed piece, where the job makes them. Each chunk writes its own.
 };
 }  // namespace vramd::transfer
