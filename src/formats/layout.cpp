@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 #include <tuple>
 
 #include "base/checksum.hpp"
@@ -20,6 +21,17 @@ u64 alignment_of(u64 size_bytes) {
 }
 
 u64 stored_size(const Found& found) { return found.storage == Storage::encoded ? found.stored_bytes : found.size_bytes; }
+
+/// The tensors' indices in the order of their bytes. Sorting these, not the tensors, needs little memory of its own.
+std::vector<u32> file_order(const std::vector<Found>& tensors) {
+    std::vector<u32> order(tensors.size());
+    std::iota(order.begin(), order.end(), u32{0});
+    std::ranges::sort(order, {}, [&](u32 index) {
+        const Found& found = tensors[index];
+        return std::tuple(found.file, found.offset_bytes, stored_size(found), index);
+    });
+    return order;
+}
 
 /// Puts the tensors, in the order of their bytes, into memory one by one.
 class Layout {
@@ -151,6 +163,9 @@ Result<void> TensorList::add(Found found) {
     if (found_.size() == tensor_count_max) return beyond("tensors", "the number of tensors", tensor_count_max + 1, tensor_count_max);
     names_bytes_ += found.name.size();
     if (names_bytes_ > names_bytes_max) return beyond("tensors", "the length of all tensor names", names_bytes_, names_bytes_max);
+    dimension_count_ += found.shape.size();
+    if (dimension_count_ > dimension_count_max)
+        return beyond("tensors", "the number of dimensions of all tensors", dimension_count_, dimension_count_max);
     found_.push_back(std::move(found));
     return {};
 }
@@ -158,15 +173,13 @@ Result<void> TensorList::add(Found found) {
 Result<Plan> lay_out(Format format, std::vector<std::string> files, std::span<Source* const> sources, Header header) {
     INVARIANT(files.size() == sources.size());
     TRY_DO(check_unique_names(header.tensors));
-    std::ranges::stable_sort(header.tensors, {},
-                             [](const Found& found) { return std::tuple(found.file, found.offset_bytes, stored_size(found)); });
     Plan plan;
     plan.format = format;
     plan.files = std::move(files);
     plan.metadata = std::move(header.metadata);
     plan.tensors.reserve(header.tensors.size());
     Layout layout(plan, sources);
-    for (Found& found : header.tensors) TRY_DO(layout.place(std::move(found)));
+    for (const u32 index : file_order(header.tensors)) TRY_DO(layout.place(std::move(header.tensors[index])));
     plan.table_checksum = table_checksum(plan);
     return plan;
 }

@@ -39,7 +39,7 @@ struct Header {
 /// text are told as "(not text)".
 void keep(std::vector<Metadata>& metadata, std::string_view key, std::string_view value);
 
-/// Adds a tensor. Errors: `invalid_model` beyond `tensor_count_max` or `names_bytes_max`.
+/// Adds a tensor. Errors: `invalid_model` beyond `tensor_count_max`, `names_bytes_max` or `dimension_count_max`.
 class TensorList {
 public:
     [[nodiscard]] Result<void> add(Found found);
@@ -48,6 +48,7 @@ public:
 private:
     std::vector<Found> found_;
     u64 names_bytes_ = 0;
+    u64 dimension_count_ = 0;
 };
 
 /// Errors: `invalid_model` for a name that occurs twice or is none (`check_name`).

@@ -4,12 +4,13 @@
 #include "base/types.hpp"
 
 namespace vramd::formats {
-inline constexpr u64 scratch_bytes_max = 64 * mib;     ///< Memory beyond the returned table, at any moment.
-inline constexpr u64 window_bytes = 64 * kib;          ///< Files are read in pieces of this size.
-inline constexpr u64 tensor_count_max = u64{1} << 20;  ///< The largest published models have about 2^18.
-inline constexpr u64 names_bytes_max = 128 * mib;      ///< All tensor names together.
-inline constexpr u64 name_bytes_max = 4096;            ///< One tensor's name or path.
-inline constexpr u64 rank_max = 64;                    ///< Dimensions of a tensor; GGUF's own limit is 4.
+inline constexpr u64 scratch_bytes_max = 64 * mib;        ///< Memory beyond the returned table, at any moment.
+inline constexpr u64 window_bytes = 64 * kib;             ///< Files are read in pieces of this size.
+inline constexpr u64 tensor_count_max = u64{1} << 19;     ///< The largest published models have about 2^18.
+inline constexpr u64 names_bytes_max = 128 * mib;         ///< All tensor names together.
+inline constexpr u64 name_bytes_max = 4096;               ///< One tensor's name or path.
+inline constexpr u64 rank_max = 64;                       ///< Dimensions of a tensor; GGUF's own limit is 4.
+inline constexpr u64 dimension_count_max = u64{1} << 22;  ///< Dimensions of all tensors together.
 inline constexpr u64 gguf_rank_max = 4;
 inline constexpr u64 files_max = 1024;  ///< Shards or external data files of one model.
 inline constexpr u64 file_name_bytes_max = 1024;

@@ -215,6 +215,7 @@ TEST_CASE("external data is taken from the file, offset and length that the tens
     refused(bad(external("../w.bin", "4", "4")), "'..'");
     refused(bad(external("/w.bin", "4", "4")), "absolute");
     refused(bad(external("", "4", "4")), "empty");
+    refused(bad(field(14, u64{2})), "its data location is 2");
     refused(bad(external("w.bin", "4", "4") + raw_data("abcd")), "two places");
     refused(load("m.onnx",
                  onnx(initializer(tensor("a", t_u8, {4}, external("w.bin", "4", ""))) +

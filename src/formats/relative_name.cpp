@@ -18,8 +18,8 @@ Result<std::string> relative_name(std::string_view place, std::string_view name)
         if (part.empty() || part == ".") continue;
         if (part == "..") return invalid(place, "the file name leaves the model's folder with '..'");
         for (const char c : part)
-            if (static_cast<u8>(c) < 0x20 || c == 0x7f || c == '\\' || c == ':')
-                return invalid(place, "the file name holds a backslash, a colon or a control character");
+            if (static_cast<u8>(c) < 0x20 || c == 0x7f || c == '\\')
+                return invalid(place, "the file name holds a backslash or a control character");
         if (!path.empty()) path += '/';
         path += part;
     }

@@ -155,7 +155,8 @@ Result<u64> header_length(Window& file) {
 
 /// The format's rule: sorted by offset, each tensor begins where the one before ends, and the last ends with the file.
 Result<void> check_no_holes(std::vector<Found>& tensors, u64 data_bytes) {
-    std::ranges::stable_sort(tensors, {}, [](const Found& found) { return std::tuple(found.offset_bytes, found.size_bytes); });
+    std::ranges::sort(tensors, {},
+                      [](const Found& found) { return std::tuple(found.offset_bytes, found.size_bytes, std::string_view(found.name)); });
     u64 end_bytes = 0;
     for (const Found& found : tensors) {
         if (found.offset_bytes != end_bytes)

