@@ -10,3 +10,6 @@ vramd_program(vramd vramd.cpp room_keeper)
 vramd_program(vramd-worker worker.cpp room_loader)
 vramd_program(vramd-core core.cpp room_api room_device_host spdlog fmt)
 vramd_program(vramctl ctl.cpp room_cli)
+
+# The version, for the one file of vramctl that says it.
+set_source_files_properties(${CMAKE_SOURCE_DIR}/src/cli/version.cpp PROPERTIES COMPILE_DEFINITIONS VRAMD_VERSION="${PROJECT_VERSION}")

@@ -121,7 +121,7 @@ const std::vector<Vector> vectors = {
     // Chunks
     {"a chunk size with a bare line feed", chunked("4\naaaa\r\n0\r\n\r\n"), 400},
     {"a chunk that ends with a bare line feed", chunked("4\r\naaaa\n0\r\n\r\n"), 400},
-    {"a chunk that ends with a bare carriage return", chunked("4\r\naaaa\r0\r\n\r\n"), 400},
+    {"a chunk that ends with a bare carriage return", chunked("4\r\naaaa\rX0\r\n\r\n"), 400},
     {"a chunk longer than it says", chunked("4\r\naaaaa\r\n0\r\n\r\n"), 400},
     {"a chunk size that is no number", chunked("zz\r\naaaa\r\n0\r\n\r\n"), 400},
     {"a chunk size with 0x", chunked("0x4\r\naaaa\r\n0\r\n\r\n"), 400},
@@ -234,6 +234,19 @@ TEST_CASE("over the Unix socket any Host is taken, for only local processes reac
     RawClient foreign(server.unix_address);
     foreign.send("GET / HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n\r\n");
     CHECK(foreign.read_until("\r\n\r\n").starts_with("HTTP/1.1 403"));
+}
+
+TEST_CASE("a refusal of a body that is on its way ends the connection in order, not by a reset") {
+    Caps caps;
+    caps.drain_ms_max = 200;
+    TestServer server(caps);
+    RawClient client(server.unix_address);
+    client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n" + std::string(150'000, 'a'));
+    CHECK(client.read_until("too-large").starts_with("HTTP/1.1 413"));
+    client.end_sending();
+    (void)client.read_all();
+    CHECK(client.ended());
+    CHECK(!client.reset());
 }
 
 TEST_CASE("a head that dribbles in is refused when its time is up") {

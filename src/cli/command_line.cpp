@@ -1,0 +1,136 @@
+/// The only file that includes CLI11.
+#include "cli/command_line.hpp"
+
+#include <CLI/CLI.hpp>
+
+namespace vramd::cli {
+namespace {
+constexpr const char* exit_codes =
+    "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused for memory or limit, 5 daemon unreachable, 6 timed out, 7 conflict\n"
+    "(leased, pinned), 130 interrupted.\n"
+    "Environment: VRAMD_SOCKET, VRAMD_URL, VRAMD_TOKEN, NO_COLOR.";
+
+/// What CLI11 fills while it reads.
+struct Raw {
+    Wishes wishes;
+    std::string format = "table";
+    std::string color = "auto";
+    double watch_seconds = 0;
+    std::map<std::pair<const Verb*, std::string_view>, std::vector<std::string>> words;
+    std::map<std::pair<const Verb*, std::string_view>, CLI::Option*> options;
+};
+
+void add_globals(CLI::App& app, Raw& raw) {
+    app.add_option("--url", raw.wishes.url, "The daemon, as http://127.0.0.1:7070 or unix:PATH")->group("Everywhere");
+    app.add_option("--socket", raw.wishes.socket, "The daemon's Unix socket: the attach socket, or the HTTP one beside it")
+        ->group("Everywhere");
+    app.add_option("-o,--output", raw.format, "How to show it: table, wide, json, jsonl, csv, name")
+        ->check(CLI::IsMember({"table", "wide", "json", "jsonl", "csv", "name"}))
+        ->group("Everywhere");
+    app.add_flag_callback(
+           "--bytes", [&raw] { raw.wishes.sizes = Sizes::exact; }, "Sizes as exact numbers of bytes")
+        ->group("Everywhere");
+    app.add_option("--color", raw.color, "auto, always or never")->check(CLI::IsMember({"auto", "always", "never"}))->group("Everywhere");
+    app.add_flag_callback(
+           "--curl", [&raw] { raw.wishes.asks = Asks::for_curl; }, "Print the REST call as a curl command instead of making it")
+        ->group("Everywhere");
+    app.add_option("--watch", raw.watch_seconds, "Show it again every so many seconds (1)")
+        ->expected(0, 1)
+        ->default_str("1")
+        ->check(CLI::Range(0.1, 86'400.0))
+        ->group("Everywhere");
+}
+
+void add_argument(CLI::App& command, const Verb& verb, const Argument& argument, Raw& raw) {
+    auto& words = raw.words[{&verb, argument.name}];
+    const std::string name(argument.name);
+    const std::string tells(argument.tells);
+    CLI::Option* option = nullptr;
+    switch (argument.takes) {
+        case Takes::required:
+            option = command.add_option(name, words, tells)->expected(1)->required();
+            break;
+        case Takes::optional:
+            option = command.add_option(name, words, tells)->expected(1);
+            break;
+        case Takes::many:
+            option = command.add_option(name, words, tells)->expected(1, 1 << 20)->required();
+            break;
+        case Takes::value:
+            option = command.add_option("--" + name, words, tells)->expected(1);
+            break;
+        case Takes::flag:
+            option = command.add_flag("--" + name, tells);
+            break;
+    }
+    if (argument.offers == Offers::words) {
+        std::set<std::string> allowed;
+        std::istringstream list{std::string(argument.words)};
+        for (std::string word; list >> word;) allowed.insert(word);
+        option->check(CLI::IsMember(allowed));
+    }
+    raw.options[{&verb, argument.name}] = option;
+}
+
+void add_verb(CLI::App& app, const Verb& verb, Raw& raw) {
+    CLI::App* command = app.add_subcommand(std::string(verb.name), std::string(verb.summary));
+    command->fallthrough();
+    for (const Argument& argument : verb.arguments) add_argument(*command, verb, argument, raw);
+    std::string footer;
+    if (!verb.call.empty()) footer += "REST: " + std::string(verb.call) + "\n";
+    if (!verb.example.empty()) footer += "Example: " + std::string(verb.example) + "\n";
+    command->footer(footer + "Everywhere: --url --socket -o --bytes --color --curl --watch, see vramctl --help.");
+}
+
+Format format_named(std::string_view name) {
+    constexpr std::string_view names[] = {"table", "wide", "json", "jsonl", "csv", "name"};
+    for (std::size_t i = 0; i < std::size(names); ++i)
+        if (names[i] == name) return static_cast<Format>(i);
+    return Format::table;
+}
+
+Command command_of(const CLI::App& app, const Verb& verb, Raw& raw) {
+    Command command;
+    command.verb = &verb;
+    command.wishes = raw.wishes;
+    command.wishes.format = format_named(raw.format);
+    if (raw.color != "auto") command.wishes.color = raw.color == "always" ? When::always : When::never;
+    if (app.count("--watch") > 0) command.wishes.watch_seconds = raw.watch_seconds > 0 ? raw.watch_seconds : 1.0;
+    for (const Argument& argument : verb.arguments) {
+        if (raw.options[{&verb, argument.name}]->count() == 0) continue;
+        if (argument.takes == Takes::flag) command.given.add(argument.name, "yes");
+        for (std::string& word : raw.words[{&verb, argument.name}]) command.given.add(argument.name, std::move(word));
+    }
+    return command;
+}
+}  // namespace
+
+std::variant<Command, Ended> read_command_line(int argc, const char* const* argv) {
+    CLI::App app("vramctl asks and tells the vramd daemon what to do with the machine's model memory.", "vramctl");
+    Raw raw;
+    app.require_subcommand(1);
+    app.get_formatter()->column_width(28);
+    app.footer(exit_codes);
+    add_globals(app, raw);
+    for (const Verb* verb : verbs()) add_verb(app, *verb, raw);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::CallForHelp& help) {
+        app.exit(help);
+        return Ended{Exit::done};
+    } catch (const CLI::ParseError& error) {
+        // CLI11's own codes (106 and its kin) mean nothing to a script.
+        return app.exit(error) == 0 ? Ended{Exit::done} : Ended{Exit::usage};
+    }
+    for (const Verb* verb : verbs()) {
+        if (!app.got_subcommand(std::string(verb->name))) continue;
+        if (app.count("--watch") > 0 && verb->watchable == Repeats::no) {
+            std::fprintf(stderr, "vramctl: %s changes things, or shows them once: --watch does not apply.\n",
+                         std::string(verb->name).c_str());
+            return Ended{Exit::usage};
+        }
+        return command_of(app, *verb, raw);
+    }
+    return Ended{Exit::usage};
+}
+}  // namespace vramd::cli

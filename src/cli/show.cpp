@@ -1,0 +1,281 @@
+#include "cli/show.hpp"
+
+#include <algorithm>
+
+#include "cli/figures.hpp"
+
+namespace vramd::cli {
+namespace {
+constexpr u32 bar_cells = 12;
+constexpr std::string_view gap = "  ";
+
+bool is_number(As as) { return as != As::text && as != As::time && as != As::usage_bar; }
+
+/// Columns on a screen: code points, for names may be in any script.
+std::size_t width_of(std::string_view text) {
+    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<u8>(c) & 0xc0) != 0x80; }));
+}
+
+/// Control characters out: a name must not move the cursor.
+std::string printable(std::string text) {
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return static_cast<u8>(c) < 0x20 || c == 0x7f; }, '?');
+    return text;
+}
+
+std::string cell(const Session& session, const json::object& item, const Column& column) {
+    const auto whole = number_at(item, column.key);
+    const auto real = real_at(item, column.key);
+    switch (column.as) {
+        case As::size:
+            return whole ? session.size(*whole) : "";
+        case As::rate:
+            return whole ? rate_text(*whole) : "";
+        case As::percentage:
+            return real ? percentage_text(*real) : "";
+        case As::duration_ms:
+            return real ? duration_text(*real) : "";
+        case As::time: {
+            const std::string time = text_at(item, column.key);
+            return time.empty() ? time : relative_time_text(time, session.now_seconds());
+        }
+        case As::usage_bar:
+            return real ? bar_text(*real, bar_cells) : "";
+        case As::text:
+        case As::number:
+            break;
+    }
+    return printable(text_at(item, column.key));
+}
+
+std::vector<Column> columns_of(const Session& session, std::span<const Column> all) {
+    std::vector<Column> chosen;
+    for (const Column& column : all) {
+        if (column.as == As::usage_bar && session.wishes().format == Format::csv) continue;
+        if (column.shown == Shown::always || session.wishes().format != Format::table) chosen.push_back(column);
+    }
+    return chosen;
+}
+
+std::string with_line_end(const std::string& body) { return body.ends_with('\n') ? body : body + "\n"; }
+
+/// What of the items is shown line by line, in all forms but json.
+class Lines {
+public:
+    Lines(Session& session, const ListView& view) : session_(session), view_(view), columns_(columns_of(session, view.columns)) {}
+
+    void add(const std::string& body, const json::value& parsed) {
+        const Format format = session_.wishes().format;
+        if (format == Format::jsonl)
+            for (const std::string_view item : raw_items(body, view_.field)) session_.out(std::string(item) + "\n");
+        for (const json::value& value : items_of(parsed, view_.field)) {
+            const json::object* const item = value.if_object();
+            if (item == nullptr) continue;
+            ++count_;
+            if (format == Format::name) session_.out(text_at(*item, view_.name) + "\n");
+            if (format == Format::csv) add_csv(*item);
+            if (format != Format::table && format != Format::wide) continue;
+            std::vector<std::string>& row = rows_.emplace_back();
+            for (const Column& column : columns_) row.push_back(cell(session_, *item, column));
+        }
+    }
+    void end() {
+        const Format format = session_.wishes().format;
+        if (format == Format::csv && !head_written_) write_csv_head();
+        if (format != Format::table && format != Format::wide) return;
+        if (count_ == 0)
+            session_.out(std::string(view_.none) + "\n");
+        else
+            session_.out(table_text(columns_, rows_, session_.colors_stdout() ? When::always : When::never));
+    }
+
+private:
+    void write_csv_head() {
+        std::vector<std::string> heads;
+        for (const Column& column : columns_) heads.emplace_back(column.key);
+        session_.out(csv_line(heads));
+        head_written_ = true;
+    }
+    void add_csv(const json::object& item) {
+        if (!head_written_) write_csv_head();
+        std::vector<std::string> cells;
+        for (const Column& column : columns_) cells.push_back(text_at(item, column.key));
+        session_.out(csv_line(cells));
+    }
+
+    Session& session_;
+    const ListView& view_;
+    std::vector<Column> columns_;
+    std::vector<std::vector<std::string>> rows_;
+    u64 count_ = 0;
+    bool head_written_ = false;
+};
+
+/// A field's value by what its name ends with.
+std::string field_text(const Session& session, std::string_view key, const json::object& object) {
+    const std::string_view name(key);
+    const auto whole = number_at(object, key);
+    const auto real = real_at(object, key);
+    if (whole && name.ends_with("BytesPerSecond")) return rate_text(*whole);
+    if (whole && (name.ends_with("Bytes") || name == "bytes")) return session.size(*whole);
+    if (whole && name == "alignment") return session.size(*whole);
+    if (real && name.ends_with("Percentage")) return percentage_text(*real);
+    if (real && name.ends_with("Ms")) return duration_text(*real);
+    if (real && name.ends_with("Seconds")) return duration_text(*real * 1000);
+    const std::string text = printable(text_at(object, key));
+    return parse_time(text) ? text + "  (" + relative_time_text(text, session.now_seconds()) + ")" : text;
+}
+
+void append_record(const Session& session, const json::object& object, std::size_t indent, std::string& out) {
+    std::size_t width = 0;
+    for (const auto& pair : object)
+        if (!pair.value().is_object()) width = std::max(width, label_of({pair.key().data(), pair.key().size()}).size());
+    const std::string margin(indent, ' ');
+    for (const auto& pair : object) {
+        const std::string key(pair.key().data(), pair.key().size());
+        const std::string label = label_of(key);
+        const json::array* const list = pair.value().if_array();
+        if (const json::object* inner = pair.value().if_object()) {
+            out += margin + label + "\n";
+            append_record(session, *inner, indent + 2, out);
+        } else if (list != nullptr && !list->empty() && (*list)[0].is_object()) {
+            out += margin + label + "\n";
+            for (const json::value& item : *list) {
+                std::string line;
+                if (!item.is_object()) continue;
+                for (const auto& field : item.get_object()) {
+                    const std::string name(field.key().data(), field.key().size());
+                    if (!line.empty()) line += gap;
+                    line += label_of(name) + " " + field_text(session, name, item.get_object());
+                }
+                out += margin + "  - " + line + "\n";
+            }
+        } else if (const std::string text = field_text(session, key, object); !text.empty()) {
+            out += margin + label + std::string(width - label.size(), ' ') + std::string(gap) + text + "\n";
+        }
+    }
+}
+
+void flatten(const json::object& object, const std::string& prefix, std::vector<std::string>& heads, std::vector<std::string>& cells) {
+    for (const auto& pair : object) {
+        const std::string key = prefix + std::string(pair.key().data(), pair.key().size());
+        if (const json::object* inner = pair.value().if_object()) {
+            flatten(*inner, key + ".", heads, cells);
+            continue;
+        }
+        heads.push_back(key);
+        cells.push_back(pair.value().is_array() ? json::serialize(pair.value()) : plain_text(&pair.value()));
+    }
+}
+}  // namespace
+
+Told<void> show_list(Session& session, std::string target, Query query, const ListView& view) {
+    query.add("limit", "1000");
+    std::string cursor;
+    Lines lines(session, view);
+    do {
+        Query page = query;
+        page.add_if("cursor", cursor);
+        TRY(const http::ClientReply reply, session.ask({.target = target + page.text()}));
+        if (session.wishes().format == Format::json) {
+            session.out(with_line_end(reply.body));
+            return {};
+        }
+        TRY(const json::value parsed, parse_document(reply.body));
+        lines.add(reply.body, parsed);
+        cursor = parsed.is_object() ? text_at(parsed.get_object(), "nextCursor") : std::string();
+    } while (!cursor.empty());
+    lines.end();
+    return {};
+}
+
+Told<void> show_items(Session& session, const std::string& body, const ListView& view) {
+    if (session.wishes().format == Format::json) {
+        session.out(with_line_end(body));
+        return {};
+    }
+    TRY(const json::value parsed, parse_document(body));
+    Lines lines(session, view);
+    lines.add(body, parsed);
+    lines.end();
+    return {};
+}
+
+Told<void> show_record(Session& session, const std::string& body, std::string_view name) {
+    const Format format = session.wishes().format;
+    if (format == Format::json || format == Format::jsonl) {
+        session.out(with_line_end(body));
+        return {};
+    }
+    TRY(const json::value parsed, parse_document(body));
+    const json::object* const object = parsed.if_object();
+    if (object == nullptr) return std::unexpected(Failure(Exit::failed, "The server's answer is not an object."));
+    std::string out;
+    if (format == Format::name) {
+        out = text_at(*object, name) + "\n";
+    } else if (format == Format::csv) {
+        std::vector<std::string> heads, cells;
+        flatten(*object, {}, heads, cells);
+        out = csv_line(heads) + csv_line(cells);
+    } else {
+        append_record(session, *object, 0, out);
+    }
+    session.out(out);
+    return {};
+}
+
+std::string table_text(std::span<const Column> columns, const std::vector<std::vector<std::string>>& rows, When bold_head) {
+    std::vector<std::size_t> widths;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+        widths.push_back(width_of(columns[i].head));
+        for (const auto& row : rows) widths[i] = std::max(widths[i], width_of(row[i]));
+    }
+    const auto line = [&](auto cell_of) {
+        std::string text;
+        for (std::size_t i = 0; i < columns.size(); ++i) {
+            const std::string content(cell_of(i));
+            const std::string padding(widths[i] - width_of(content), ' ');
+            if (i > 0) text += gap;
+            text += is_number(columns[i].as) ? padding + content : content + padding;
+        }
+        text.erase(text.find_last_not_of(' ') + 1);
+        return text;
+    };
+    const std::string head = line([&](std::size_t i) { return columns[i].head; });
+    std::string out = bold_head == When::always ? "\x1b[1m" + head + "\x1b[0m\n" : head + "\n";
+    for (const auto& row : rows) out += line([&](std::size_t i) { return row[i]; }) + "\n";
+    return out;
+}
+
+std::string csv_line(std::span<const std::string> cells) {
+    std::string line;
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+        if (i > 0) line += ',';
+        if (cells[i].find_first_of(",\"\r\n") == std::string::npos) {
+            line += cells[i];
+            continue;
+        }
+        line += '"';
+        for (const char c : cells[i]) line += c == '"' ? "\"\"" : std::string(1, c);
+        line += '"';
+    }
+    return line + "\n";
+}
+
+std::string label_of(std::string_view key) {
+    for (const std::string_view unit : {"BytesPerSecond", "Bytes", "Percentage", "Ms"}) {
+        if (!key.ends_with(unit) || key.size() == unit.size()) continue;
+        key.remove_suffix(unit.size());
+        if (unit == "BytesPerSecond") return label_of(key) + " rate";
+        break;
+    }
+    std::string label;
+    for (const char c : key) {
+        const bool upper = c >= 'A' && c <= 'Z';
+        if (upper) label += ' ';
+        label += upper ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+    if (!label.empty() && label[0] >= 'a' && label[0] <= 'z') label[0] = static_cast<char>(label[0] - 'a' + 'A');
+    return label;
+}
+}  // namespace vramd::cli

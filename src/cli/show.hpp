@@ -1,0 +1,47 @@
+/// Answers on stdout, in the form that -o asks for. json is the server's body, unchanged; jsonl is one item a line, unchanged; csv has
+/// exact numbers; tables are for people.
+#pragma once
+#include <span>
+
+#include "cli/document.hpp"
+#include "cli/session.hpp"
+
+namespace vramd::cli {
+/// How a column's values are told.
+enum class As : u8 { text, number, size, rate, percentage, duration_ms, time, usage_bar };
+enum class Shown : u8 { always, wide };
+
+/// A column's head, key and place never change within a major version: scripts cut them out.
+struct Column {
+    std::string_view head;
+    std::string_view key;  ///< Dotted path within an item.
+    As as = As::text;
+    Shown shown = Shown::always;
+};
+
+/// A list: asks for one page after the other (json: for one page of the largest size) and shows the items. `name` is the key of -o name.
+/// `none` is what a person is told when there are none.
+struct ListView {
+    std::span<const Column> columns;
+    std::string_view name = "id";
+    std::string_view field = "items";
+    std::string_view none;
+};
+[[nodiscard]] Told<void> show_list(Session& session, std::string target, Query query, const ListView& view);
+
+/// An answer that has its list in it (a status with devices), shown from its body.
+[[nodiscard]] Told<void> show_items(Session& session, const std::string& body, const ListView& view);
+
+/// One record: for a person, a line per field.
+[[nodiscard]] Told<void> show_record(Session& session, const std::string& body, std::string_view name);
+
+/// The items of an array as they stand in the text, byte by byte. `text` is valid JSON whose top is an object.
+[[nodiscard]] std::vector<std::string_view> raw_items(std::string_view text, std::string_view field);
+
+/// Cells as lines, columns padded; numbers to the right. Rows have as many cells as there are columns.
+[[nodiscard]] std::string table_text(std::span<const Column> columns, const std::vector<std::vector<std::string>>& rows, When bold_head);
+/// One CSV line (RFC 4180).
+[[nodiscard]] std::string csv_line(std::span<const std::string> cells);
+/// "sizeBytes" as "Size", "isPinned" as "Is pinned".
+[[nodiscard]] std::string label_of(std::string_view key);
+}  // namespace vramd::cli

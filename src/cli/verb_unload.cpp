@@ -1,0 +1,23 @@
+#include "cli/show.hpp"
+#include "cli/verbs.hpp"
+
+namespace vramd::cli {
+namespace {
+constexpr Argument arguments[] = {
+    {"model", Takes::required, "A loaded model's name", Offers::models},
+    {"device", Takes::value, "From this device only", Offers::devices},
+};
+
+Told<void> run(Session& session, const Given& given) {
+    Query query;
+    query.add("name", given.text("model"));
+    const std::string device = given.text("device");
+    const std::string target = "/api/model/unload" + (device.empty() ? "" : "/" + http::percent_encoded(device)) + query.text();
+    TRY(const http::ClientReply reply, session.ask({.method = "DELETE", .target = target}));
+    return show_record(session, reply.body, "status");
+}
+}  // namespace
+
+constexpr Verb unload_verb = {"unload",    "Take a model out of memory", "DELETE /api/model/unload[/{device}]", arguments, run,
+                              Repeats::no, "vramctl unload detector"};
+}  // namespace vramd::cli
