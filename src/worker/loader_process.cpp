@@ -97,7 +97,9 @@ private:
 Result<void> Loaders::Engine::open() {
     if (options_.processes_max < 1 || options_.processes_max > 64)
         return refuse(Code::invalid_field, "processesMax", options_.processes_max, 64);
-    if (options_.program.empty()) TRY(options_.program, program_beside("vramd-worker"));
+    if (options_.program.empty()) {
+        TRY(options_.program, program_beside("vramd-worker"));
+    }
     if (access(options_.program.c_str(), X_OK) != 0)
         return refuse(Code::not_found, "program", "The loading program vramd-worker is not installed.");
     epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
