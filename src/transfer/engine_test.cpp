@@ -147,25 +147,51 @@ TEST_CASE("a wrong job is refused before anything happens") {
     CHECK(engine.pending() == 0);
 }
 
+TEST_CASE("a job of no bytes ends once, as finished, even when it is cancelled before its end is told") {
+    Bench bench(mib);
+    u64 ends = 0;
+    Engine engine(stepped);
+    const auto ticket = engine.submit(zero(bench.place(1, 0, 0)), [&](Result<Outcome> outcome) {
+        ++ends;
+        CHECK(outcome.has_value());
+    });
+    REQUIRE(ticket.has_value());
+    CHECK(engine.cancel(*ticket).has_value());
+    CHECK(engine.step() == 0);
+    CHECK(engine.step() == 0);
+    CHECK(ends == 1);
+    CHECK(engine.pending() == 0);
+}
+
 TEST_CASE("a verified copy into memory with a stuck address line fails and says so, an unverified one cannot know") {
     // Two pages of `out` are one page of memory, as when a line of the address is stuck: what is written second is read in both places.
+    constexpr u64 size = 3 * chunk_bytes;
     const Fd page(memfd_create("aliased", MFD_CLOEXEC));
     REQUIRE(ftruncate(page.get(), 4096) == 0);
-    void* const area = mmap(nullptr, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const area = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(area != MAP_FAILED);
     auto* const bytes = static_cast<std::byte*>(area);
     for (std::byte* const at : {bytes, bytes + 4096})
         REQUIRE(mmap(at, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, page.get(), 0) != MAP_FAILED);
-    Bench bench(mib);
-    Engine engine(threads_of(1));
-    Job job{.kind = Kind::read_out, .source = bench.place(1, 0, 8192), .out = {bytes, 8192}};
-    CHECK(finish(engine, job).has_value());
-    job.verify = Verify::checksum;
-    const auto outcome = finish(engine, job);
-    REQUIRE(!outcome.has_value());
-    CHECK(outcome.error().code == Code::device_lost);
-    CHECK(engine.run_now(job).error().code == Code::device_lost);
-    munmap(area, 8192);
+    Bench bench(size);
+    Job job{.kind = Kind::read_out, .source = bench.all(1), .out = {bytes, size}};
+    for (const Options& options : {threads_of(2), stepped}) {
+        Engine engine(options);
+        job.verify = Verify::none;
+        CHECK(finish(engine, job).has_value());
+        job.verify = Verify::checksum;
+        CHECK(finish(engine, job).error().code == Code::device_lost);
+        CHECK(engine.pending() == 0);
+    }
+    std::optional<Result<Outcome>> result;
+    Engine engine(stepped);
+    REQUIRE(engine.submit(job, into(result)).has_value());
+    CHECK(engine.step() == 1);
+    REQUIRE(result.has_value());  // At once: no further chunk is begun.
+    CHECK(engine.step() == 0);
+    Job small{.kind = Kind::read_out, .source = bench.place(1, 0, 8192), .out = {bytes, 8192}, .verify = Verify::checksum};
+    CHECK(engine.run_now(small).error().code == Code::device_lost);
+    munmap(area, size);
 }
 
 TEST_CASE("a job runs on when its blocks are released under it") {
