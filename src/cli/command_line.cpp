@@ -16,7 +16,8 @@ struct Raw {
     std::string format = "table";
     std::string color = "auto";
     double watch_seconds = 0;
-    std::map<std::pair<const Verb*, std::string_view>, std::vector<std::string>> words;
+    std::map<std::pair<const Verb*, std::string_view>, std::string> word;
+    std::map<std::pair<const Verb*, std::string_view>, std::vector<std::string>> words;  ///< Of `Takes::many`.
     std::map<std::pair<const Verb*, std::string_view>, CLI::Option*> options;
 };
 
@@ -34,30 +35,28 @@ void add_globals(CLI::App& app, Raw& raw) {
     app.add_flag_callback(
            "--curl", [&raw] { raw.wishes.asks = Asks::for_curl; }, "Print the REST call as a curl command instead of making it")
         ->group("Everywhere");
-    app.add_option("--watch", raw.watch_seconds, "Show it again every so many seconds (1)")
-        ->expected(0, 1)
-        ->default_str("1")
+    app.add_option("--watch", raw.watch_seconds, "Show it again every second, or with --watch=S every S seconds")
         ->check(CLI::Range(0.1, 86'400.0))
         ->group("Everywhere");
 }
 
 void add_argument(CLI::App& command, const Verb& verb, const Argument& argument, Raw& raw) {
-    auto& words = raw.words[{&verb, argument.name}];
+    const std::pair key(&verb, argument.name);
     const std::string name(argument.name);
     const std::string tells(argument.tells);
     CLI::Option* option = nullptr;
     switch (argument.takes) {
         case Takes::required:
-            option = command.add_option(name, words, tells)->expected(1)->required();
+            option = command.add_option(name, raw.word[key], tells)->required();
             break;
         case Takes::optional:
-            option = command.add_option(name, words, tells)->expected(1);
+            option = command.add_option(name, raw.word[key], tells);
             break;
         case Takes::many:
-            option = command.add_option(name, words, tells)->expected(1, 1 << 20)->required();
+            option = command.add_option(name, raw.words[key], tells)->required();
             break;
         case Takes::value:
-            option = command.add_option("--" + name, words, tells)->expected(1);
+            option = command.add_option("--" + name, raw.word[key], tells);
             break;
         case Takes::flag:
             option = command.add_flag("--" + name, tells);
@@ -69,7 +68,7 @@ void add_argument(CLI::App& command, const Verb& verb, const Argument& argument,
         for (std::string word; list >> word;) allowed.insert(word);
         option->check(CLI::IsMember(allowed));
     }
-    raw.options[{&verb, argument.name}] = option;
+    raw.options[key] = option;
 }
 
 void add_verb(CLI::App& app, const Verb& verb, Raw& raw) {
@@ -98,8 +97,10 @@ Command command_of(const CLI::App& app, const Verb& verb, Raw& raw) {
     if (app.count("--watch") > 0) command.wishes.watch_seconds = raw.watch_seconds > 0 ? raw.watch_seconds : 1.0;
     for (const Argument& argument : verb.arguments) {
         if (raw.options[{&verb, argument.name}]->count() == 0) continue;
-        if (argument.takes == Takes::flag) command.given.add(argument.name, "yes");
-        for (std::string& word : raw.words[{&verb, argument.name}]) command.given.add(argument.name, std::move(word));
+        if (argument.takes == Takes::many)
+            for (std::string& word : raw.words[{&verb, argument.name}]) command.given.add(argument.name, std::move(word));
+        else
+            command.given.add(argument.name, argument.takes == Takes::flag ? "yes" : raw.word[{&verb, argument.name}]);
     }
     return command;
 }
@@ -113,8 +114,12 @@ std::variant<Command, Ended> read_command_line(int argc, const char* const* argv
     app.footer(exit_codes);
     add_globals(app, raw);
     for (const Verb* verb : verbs()) add_verb(app, *verb, raw);
+    // The value of --watch is optional, so it is taken with '=' only: "--watch status" must not ask for "status" seconds.
+    std::vector<const char*> words(argv, argv + argc);
+    for (const char*& word : words)
+        if (std::string_view(word) == "--watch") word = "--watch=1";
     try {
-        app.parse(argc, argv);
+        app.parse(argc, words.data());
     } catch (const CLI::CallForHelp& help) {
         app.exit(help);
         return Ended{Exit::done};

@@ -57,7 +57,7 @@ Finding limit(const char* what, int resource, u64 wanted, const char* remedy) {
 
 Finding huge_pages() {
     const std::string policy = first_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
-    if (policy.empty()) return {"huge pages", Verdict::note, "the kernel does not say", "none needed; memory is mapped in 4 KiB pages"};
+    if (policy.empty()) return {"huge pages", Verdict::note, "the kernel does not say; memory is mapped in 4 KiB pages", {}};
     const std::size_t open = policy.find('[');
     const std::string chosen = open == std::string::npos ? policy : policy.substr(open + 1, policy.find(']') - open - 1);
     const bool good = chosen == "advise" || chosen == "always" || chosen == "within_size";
@@ -81,7 +81,7 @@ Finding seccomp() {
 
 Finding nvidia() {
     if (access("/proc/driver/nvidia/version", R_OK) != 0)
-        return {"NVIDIA driver", Verdict::note, "not loaded", "none needed for host memory alone"};
+        return {"NVIDIA driver", Verdict::note, "not loaded; host memory works without", {}};
     return {"NVIDIA driver", Verdict::good, first_line("/proc/driver/nvidia/version"), {}};
 }
 
@@ -127,20 +127,22 @@ void ask_daemon(Session& session, std::vector<Finding>& findings) {
 }
 
 void show(Session& session, const std::vector<Finding>& findings) {
-    static constexpr Column columns[] = {{"", "verdict"}, {"CHECK", "what"}, {"FOUND", "found"}, {"TRY", "remedy"}};
     json::array list;
-    std::vector<std::vector<std::string>> rows;
+    std::string lines;
     for (const Finding& finding : findings) {
-        const std::string remedy = finding.verdict == Verdict::good ? std::string() : finding.remedy;
-        rows.push_back({std::string(word_of(finding.verdict)), finding.what, finding.found, remedy});
-        const std::string verdict(word_of(finding.verdict));
-        list.push_back(
-            {{"check", finding.what}, {"verdict", verdict == "BAD" ? "bad" : verdict}, {"found", finding.found}, {"remedy", remedy}});
+        const bool good = finding.verdict == Verdict::good;
+        std::string line(word_of(finding.verdict));
+        list.push_back({{"check", finding.what},
+                        {"verdict", finding.verdict == Verdict::bad ? "bad" : line},
+                        {"found", finding.found},
+                        {"remedy", good ? std::string() : finding.remedy}});
+        line.resize(6, ' ');
+        line += finding.what;
+        line.resize(25, ' ');
+        lines += line + finding.found + "\n";
+        if (!good && !finding.remedy.empty()) lines += std::string(25, ' ') + "Try: " + finding.remedy + "\n";
     }
-    if (session.wants_json())
-        session.out(json::serialize(json::value{{"items", std::move(list)}}) + "\n");
-    else
-        session.out(table_text(columns, rows, session.colors_stdout() ? When::always : When::never));
+    session.out(session.wants_json() ? json::serialize(json::value{{"items", std::move(list)}}) + "\n" : lines);
 }
 
 Told<void> run(Session& session, const Given&) {

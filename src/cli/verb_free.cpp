@@ -12,13 +12,15 @@ Told<void> run(Session& session, const Given& given) {
     Query query;
     if (given.has("force")) query.add("force", "true");
     for (const std::string& id : given.all("id")) {
-        TRY(const http::ClientReply reply,
-            session.ask({.method = "DELETE", .target = "/api/memory/allocations/" + http::percent_encoded(id) + query.text()}));
+        const auto reply =
+            session.ask({.method = "DELETE", .target = "/api/memory/allocations/" + http::percent_encoded(id) + query.text()});
+        if (!reply && reply.error().exit == Exit::done) continue;  // --curl: one command for each.
+        if (!reply) return std::unexpected(reply.error());
         if (session.wishes().format != Format::table) {
-            TRY_DO(show_record(session, reply.body, "status"));
+            TRY_DO(show_record(session, reply->body, "status"));
             continue;
         }
-        TRY(const json::value body, parse_document(reply.body));
+        TRY(const json::value body, parse_document(reply->body));
         const json::object* const freed = body.if_object();
         if (freed == nullptr) return std::unexpected(Failure(Exit::failed, "The server's answer is not an object."));
         session.out(id + "  " + text_at(*freed, "status") + "  " + session.size(number_at(*freed, "freedBytes").value_or(0)) + "\n");
