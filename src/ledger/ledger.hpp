@@ -99,7 +99,7 @@ public:
     /// Errors: `read_only` (no room: take a snapshot), `too_large` (limit in bytes), `invalid_field` (no events). Nothing is written then.
     [[nodiscard]] Result<u64> append(u64 wall_ns, std::span<const std::vector<std::byte>> events);
 
-    /// Keeps `state`, which includes every event up to `sequence` (≤ `sequence()`, ≥ the last snapshot's), so that the next replay starts
+    /// Keeps `state`, which includes every event up to `sequence` (1 … `sequence()`, ≥ the last snapshot's), so that the next replay starts
     /// there. When less than half of the file is left it prepares the next file, which the next append begins: so an append never waits
     /// for a disk. Moves files that are history now to `archive/` and deletes the oldest there. Blocks for the writing.
     /// Errors: `system_failed` (the disk is full …: the last snapshot stands and appends go on while there is room), `invalid_field`.
