@@ -49,6 +49,7 @@ Connection::~Connection() {
 
 Awaitable<void> Connection::serve(std::shared_ptr<Connection> self) {
     self->waker_ = std::make_shared<ConnectionWaker>(self->lane_.door, self);
+    self->socket_.non_blocking(true);  // Writes are tried at once, and only waited for when the socket is full.
     co_await self->run();
     boost::system::error_code ignored;  // It is closed either way.
     self->socket_.close(ignored);

@@ -1,6 +1,5 @@
 /// The way back: waiting for an answer while watching the client, and sending replies, bodies and streams.
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include <array>
 #include <cerrno>
@@ -140,20 +139,14 @@ Awaitable<void> Connection::send_stream() {
 /// Writes both, in one call where the socket takes them.
 Awaitable<void> Connection::write(std::string_view front, std::span<const std::byte> back) {
     while (!ended_ && (!front.empty() || !back.empty())) {
-        std::array<iovec, 2> parts{iovec{const_cast<char*>(front.data()), front.size()},
-                                   iovec{const_cast<std::byte*>(back.data()), back.size()}};
-        msghdr message{};
-        message.msg_iov = parts.data();
-        message.msg_iovlen = parts.size();
-        const ssize_t written = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (written >= 0) {
-            const u64 of_front = std::min<u64>(static_cast<u64>(written), front.size());
-            front.remove_prefix(of_front);
-            back = back.subspan(static_cast<u64>(written) - of_front);
-            continue;
-        }
-        if (errno == EINTR) continue;
-        if (errno != EAGAIN) break;
+        const std::array<asio::const_buffer, 2> parts = {asio::buffer(front.data(), front.size()), asio::buffer(back.data(), back.size())};
+        boost::system::error_code full;
+        const u64 written = socket_.write_some(parts, full);
+        const u64 of_front = std::min<u64>(written, front.size());
+        front.remove_prefix(of_front);
+        back = back.subspan(written - of_front);
+        if (!full || full == asio::error::interrupted) continue;
+        if (full != asio::error::would_block && full != asio::error::try_again) break;
         timed_out_ = false;
         set_deadline(caps().body_idle_ms_max);
         const auto [failed] = co_await socket_.async_wait(Socket::wait_write, when_done);

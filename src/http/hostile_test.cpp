@@ -287,4 +287,26 @@ TEST_CASE("an idle connection is closed when its time is up") {
     CHECK(all.starts_with("HTTP/1.1 200"));
     CHECK(client.ended());
 }
+
+TEST_CASE("a header that a handler copies from a request cannot start another one") {
+    struct CopyingHandler final : Handler {
+        Routing route(const RequestHead&) override {
+            Reply reply = text_reply("ok");
+            reply.headers.emplace_back("Location", "/x\r\nSet-Cookie: a=b");
+            return reply;
+        }
+    } handler;
+    Fd listening(::socket(AF_INET, SOCK_STREAM, 0));
+    REQUIRE(listen(listening.get(), 8) == 0);
+    sockaddr_in bound{};
+    socklen_t size = sizeof bound;
+    REQUIRE(getsockname(listening.get(), reinterpret_cast<sockaddr*>(&bound), &size) == 0);
+    Options options;
+    options.listeners.push_back({std::move(listening), Door::tcp});
+    const auto server = Server::start(std::move(options), handler).value();
+    Client client(Address{Door::tcp, {}, "127.0.0.1", ntohs(bound.sin_port)});
+    const ClientReply reply = client.exchange({}).value();
+    CHECK(reply.headers.find("Set-Cookie") == nullptr);
+    CHECK(*reply.headers.find("Location") == "/xSet-Cookie: a=b");
+}
 }  // namespace vramd::http::testing

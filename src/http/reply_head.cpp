@@ -45,7 +45,7 @@ std::string_view reason_of(u16 status) {
         case 500:
             return "Internal Server Error";
         case 501:
-            return "Not Implemented";
+            return "Unsupported";
         case 503:
             return "Service Unavailable";
         case 504:
