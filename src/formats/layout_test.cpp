@@ -116,3 +116,39 @@ TEST_CASE("file names are relative, beneath their folder and in one spelling") {
     for (u64 i = 2; i < files_max; ++i) CHECK(files.index_of("t", std::to_string(i)).has_value());
     CHECK(!files.index_of("t", "one more").has_value());
 }
+
+TEST_CASE("a table beyond its limits is refused before it grows further") {
+    const auto refused = [](Result<void> added, u64 limit) {
+        return !added && added.error().code == Code::invalid_model && added.error().limit == limit;
+    };
+    TensorList tensors;
+    for (u64 i = 0; i < tensor_count_max; ++i) REQUIRE(tensors.add(Found{}).has_value());
+    CHECK(refused(tensors.add(Found{}), tensor_count_max));
+    TensorList wide;
+    Found found{};
+    found.shape.resize(dimension_count_max);
+    CHECK(wide.add(std::move(found)).has_value());
+    CHECK(refused(wide.add(at("one more", 0, 1)), dimension_count_max));
+    TensorList named;
+    CHECK(named.add(at(std::string(names_bytes_max, 'n'), 0, 1)).has_value());
+    CHECK(refused(named.add(at("n", 0, 1)), names_bytes_max));
+}
+
+TEST_CASE("a plan is made of exactly the files that the model needs") {
+    MemoryFile main(gguf(3, {}, {}, ""));
+    MemoryFile index(R"({"weight_map":{"x":"s"}})");
+    MemoryFile model(onnx(""));
+    MemoryFile more("");
+    const auto count_refused = [](Format format, std::vector<Source*> sources) {
+        const auto planned = plan(format, sources);
+        return !planned && planned.error().code == Code::invalid_field && planned.error().field == "sources" &&
+               planned.error().value == sources.size();
+    };
+    CHECK(count_refused(Format::gguf, {}));
+    CHECK(count_refused(Format::gguf, {&main, &more}));
+    CHECK(count_refused(Format::safetensors, {&main, &more}));
+    CHECK(count_refused(Format::safetensors_index, {&index}));
+    CHECK(count_refused(Format::safetensors_index, {&index, &more, &more}));
+    CHECK(count_refused(Format::onnx, {&model, &more}));
+    CHECK(!count_refused(Format::gguf, {&main}));
+}

@@ -28,6 +28,9 @@ enum AttributeField : u32 {
     attribute_sparse_tensors = 23,
 };
 
+/// Making a long path costs about as much as stepping over this fraction of its length in fields.
+constexpr u64 path_bytes_per_field = 64;
+
 /// Where the walk is: what stands before names, and how many graphs are around.
 struct Place {
     const std::string& path;
@@ -112,6 +115,8 @@ private:
             if (!field) return {};
             if (field->number != number) continue;
             TRY_DO(values_.meet(found_.name, *field, single));
+            if (values_.list_bytes > onnx_attribute_list_bytes_max)
+                return beyond(found_.name, "the length of an attribute's list", values_.list_bytes, onnx_attribute_list_bytes_max);
             if (single == Wire::varint) {
                 TRY_DO(each_varint(file_.wire, *field, found_.name, [&](u64) -> Result<void> {
                     ++count_;
@@ -154,6 +159,39 @@ struct Node {
     bool is_constant = false;
 };
 
+/// What an attribute called `name` holds of tensors and graphs.
+Result<void> read_values(OnnxFile& file, const Place& place, const std::string& name, const Span& message) {
+    u64 index = 0;
+    Fields body(file.wire, message);
+    while (true) {
+        TRY(const auto field, body.next());
+        if (!field) return {};
+        if (field->wire != Wire::bytes) continue;
+        switch (field->number) {
+            case attribute_t:
+                TRY_DO(add_onnx_tensor(file, say(place.path, name), field->span));
+                break;
+            case attribute_g:
+                TRY_DO(read_graph(file, field->span, say(place.path, name, "/"), place.depth + 1));
+                break;
+            case attribute_tensors:
+                TRY_DO(add_onnx_tensor(file, say(place.path, name, "[", index++, "]"), field->span));
+                break;
+            case attribute_graphs:
+                TRY_DO(read_graph(file, field->span, say(place.path, name, "[", index++, "]/"), place.depth + 1));
+                break;
+            case attribute_sparse_tensor:
+                TRY_DO(add_sparse(file, place.path, name, field->span));
+                break;
+            case attribute_sparse_tensors:
+                TRY_DO(add_sparse(file, place.path, say(name, "[", index++, "]"), field->span));
+                break;
+            default:
+                break;
+        }
+    }
+}
+
 Result<void> read_attribute(OnnxFile& file, const Place& place, const Node& node, const Span& message) {
     std::string name;
     Fields head(file.wire, message);
@@ -165,42 +203,12 @@ Result<void> read_attribute(OnnxFile& file, const Place& place, const Node& node
             TRY(name, text_of(file.wire, *field, node.output, name_bytes_max));
         }
     }
-    const std::string base = say(place.path, node.output);
     if (node.is_constant && std::ranges::find(constant_numbers, name) != constant_numbers.end()) {
-        TRY_DO(check_name("graph", base));
-        return ConstantNumbers(file, base, message).add(name);
+        std::string here = say(place.path, node.output);
+        TRY_DO(check_name("graph", here));
+        return ConstantNumbers(file, std::move(here), message).add(name);
     }
-    const std::string here = node.is_constant ? base : say(base, ".", name);
-    const std::string relative = node.is_constant ? node.output : say(node.output, ".", name);
-    u64 index = 0;
-    Fields body(file.wire, message);
-    while (true) {
-        TRY(const auto field, body.next());
-        if (!field) return {};
-        if (field->wire != Wire::bytes) continue;
-        switch (field->number) {
-            case attribute_t:
-                TRY_DO(add_onnx_tensor(file, here, field->span));
-                break;
-            case attribute_g:
-                TRY_DO(read_graph(file, field->span, here + "/", place.depth + 1));
-                break;
-            case attribute_tensors:
-                TRY_DO(add_onnx_tensor(file, say(here, "[", index++, "]"), field->span));
-                break;
-            case attribute_graphs:
-                TRY_DO(read_graph(file, field->span, say(here, "[", index++, "]/"), place.depth + 1));
-                break;
-            case attribute_sparse_tensor:
-                TRY_DO(add_sparse(file, place.path, relative, field->span));
-                break;
-            case attribute_sparse_tensors:
-                TRY_DO(add_sparse(file, place.path, say(relative, "[", index++, "]"), field->span));
-                break;
-            default:
-                break;
-        }
-    }
+    return read_values(file, place, node.is_constant ? node.output : say(node.output, ".", name), message);
 }
 
 Result<void> read_node(OnnxFile& file, const Place& place, const Span& message, u64 index) {
@@ -238,6 +246,7 @@ Result<void> read_node(OnnxFile& file, const Place& place, const Span& message, 
 Result<void> read_graph(OnnxFile& file, const Span& message, const std::string& path, u64 depth) {
     if (depth > nesting_max) return beyond(path, "the nesting of graphs", depth, nesting_max);
     if (path.size() > name_bytes_max) return beyond(path, "the length of the path of nested graphs", path.size(), name_bytes_max);
+    TRY_DO(file.wire.spend(path.size() / path_bytes_per_field));
     Fields fields(file.wire, message);
     u64 node_index = 0;
     while (true) {

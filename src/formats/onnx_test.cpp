@@ -175,6 +175,18 @@ TEST_CASE("only ONNX's own Constant is one") {
     refused(load("m.onnx", onnx(field(1, parts + field(7, "ai.onnx")))), "c: two tensors have this name");
 }
 
+TEST_CASE("a Constant whose number is doubled, cut or of the wrong wire type is refused") {
+    const auto constant = [](std::string_view kind, const std::string& content) {
+        return load("m.onnx", onnx(node("Constant", "c", attribute(kind, content))));
+    };
+    refused(constant("value_floats", field(7, "12345")), "its list of floats has 5 bytes, not whole floats");
+    refused(constant("value_int", field(3, u64{1}) + field(3, u64{2})), "its one value occurs twice");
+    refused(constant("value_float", field_float(2, 1.0F) + field_float(2, 1.0F)), "its one value occurs twice");
+    refused(constant("value_int", field(3, "\1")), "its one value has the wrong wire type");
+    refused(constant("value_float", field(2, "1234")), "its one value has the wrong wire type");
+    refused(constant("value_float", field(2, u64{1})), "wrong wire type");
+}
+
 TEST_CASE("a sparse tensor gives its values, its indices and its dense shape") {
     const std::string values = tensor("s", t_float, {2}, raw_data("valuval2"));
     const std::string indices = tensor("", t_i64, {2}, field(7, numbers({3, 8})));
@@ -246,6 +258,21 @@ TEST_CASE("graphs nested too deep are refused") {
     refused(nested(33), "the nesting of graphs is 33; at most 32");
     refused(nested(400), "the nesting of graphs is 33");
     refused(nested(32), "an initializer has no name");
+    std::string graph;
+    for (int i = 0; i < 3; ++i) graph = node("If", std::string(2000, 'y'), attribute("b", field(6, graph)));
+    refused(load("m.onnx", onnx(graph)), "the length of the path of nested graphs is 6009; at most 4096");
+}
+
+TEST_CASE("what is counted while planning is bounded") {
+    const auto list = [](u64 bytes) { return onnx(node("Constant", "c", attribute("value_ints", field(8, std::string(bytes, '\1'))))); };
+    refused(load("m.onnx", list(onnx_attribute_list_bytes_max + 1)), "the length of an attribute's list is 67108865; at most 67108864");
+    const auto graphs = [](u64 count) {
+        std::string inner;
+        for (u64 i = 0; i < count; ++i) inner += field(6, "");
+        return load("m.onnx", onnx(node("If", std::string(4000, 'y'), attribute("b", inner))));
+    };
+    CHECK(graphs(1000).has_value());
+    refused(graphs(270'000), "the number of fields");
 }
 
 TEST_CASE("only the place of weights is read, not the weights") {

@@ -45,6 +45,8 @@ public:
         if (level_ == Level::tensor) return member_key(text);
         if (level_ == Level::metadata) {
             metadata_key_ = text;
+            if (++pair_count_ > safetensors_pair_count_max)
+                return beyond("__metadata__", "the number of pairs", pair_count_, safetensors_pair_count_max);
             if (std::ranges::find(metadata, text, &Metadata::key) != metadata.end())
                 return invalid("__metadata__", "a key occurs twice in it");
             return {};
@@ -139,6 +141,7 @@ private:
     std::vector<u64> shape_;
     std::array<u64, 2> offsets_{};
     std::size_t offset_count_ = 0;
+    u64 pair_count_ = 0;
 };
 
 Result<u64> header_length(Window& file) {

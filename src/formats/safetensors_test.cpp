@@ -135,6 +135,12 @@ TEST_CASE("a header nested without end, or with endless dimensions, is refused e
     CHECK(load_text("{\"" + std::string(name_bytes_max, 'n') + R"(":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "a").has_value());
 }
 
+TEST_CASE("metadata without end is refused") {
+    std::string many = "{\"__metadata__\":{\"k0\":\"\"";
+    for (u64 i = 1; i <= safetensors_pair_count_max; ++i) many += ",\"k" + std::to_string(i) + "\":\"\"";
+    names(load_text(many + "}}"), "the number of pairs is 65537; at most 65536");
+}
+
 TEST_CASE("a header longer than the window is read in pieces and the weights not at all") {
     std::string header = "{";
     for (int i = 0; i < 3000; ++i)

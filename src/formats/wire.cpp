@@ -12,6 +12,12 @@ std::unexpected<Error> broken(u64 at_bytes, std::string_view why) {
 
 WireFile::WireFile(Source& source) : window(source), fields_left(onnx_field_count_max) {}
 
+Result<void> WireFile::spend(u64 fields) {
+    if (fields > fields_left) return beyond("protobuf", "the number of fields", onnx_field_count_max + 1, onnx_field_count_max);
+    fields_left -= fields;
+    return {};
+}
+
 Varint parse_varint(std::span<const std::byte> bytes) {
     Varint varint;
     for (u64 i = 0; i < bytes.size() && i < varint_bytes_max; ++i) {
@@ -36,8 +42,7 @@ Result<u64> Fields::varint() {
 
 Result<std::optional<Field>> Fields::next() {
     if (at_bytes_ == end_bytes_) return std::nullopt;
-    if (file_.fields_left == 0) return beyond("protobuf", "the number of fields", onnx_field_count_max + 1, onnx_field_count_max);
-    --file_.fields_left;
+    TRY_DO(file_.spend(1));
     const u64 start_bytes = at_bytes_;
     TRY(const u64 tag, varint());
     const u64 number = tag >> 3;

@@ -27,6 +27,8 @@ struct Field {
 /// One file's messages, with the number of fields that may still be stepped over.
 struct WireFile {
     explicit WireFile(Source& source);
+    /// Counts fields off. Errors: `invalid_model` if fewer are left.
+    [[nodiscard]] Result<void> spend(u64 fields);
     Window window;
     u64 fields_left;
 };
