@@ -283,7 +283,7 @@ private:
 
     u64 huge_page_bytes_for(u64 size_bytes) const {
         if (options_.reserved_huge_pages == ReservedHugePages::leave) return 0;
-        const HugePages pages = system_.huge_pages();
+        const HugePages pages = system_.huge_pages(system_.memory());
         if (!pages.size_bytes || !pages.free_count || size_bytes % *pages.size_bytes != 0) return 0;
         return *pages.free_count >= size_bytes / *pages.size_bytes ? *pages.size_bytes : 0;
     }
@@ -304,17 +304,18 @@ Reading HostDevice::read() {
     reading.pool_bytes = pool_->bytes();
     const MemInfo info = system_.memory();
     reading.physical_bytes = info.total_bytes;
-    reading.os_available_bytes = system_.available_bytes();
+    const auto group = system_.group();
+    reading.os_available_bytes = available_bytes_of(info, group);
     if (info.total_bytes && info.available_bytes) {
         const u64 in_use = *info.total_bytes - std::min(*info.total_bytes, *info.available_bytes);
         reading.other_processes_bytes = in_use - std::min(in_use, Memory::process_bytes());
     }
-    if (const auto group = system_.group()) {
+    if (group) {
         reading.group_limit_bytes = group->limit_bytes;
         reading.group_used_bytes = group->used_bytes;
     }
     reading.numa_nodes = system_.numa_nodes();
-    reading.huge_pages = system_.huge_pages();
+    reading.huge_pages = system_.huge_pages(info);
     reading.stall = system_.stall();
     if (reading.os_available_bytes && *reading.os_available_bytes < options_.keep_available_bytes)
         reading.reasons.push_back("The system has " + std::to_string(*reading.os_available_bytes) +

@@ -194,6 +194,11 @@ std::optional<Group> find_group(std::string_view cgroup_text, std::string_view m
     return v1 ? v1 : v2;
 }
 
+std::optional<u64> available_bytes_of(const MemInfo& info, const std::optional<GroupUse>& group) {
+    if (!info.available_bytes || !group) return info.available_bytes;
+    return std::min(*info.available_bytes, group->room_bytes);
+}
+
 System::System(std::string root) : root_(std::move(root)) {
     if (root_.ends_with('/')) root_.pop_back();
     group_ = find_group(text_of("/proc/self/cgroup"), text_of("/proc/self/mountinfo"));
@@ -223,8 +228,7 @@ std::vector<NumaNode> System::numa_nodes() const {
     return nodes;
 }
 
-HugePages System::huge_pages() const {
-    const MemInfo info = memory();
+HugePages System::huge_pages(const MemInfo& info) const {
     return {info.huge_page_bytes, info.huge_total_count, info.huge_free_count,
             parse_chosen(text_of("/sys/kernel/mm/transparent_hugepage/shmem_enabled"))};
 }
@@ -252,12 +256,5 @@ std::optional<GroupUse> System::group() const {
         if (path.empty()) return tightest;
         path.resize(path.rfind('/'));  // find_group gives paths that begin with a slash.
     }
-}
-
-std::optional<u64> System::available_bytes() const {
-    const auto available = memory().available_bytes;
-    const auto use = group();
-    if (!available || !use) return available;
-    return std::min(*available, use->room_bytes);
 }
 }  // namespace vramd::device::host

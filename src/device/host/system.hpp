@@ -57,18 +57,21 @@ struct GroupUse {
     u64 room_bytes = 0;  ///< limit − used + file cache that the kernel drops first (inactive_file).
 };
 
+/// The smaller of MemAvailable and the groups' room; absent where MemAvailable is.
+[[nodiscard]] std::optional<u64> available_bytes_of(const MemInfo& info, const std::optional<GroupUse>& group);
+
 /// Reads all of it below `root` ("/", or a folder of recorded files).
 class System {
 public:
     explicit System(std::string root);
     [[nodiscard]] MemInfo memory() const;
     [[nodiscard]] std::vector<NumaNode> numa_nodes() const;
-    [[nodiscard]] HugePages huge_pages() const;
+    /// `info` as `memory` told it.
+    [[nodiscard]] HugePages huge_pages(const MemInfo& info) const;
     [[nodiscard]] std::optional<Stall> stall() const;
     /// Absent where no group of this process has a limit.
     [[nodiscard]] std::optional<GroupUse> group() const;
-    /// The smaller of MemAvailable and the groups' room; absent where MemAvailable is.
-    [[nodiscard]] std::optional<u64> available_bytes() const;
+    [[nodiscard]] std::optional<u64> available_bytes() const { return available_bytes_of(memory(), group()); }
 
 private:
     [[nodiscard]] std::string text_of(const std::string& path) const;

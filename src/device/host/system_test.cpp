@@ -147,7 +147,7 @@ TEST_CASE("NUMA nodes and huge pages are listed as the system has them, and noth
     const Recorded files;
     const System empty(files.root());
     CHECK(empty.numa_nodes().empty());
-    CHECK(empty.huge_pages() == HugePages{});
+    CHECK(empty.huge_pages(empty.memory()) == HugePages{});
     CHECK(!empty.stall().has_value());
     CHECK(!empty.available_bytes().has_value());
     files.put("/sys/devices/system/node/online", "0-1\n");
@@ -156,7 +156,7 @@ TEST_CASE("NUMA nodes and huge pages are listed as the system has them, and noth
     files.put("/proc/meminfo", meminfo_text);
     const System system(files.root());
     CHECK(system.numa_nodes() == std::vector<NumaNode>{{0, 100 * kib, 40 * kib}, {1, {}, {}}});
-    CHECK(system.huge_pages() == HugePages{2 * mib, 8, 3, "advise"});
+    CHECK(system.huge_pages(system.memory()) == HugePages{2 * mib, 8, 3, "advise"});
 }
 
 TEST_CASE("no text makes a parser fail: every prefix and many damaged copies of real files are read without harm") {
