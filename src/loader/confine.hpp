@@ -21,7 +21,8 @@ struct Limits {
 /// Whether a kernel without seccomp (or a refused change of user) is an error.
 enum class Strictness : u8 { required, available };
 
-/// True where the program is built with a sanitizer: its runtime writes reports to descriptor 2 and sleeps, so those calls are allowed.
+/// True where the program is built with a sanitizer. Such a build is confined less, visibly in confine.cpp: its runtime may write, sleep
+/// and make pipes, and has no limit of address space and descriptors. It is for tests, never for service.
 [[nodiscard]] bool sanitizer_build();
 
 /// First step, before any thread: limits (no core dump, no file growth), no new privileges, another user, death with the parent, Landlock

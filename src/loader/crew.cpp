@@ -31,6 +31,9 @@ u64 landing_bytes(const formats::Plan& plan) {
 Crew::Crew(u32 threads) {
     INVARIANT(threads >= 1 && threads <= 16);
     for (u32 i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+    // A thread's first steps (rseq, robust list) are calls that the confinement will not allow.
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return ready_ == threads; });
 }
 
 Crew::~Crew() {
@@ -72,6 +75,8 @@ Result<void> Crew::fill(const FillWork& work, const std::function<void(u64)>& pr
 void Crew::run() {
     u64 seen_round = 0;
     std::unique_lock lock(mutex_);
+    ++ready_;
+    changed_.notify_all();
     while (true) {
         changed_.wait(lock, [&] { return phase_ == Phase::ending || round_ != seen_round; });
         if (phase_ == Phase::ending) return;

@@ -38,7 +38,7 @@ struct FillWork {
 
 class Crew {
 public:
-    /// Starts `threads` (1 … 16) that wait for work.
+    /// Starts `threads` (1 … 16) and returns once all wait for work.
     explicit Crew(u32 threads);
     ~Crew();
     Crew(const Crew&) = delete;
@@ -64,6 +64,7 @@ private:
     std::condition_variable_any changed_;
     const FillWork* work_ GUARDED_BY(mutex_) = nullptr;
     u64 round_ GUARDED_BY(mutex_) = 0;  ///< Counts calls of `fill`, so that a thread works once in each.
+    u32 ready_ GUARDED_BY(mutex_) = 0;  ///< Threads that wait for work for the first time.
     u32 busy_ GUARDED_BY(mutex_) = 0;
     enum class Phase : u8 { open, ending } phase_ GUARDED_BY(mutex_) = Phase::open;
     std::optional<Error> error_ GUARDED_BY(mutex_);

@@ -18,6 +18,7 @@ namespace vramd::worker {
 namespace protocol = ipc::worker_protocol;
 namespace {
 constexpr std::size_t files_per_frame = 200;
+constexpr u64 dying_ns_max = 500 * ns_per_ms;  ///< From a closed socket to the end of a process that only dies slowly.
 /// What a process maps beside the lent memory: its program, the table, its plan, stacks.
 constexpr u64 own_space_bytes = 1 * gib;
 constexpr unsigned memfd_no_exec = 8;  // MFD_NOEXEC_SEAL, Linux 6.3.
@@ -140,9 +141,9 @@ bool Job::hear(u32 frames_max) {
         }
         if (received->kind == ipc::Received::Kind::nothing) return true;
         if (received->kind == ipc::Received::Kind::closed) {
-            // Usually it is dying, and its end will say why; if it only closed its socket, this ends it.
+            // Usually it is dying, and its end will say why; if it only closed its socket, the nearer deadline ends it.
             line_ = Line::hung_up;
-            process_->kill();
+            deadline_ns_ = std::min(deadline_ns_, monotonic_ns() + dying_ns_max);
             return false;
         }
         if (auto taken = take(received->text); !taken) fail(std::move(taken).error());
@@ -223,14 +224,18 @@ void Job::decide(Result<void> outcome) {
     if (process_) process_->kill();
 }
 
+void Job::expire() {
+    if (line_ == Line::hung_up)
+        fail({Code::system_failed, "loader", 0, 0, "The loading process closed its socket without an answer."});
+    else
+        fail({Code::timed_out, "", 0, 0, "The file was not read within its deadline."});
+}
+
 void Job::fail(Error error) { decide(std::unexpected(std::move(error))); }
 
 void Job::finish() {
     if (process_) {
         const Process::End end = process_->reap();
-        const bool only_hung_up = line_ == Line::hung_up && end.signal == SIGKILL;
-        if (!outcome_ && only_hung_up)
-            fail({Code::system_failed, "loader", 0, 0, "The loading process closed its socket without an answer."});
         if (!outcome_) fail(reason_of(end));
     }
     INVARIANT(outcome_.has_value());

@@ -37,12 +37,14 @@ public:
     /// What the process said of its confinement, once it has.
     [[nodiscard]] std::optional<ConfinementFacts> confinement() const;
 
-    /// Looks at the files, starts the process and sends it everything. Errors: as of `LoaderJob`'s `done`; call `finish` then.
+    /// Looks at the files, starts the process and sends it everything. Errors: as `done` tells; call `finish` then.
     [[nodiscard]] Result<void> begin(const Options& options);
     /// Takes what waits on the socket, at most `frames_max` frames, and calls `progress`. False once nothing more will be taken from it.
     [[nodiscard]] bool hear(u32 frames_max);
     /// Decides the job with an error, unless it is decided, and kills the process if there is one.
     void fail(Error error);
+    /// Decides the job because `deadline_ns` passed.
+    void expire();
     /// Reaps the process (which has ended, or is about to), lets go of everything, and calls `done`.
     void finish();
 

@@ -26,7 +26,6 @@ constexpr u32 frames_per_turn = 32;  ///< Of one process, before the others have
 u64 key_of(Ticket ticket, bool end) { return ticket.number * 2 + (end ? 1 : 0); }
 
 Error cancelled() { return {Code::cancelled, "", 0, 0, "The job was cancelled."}; }
-Error expired() { return {Code::timed_out, "", 0, 0, "The file was not read within its deadline."}; }
 
 Result<void> check_files(const SharedFiles& files) {
     if (files == nullptr || !files->main) return refuse(Code::invalid_field, "files", "There is no file to read.");
@@ -73,8 +72,8 @@ private:
     Result<void> watch(int fd, u64 key) const;
     void wake() const;
     void publish();
-    template <class Condition>
-    void drop_waiting(const Condition& unwanted, const Error& error);
+    template <class Condition, class Verdict>
+    void drop_waiting(const Condition& unwanted, const Verdict& decide);
 
     Options options_;
     Fd epoll_;
@@ -193,19 +192,19 @@ bool Loaders::Engine::take_orders() {
     }
     if (phase == Phase::ending) {
         for (const auto& [number, job] : running_) job->fail(cancelled());
-        drop_waiting([](const Job&) { return true; }, cancelled());
+        drop_waiting([](const Job&) { return true; }, [](Job& job) { job.fail(cancelled()); });
         return !running_.empty();
     }
     for (const Ticket ticket : cancels) {
         if (const auto at = running_.find(ticket.number); at != running_.end()) at->second->fail(cancelled());
-        drop_waiting([&](const Job& job) { return job.ticket() == ticket; }, cancelled());
+        drop_waiting([&](const Job& job) { return job.ticket() == ticket; }, [](Job& job) { job.fail(cancelled()); });
     }
     return true;
 }
 
 /// Ends waiting jobs. Each leaves the queue before its `done` runs, which may submit others.
-template <class Condition>
-void Loaders::Engine::drop_waiting(const Condition& unwanted, const Error& error) {
+template <class Condition, class Verdict>
+void Loaders::Engine::drop_waiting(const Condition& unwanted, const Verdict& decide) {
     while (true) {
         const auto at = std::ranges::find_if(waiting_, [&](const auto& job) { return unwanted(*job); });
         if (at == waiting_.end()) return;
@@ -215,7 +214,7 @@ void Loaders::Engine::drop_waiting(const Condition& unwanted, const Error& error
             const Lock lock(mutex_);
             --queued_;
         }
-        job->fail(error);
+        decide(*job);
         job->finish();
     }
 }
@@ -273,8 +272,8 @@ void Loaders::Engine::end(std::map<u64, std::unique_ptr<Job>>::iterator at) {
 void Loaders::Engine::expire() {
     const u64 now_ns = monotonic_ns();
     for (const auto& [number, job] : running_)
-        if (job->deadline_ns() <= now_ns) job->fail(expired());
-    drop_waiting([&](const Job& job) { return job.deadline_ns() <= now_ns; }, expired());
+        if (job->deadline_ns() <= now_ns) job->expire();
+    drop_waiting([&](const Job& job) { return job.deadline_ns() <= now_ns; }, [](Job& job) { job.expire(); });
 }
 
 /// Until the next deadline, rounded up, so that no turn is taken for nothing.

@@ -9,6 +9,7 @@
 /// - All callbacks run on the one thread of `Loaders`, none under its lock; they must be short, and may call any method but `shutdown`.
 /// - What a process says is hostile: tables are copied, then checked; progress is monotonic and at most the total; a process that floods,
 ///   lies about lengths or sends descriptors is killed and its job fails.
+/// - After a failed load the lent range may hold any bytes: it is scrubbed or dropped, never given out.
 /// - Descriptors of a job are closed when its last reference goes; `Loaders` lets go of its own before `done`.
 #pragma once
 #include <sys/types.h>
@@ -95,9 +96,9 @@ struct Ticket {
 };
 
 struct Options {
-    std::string program;    ///< Path of the loader; empty: `vramd-worker` beside this program.
-    u32 processes_max = 4;  ///< At once, 1 … 64; further jobs wait in order, inspections before loads.
-    u32 queued_max = 1024;  ///< Waiting jobs, beyond which `busy`.
+    std::string program = {};  ///< Path of the loader; empty: `vramd-worker` beside this program.
+    u32 processes_max = 4;     ///< At once, 1 … 64; further jobs wait in order, inspections before loads.
+    u32 queued_max = 1024;     ///< Waiting jobs, beyond which `busy`.
     Confinement confinement = Confinement::required;
     uid_t uid = 65534;  ///< Whom the process becomes when this one is root (nobody); user and group.
 };
