@@ -70,7 +70,7 @@ void start_over(const Bed& bed, const Sample& sample, std::string_view bytes) {
 }  // namespace
 
 TEST_CASE("a file cut at any byte gives the records before the cut and reports the rest") {
-    const Bed bed;
+    const Bed bed(Bed::On::memory);
     const Sample sample(bed);
     for (u64 cut = 0; cut < sample.ends.back() + 64; ++cut) {
         CAPTURE(cut);
@@ -80,7 +80,7 @@ TEST_CASE("a file cut at any byte gives the records before the cut and reports t
 }
 
 TEST_CASE("any bit turned in the last records gives the records before it and reports it") {
-    const Bed bed;
+    const Bed bed(Bed::On::memory);
     const Sample sample(bed);
     for (u64 at = sample.ends[3]; at < sample.ends.back() + commit_bytes; ++at)
         for (int bit = 0; bit < 8; ++bit) {
@@ -94,7 +94,7 @@ TEST_CASE("any bit turned in the last records gives the records before it and re
 }
 
 TEST_CASE("any bit turned in the head's checked part sets the file aside and the ledger goes on after it") {
-    const Bed bed;
+    const Bed bed(Bed::On::memory);
     const Sample sample(bed);
     for (u64 at = 0; at < offsetof(SegmentHead, counted_sequence); ++at) {
         CAPTURE(at);
@@ -106,7 +106,7 @@ TEST_CASE("any bit turned in the head's checked part sets the file aside and the
 }
 
 TEST_CASE("damage in the middle of several files ends trust there, and later files are set aside too") {
-    const Bed bed;
+    const Bed bed(Bed::On::memory);
     std::vector<Told> all;
     {
         const Opened open = opened(bed.options());
@@ -133,7 +133,7 @@ TEST_CASE("damage in the middle of several files ends trust there, and later fil
 }
 
 TEST_CASE("a flipped snapshot is set aside and the one before it, with the records since, takes its place") {
-    const Bed bed;
+    const Bed bed(Bed::On::memory);
     std::vector<Told> all;
     {
         const Opened open = opened(bed.options());
@@ -155,7 +155,7 @@ TEST_CASE("a flipped snapshot is set aside and the one before it, with the recor
 }
 
 TEST_CASE("a missing file between the state and the records is damage, not a gap that nobody sees") {
-    const Bed bed;
+    const Bed bed(Bed::On::memory);
     {
         const Opened open = opened(bed.options());
         for (int i = 0; i < 100; ++i) {
@@ -229,7 +229,7 @@ bool check_one_death(const Bed& bed, u64 kill_at, u64 batches, u64 kill_after_ac
 TEST_CASE("SIGKILL at every single step of appends, new files, snapshots and archiving loses nothing acknowledged") {
     u64 steps = 0;
     for (u64 kill_at = 1;; ++kill_at) {
-        const Bed bed;
+        const Bed bed(Bed::On::memory);
         CAPTURE(kill_at);
         if (check_one_death(bed, kill_at, 45, 0)) break;
         steps = kill_at;
@@ -238,7 +238,7 @@ TEST_CASE("SIGKILL at every single step of appends, new files, snapshots and arc
 }
 
 TEST_CASE("SIGKILL at random moments, again and again on one directory, loses nothing acknowledged") {
-    const Bed bed;
+    const Bed bed(Bed::On::memory);
     Choices choices = Choices::from_seed(20260101);
     for (int i = 0; i < 100; ++i) {
         CAPTURE(i);
@@ -247,7 +247,7 @@ TEST_CASE("SIGKILL at random moments, again and again on one directory, loses no
 }
 
 TEST_CASE("a death inside an append is counted as unfinished and is no damage") {
-    const Bed bed;
+    const Bed bed(Bed::On::memory);
     check_one_death(bed, 0, 3, 0);
     const pid_t child = fork();
     if (child == 0) {

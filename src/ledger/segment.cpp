@@ -91,10 +91,10 @@ Cursor::Met Cursor::step(Verify verify, u64 from) {
     if (size < commit_bytes || offset_ > size - commit_bytes) return damaged("The file ends where a record or its end should be.");
     const u64 commit = shared_word(at).load(std::memory_order_acquire);
     if (commit == 0) return Met::end;
-    if (size - offset_ < sizeof(RecordHead) + commit_bytes) return damaged("The file ends inside a record.");
+    if (size - offset_ < sizeof(RecordHead)) return damaged("The file ends inside a record.");
     std::memcpy(&head_, at, sizeof head_);
     const u64 bytes = record_bytes(head_.payload_bytes);
-    if (bytes > size - offset_ - commit_bytes) return damaged("A record is longer than the rest of the file.");
+    if (bytes > size - offset_) return damaged("A record is longer than the rest of the file.");
     if (head_.first_sequence != next_sequence_) return damaged("A record's number does not follow the one before.");
     if (head_.count == 0 || head_.count > head_.payload_bytes / sizeof(u32)) return damaged("A record's count does not fit its size.");
     payload_ = {at + sizeof(RecordHead), head_.payload_bytes};
