@@ -13,3 +13,8 @@ vramd_program(vramctl ctl.cpp room_cli)
 
 # The version, for the one file of vramctl that says it.
 set_source_files_properties(${CMAKE_SOURCE_DIR}/src/cli/version.cpp PROPERTIES COMPILE_DEFINITIONS VRAMD_VERSION="${PROJECT_VERSION}")
+
+# The worker room's tests start real loading processes: the program lies beside them.
+if(TARGET worker_test AND TARGET vramd-worker)
+  add_dependencies(worker_test vramd-worker)
+endif()
