@@ -219,12 +219,12 @@ void report_slow_clients(const Place& place) {
     (void)setrlimit(RLIMIT_NOFILE, &files);  // Without it there are fewer slow clients, as the line says.
     const u64 wanted = std::min<u64>(10'000, (files.rlim_cur - 100) / 2);
     const auto best = [&] {
-        Latency best = small_requests(place, 1, 2000);
+        Latency lowest = small_requests(place, 1, 2000);
         for (int i = 1; i < rounds; ++i) {
             const Latency next = small_requests(place, 1, 2000);
-            if (next.p99_us < best.p99_us) best = next;
+            if (next.p99_us < lowest.p99_us) lowest = next;
         }
-        return best;
+        return lowest;
     };
     const Latency before = best();
     std::vector<Fd> slow;
