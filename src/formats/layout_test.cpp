@@ -130,7 +130,9 @@ TEST_CASE("a table beyond its limits is refused before it grows further") {
     CHECK(wide.add(std::move(found)).has_value());
     CHECK(refused(wide.add(at("one more", 0, 1)), dimension_count_max));
     TensorList named;
-    CHECK(named.add(at(std::string(names_bytes_max, 'n'), 0, 1)).has_value());
+    Found long_named{};
+    long_named.name.resize(names_bytes_max);
+    CHECK(named.add(std::move(long_named)).has_value());
     CHECK(refused(named.add(at("n", 0, 1)), names_bytes_max));
 }
 

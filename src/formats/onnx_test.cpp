@@ -264,8 +264,19 @@ TEST_CASE("graphs nested too deep are refused") {
 }
 
 TEST_CASE("what is counted while planning is bounded") {
-    const auto list = [](u64 bytes) { return onnx(node("Constant", "c", attribute("value_ints", field(8, std::string(bytes, '\1'))))); };
-    refused(load("m.onnx", list(onnx_attribute_list_bytes_max + 1)), "the length of an attribute's list is 67108865; at most 67108864");
+    // A sparse file: the list's zeroes are the rest of it, and every message around it ends with it.
+    constexpr u64 list_bytes = onnx_attribute_list_bytes_max + 1;
+    const auto ends_with_list = [](u32 number, const std::string& head) {
+        return varint(u64{number} << 3 | 2) + varint(head.size() + list_bytes) + head;
+    };
+    const std::string attribute_head = field(1, "value_ints") + varint(8 << 3 | 2) + varint(list_bytes);
+    MemoryFile file(field(1, u64{8}) +
+                    ends_with_list(7, ends_with_list(1, field(2, "c") + field(4, "Constant") + ends_with_list(5, attribute_head))));
+    file.claimed_size_bytes = file.size_bytes() + list_bytes;
+    Source* const sources[] = {&file};
+    const auto planned = plan(Format::onnx, sources);
+    REQUIRE(!planned.has_value());
+    CHECK(planned.error().detail.starts_with("the length of an attribute's list is 67108865; at most 67108864"));
     const auto graphs = [](u64 count) {
         std::string inner;
         for (u64 i = 0; i < count; ++i) inner += field(6, "");
