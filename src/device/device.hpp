@@ -9,7 +9,8 @@
 ///
 /// Invariants: 1. A new block reads as zero. 2. A key names at most one block; after `release` it names none. 3. Memory that
 /// another process may still reach (`share`, `adopt`, `seal_for_sharing`) never enters another block. 4. A mapping outlives the
-/// block's release: its memory goes back when the last mapping ends. 5. No lock is held across a system call that can be slow.
+/// block's release: its memory goes back when the last mapping ends. 5. A device that ends leaves the bytes of its blocks as they are, for
+/// the next one to adopt. 6. No lock is held across a system call that can be slow.
 #pragma once
 #include <memory>
 #include <optional>

@@ -51,6 +51,7 @@ struct Block {
     Memory memory;
     std::shared_ptr<Pool> pool;
     std::atomic<bool> reachable_by_others = false;
+    std::atomic<bool> released = false;  ///< Else this core only lets go: the keeper holds the memory for the next one.
 
     Block(Memory taken, std::shared_ptr<Pool> home) : memory(std::move(taken)), pool(std::move(home)) {}
     Block(const Block&) = delete;
@@ -58,10 +59,10 @@ struct Block {
     ~Block() {
         if (!memory) return;
         memory.unlock();
-        if (reachable_by_others || memory.is_read_only())
-            pool->discard(std::move(memory));
-        else
+        if (released && !reachable_by_others && !memory.is_read_only())
             pool->give(std::move(memory));
+        else
+            pool->discard(std::move(memory));
     }
 };
 
@@ -141,6 +142,7 @@ public:
         const auto found = slots_.find(key);
         if (found == slots_.end() || !found->second.block) return not_found(key);
         going = std::move(found->second);
+        going.block->released = true;
         slots_.erase(found);
         return {};
     }

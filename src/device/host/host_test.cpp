@@ -83,6 +83,18 @@ TEST_CASE("a restarted core adopts its blocks with their bytes, and nothing that
     CHECK(second->blocks().size() == 2);
 }
 
+TEST_CASE("a device that ends leaves its blocks' bytes as they are for the next one") {
+    auto first = pooling();
+    auto keeper = first->create(block(1, 32 * mib));
+    REQUIRE(keeper.has_value());
+    for (u64 at = 0; at < 32 * mib; at += 4096) first->map(1)->write().value()[at] = std::byte{3};
+    first.reset();
+    const auto second = pooling();
+    REQUIRE(second->adopt(block(1, 32 * mib), *std::move(keeper)).has_value());
+    const auto mapping = second->map(1);
+    for (u64 at = 0; at < 32 * mib; at += 4096) REQUIRE(mapping->read()[at] == std::byte{3});
+}
+
 TEST_CASE("reserved huge pages back a block only where they may, and nothing changes where there are none") {
     const auto device = device_with({.reserved_huge_pages = ReservedHugePages::when_free});
     const HugePages before = device->read().huge_pages;
