@@ -9,10 +9,12 @@ void Exchange::wake_if_armed(bool armed) {
 
 void Exchange::reply(Reply reply) {
     bool armed = false;
+    std::move_only_function<void()> untold;  // Answered: nobody needs to be told of the client's end. Let go of outside the lock.
     {
         const Lock lock(mutex_);
         INVARIANT(!reply_ && !streaming_);
         reply_ = std::move(reply);
+        untold = std::exchange(told_, nullptr);
         armed = std::exchange(armed_, false);
     }
     wake_if_armed(armed);
@@ -20,11 +22,13 @@ void Exchange::reply(Reply reply) {
 
 std::shared_ptr<StreamChannel> Exchange::stream(Reply head, u64 buffered_bytes_max) {
     bool armed = false;
+    std::move_only_function<void()> untold;
     {
         const Lock lock(mutex_);
         INVARIANT(!reply_ && !streaming_);
         reply_ = std::move(head);
         streaming_ = true;
+        untold = std::exchange(told_, nullptr);
         buffered_bytes_max_ = buffered_bytes_max;
         armed = std::exchange(armed_, false);
     }
@@ -109,7 +113,7 @@ void Exchange::tell_gone() {
     {
         const Lock lock(mutex_);
         if (std::exchange(gone_, true)) return;
-        told = std::move(told_);
+        told = std::exchange(told_, nullptr);
     }
     if (told) told();
 }

@@ -60,7 +60,7 @@ enum class Framing : u8 { none, length, chunked };
 /// A request before its body.
 struct RequestHead {
     Method method = Method::get;
-    std::string path;  ///< Percent-decoded: UTF-8, no control characters, begins with '/'.
+    std::string path;  ///< Percent-decoded: UTF-8, no control characters, begins with '/' (or is "*" for OPTIONS).
     std::vector<std::string>
         segments;              ///< The same, split at '/' before decoding, so that "%2F" can stand inside a name; without empty ones.
     std::vector<Field> query;  ///< Decoded, in order, '+' as a space.

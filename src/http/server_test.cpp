@@ -238,6 +238,21 @@ TEST_CASE("a client that only ended its sending still gets its answer") {
     CHECK(client.read_all().ends_with("here it is"));
 }
 
+TEST_CASE("whoever has answered is not told of the client's end afterwards") {
+    TestServer server;
+    RawClient client(server.tcp_address);
+    client.send(raw_get(server, "/wait"));
+    const auto held = [&] {
+        const std::lock_guard lock(server.handler.held_mutex);
+        return server.handler.held.size() == 1;
+    };
+    REQUIRE(soon(held));
+    std::move(server.handler.held[0])(text_reply("answer"));
+    client.close();
+    CHECK(soon([&] { return server.server->counts().connections == 0; }));
+    CHECK(server.handler.gone_told.load() == 0);
+}
+
 TEST_CASE("a stream's pushes arrive in order and its end ends the reply") {
     TestServer server;
     Client client(server.unix_address);
