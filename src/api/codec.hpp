@@ -10,7 +10,7 @@
 
 namespace vramd::api {
 /// Fills `value`, of the type that `shape` describes and freshly made, from `node`; `pointer` is where the node stands ("" at the root).
-/// Errors: `invalid_field`; `field` is the JSON pointer, `value` and `limit` the numbers where there are any, `detail` the sentence.
+/// Errors: `invalid_field`; `field` is the JSON pointer, `value` and `limit` the numbers where u64s can hold them, `detail` the sentence.
 [[nodiscard]] Result<void> parse_node(const Node& node, const Shape& shape, void* value, const std::string& pointer);
 /// The same from query items; the pointer of an error is "?name". Only booleans, integers, decimals, texts and choices can be asked for.
 [[nodiscard]] Result<void> parse_query_items(const std::vector<http::Field>& items, const Shape& shape, void* value);

@@ -58,7 +58,9 @@ Result<void> parse_number(const Node& node, const Shape& shape, const Field& fie
             shape.decimals == 0 ? "must be an integer" : "must be a number with at most " + std::to_string(shape.decimals) + " decimals";
         const std::string range =
             " from " + number_text(bounds.min, shape.decimals) + " to " + number_text(bounds.max, shape.decimals) + unit_of(field);
-        return refuse_value(pointer, kind + range, node, digits.negative ? 0 : digits.value, below ? bounds.min : bounds.max);
+        // A token that no u64 holds ("-1", "1.5") is told in the sentence only.
+        const bool counts = digits.plain && !digits.negative;
+        return refuse_value(pointer, kind + range, node, counts ? digits.value : 0, !counts ? 0 : below ? bounds.min : bounds.max);
     }
     if (field.rule == Rule::power_of_two && (digits.value & (digits.value - 1)) != 0)
         return refuse_value(
@@ -71,7 +73,7 @@ Result<void> parse_number(const Node& node, const Shape& shape, const Field& fie
 Result<void> parse_text(const Node& node, const Field& field, void* value, const std::string& pointer) {
     const u64 max = std::min(field.max, text_bytes_max);
     const std::string must = "must be a text of " + std::to_string(field.min) + " to " + std::to_string(max) + " bytes";
-    if (node.kind != Node::Kind::text) return refuse_value(pointer, must, node, 0, max);
+    if (node.kind != Node::Kind::text) return refuse_value(pointer, must, node, 0, 0);
     if (node.text.size() < field.min) return refuse_value(pointer, must, node, node.text.size(), field.min);
     if (node.text.size() > max) return refuse_value(pointer, must, node, node.text.size(), max);
     if (std::ranges::any_of(node.text, [](char c) { return static_cast<u8>(c) < 0x20 || c == 0x7f; }))
@@ -93,7 +95,7 @@ Result<void> parse_choice(const Node& node, const Shape& shape, void* value, con
                 shape.set_number(value, i);
                 return {};
             }
-    return refuse_value(pointer, choices_text(shape), node, 0, shape.choices.size());
+    return refuse_value(pointer, choices_text(shape), node, 0, 0);
 }
 
 Result<void> parse_at(const Node& node, const Shape& shape, const Field& field, void* value, const std::string& pointer);
@@ -101,7 +103,7 @@ Result<void> parse_at(const Node& node, const Shape& shape, const Field& field, 
 Result<void> parse_list(const Node& node, const Shape& shape, const Field& field, void* value, const std::string& pointer) {
     const u64 max = std::min(field.max, json_values_max);
     const std::string must = "must be a list of " + std::to_string(field.min) + " to " + std::to_string(max) + " items";
-    if (node.kind != Node::Kind::list) return refuse_value(pointer, must, node, 0, max);
+    if (node.kind != Node::Kind::list) return refuse_value(pointer, must, node, 0, 0);
     if (node.items.size() < field.min || node.items.size() > max)
         return refuse_value(pointer, must + " (it has " + std::to_string(node.items.size()) + ")", node, node.items.size(),
                             node.items.size() > max ? max : field.min);
@@ -137,7 +139,7 @@ Result<void> parse_object(const Node& node, const Shape& shape, void* value, con
 Result<void> parse_at(const Node& node, const Shape& shape, const Field& field, void* value, const std::string& pointer) {
     switch (shape.kind) {
         case Kind::boolean:
-            if (node.kind != Node::Kind::boolean) return refuse_value(pointer, "must be true or false", node, 0, 1);
+            if (node.kind != Node::Kind::boolean) return refuse_value(pointer, "must be true or false", node, 0, 0);
             shape.set_number(value, node.truth ? 1 : 0);
             return {};
         case Kind::integer:

@@ -3,6 +3,7 @@
 
 #include "api/codec.hpp"
 #include "api/codec_text.hpp"
+#include "http/problem.hpp"
 
 namespace vramd::api {
 namespace {
@@ -102,7 +103,7 @@ void write_value(std::string& out, const Shape& shape, const void* value) {
             ((out += '"') += time_text(shape.number(value))) += '"';
             return;
         case Kind::text:
-            append_text(out, *static_cast<const std::string*>(value));
+            out += http::json_quoted(*static_cast<const std::string*>(value));
             return;
         case Kind::choice:
             ((out += '"') += shape.choices[shape.number(value)]) += '"';

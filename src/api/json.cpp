@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <boost/json/basic_parser_impl.hpp>
 
+#include "http/problem.hpp"
+
 namespace vramd::api {
 namespace {
 namespace json = boost::json;
@@ -138,11 +140,8 @@ std::string told(const Node& node) {
             return node.truth ? "true" : "false";
         case Node::Kind::number:
             return cut(node.text);
-        case Node::Kind::text: {
-            std::string quoted;
-            append_text(quoted, cut(node.text));
-            return quoted;
-        }
+        case Node::Kind::text:
+            return http::json_quoted(cut(node.text));
         case Node::Kind::list:
             return "a list";
         case Node::Kind::object:
@@ -165,43 +164,4 @@ std::string pointer_to(std::string_view parent, std::string_view name) {
     return pointer;
 }
 
-std::size_t utf8_length(std::string_view text) {
-    const auto byte = [&](std::size_t i) -> u8 { return i < text.size() ? static_cast<u8>(text[i]) : u8{0}; };
-    const auto follows = [&](std::size_t i) { return (byte(i) & 0xc0) == 0x80; };
-    const u8 lead = byte(0);
-    if (lead < 0x80) return 1;
-    if (lead >= 0xc2 && lead <= 0xdf) return follows(1) ? 2 : 0;
-    if (lead >= 0xe0 && lead <= 0xef) {
-        if (lead == 0xe0 && byte(1) < 0xa0) return 0;   // Longer than needed.
-        if (lead == 0xed && byte(1) >= 0xa0) return 0;  // A surrogate.
-        return follows(1) && follows(2) ? 3 : 0;
-    }
-    if (lead >= 0xf0 && lead <= 0xf4) {
-        if (lead == 0xf0 && byte(1) < 0x90) return 0;
-        if (lead == 0xf4 && byte(1) >= 0x90) return 0;  // Beyond U+10FFFF.
-        return follows(1) && follows(2) && follows(3) ? 4 : 0;
-    }
-    return 0;
-}
-
-void append_text(std::string& out, std::string_view text) {
-    constexpr std::string_view hex = "0123456789abcdef";
-    out += '"';
-    while (!text.empty()) {
-        const std::size_t length = utf8_length(text);
-        const char c = text.front();
-        if (length == 0)
-            out += "\xef\xbf\xbd";
-        else if (c == '"' || c == '\\')
-            (out += '\\') += c;
-        else if (c == '\n')
-            out += "\\n";
-        else if (static_cast<u8>(c) < 0x20)
-            ((out += "\\u00") += hex[static_cast<u8>(c) >> 4]) += hex[static_cast<u8>(c) & 15];
-        else
-            out += text.substr(0, length);
-        text.remove_prefix(std::max<std::size_t>(length, 1));
-    }
-    out += '"';
-}
 }  // namespace vramd::api

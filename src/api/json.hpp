@@ -38,12 +38,6 @@ struct Node {
 /// The value as an error message shows it: numbers as sent, text in quotes, both cut after 60 bytes; "a list", "an object".
 [[nodiscard]] std::string told(const Node& node);
 
-/// Appends `text` as a JSON string. Bytes that are not UTF-8 (a file's name may hold any) become U+FFFD.
-void append_text(std::string& out, std::string_view text);
-
 /// `parent` + "/" + `name`, escaped as RFC 6901 says.
 [[nodiscard]] std::string pointer_to(std::string_view parent, std::string_view name);
-
-/// The length of the well-formed UTF-8 sequence at the front of `text`, or 0 if there is none. `text` is not empty.
-[[nodiscard]] std::size_t utf8_length(std::string_view text);
 }  // namespace vramd::api

@@ -7,6 +7,7 @@
 /// may be absent.
 /// Names on the wire are the members' names in lower camel case (`size_bytes` → `sizeBytes`); an enumeration's are its `EnumNames`.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <boost/describe.hpp>
 #include <optional>
@@ -50,6 +51,23 @@ struct Description {
 template <std::size_t N>
 [[nodiscard]] consteval Description<N> describe(std::string_view name, std::string_view tells, const Field (&fields)[N]) {
     return {name, tells, std::to_array(fields)};
+}
+/// Of a struct that adds members to a described one: the base's rows come first.
+template <std::size_t B, std::size_t N>
+[[nodiscard]] consteval Description<B + N> describe(std::string_view name, std::string_view tells, const Description<B>& base,
+                                                    const Field (&fields)[N]) {
+    Description<B + N> whole{name, tells, {}};
+    std::copy_n(base.fields.begin(), B, whole.fields.begin());
+    std::copy_n(fields, N, whole.fields.begin() + B);
+    return whole;
+}
+/// Of a struct that has a described one's members but for `left_out`, in the same order.
+template <std::size_t N>
+[[nodiscard]] consteval Description<N - 1> describe_without(const Description<N>& whole, std::string_view left_out, std::string_view name,
+                                                            std::string_view tells) {
+    Description<N - 1> part{name, tells, {}};
+    std::ranges::copy_if(whole.fields, part.fields.begin(), [&](const Field& field) { return field.member != left_out; });
+    return part;
 }
 /// Of an enumeration, or of a struct without members.
 [[nodiscard]] consteval Description<0> describe(std::string_view name, std::string_view tells) { return {name, tells, {}}; }
@@ -97,6 +115,7 @@ struct Shape {
     std::string_view name = {};  ///< Of an object or choice.
     std::string_view tells = {};
     std::span<const Member> members = {};            ///< object
+    const void* (*initial)() = nullptr;              ///< object: one with its initial values
     std::span<const std::string_view> choices = {};  ///< choice: by ordinal
     u32 decimals = 0;                                ///< decimal
     u64 largest = number_max;                        ///< integer, decimal: what the type can hold (decimal: in units)

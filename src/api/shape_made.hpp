@@ -18,7 +18,7 @@ template <class Tag, u32 D, u64 M>
 inline constexpr bool is_fixed<Fixed<Tag, D, M>> = true;
 
 template <class T>
-using MembersOf = boost::describe::describe_members<T, boost::describe::mod_public>;
+using MembersOf = boost::describe::describe_members<T, boost::describe::mod_public | boost::describe::mod_inherited>;
 
 template <class T, class D>
 consteval Member member(const Field& field) {
@@ -124,6 +124,10 @@ consteval Shape shape() {
         shape.name = description<T>.name;
         shape.tells = description<T>.tells;
         shape.members = members<T>;
+        shape.initial = []() -> const void* {
+            static const T object{};
+            return &object;
+        };
         return shape;
     }
 }

@@ -1,0 +1,154 @@
+/// What a handler is given and how it answers.
+///
+/// A handler is one of two functions:
+///   Result<Reply> f(const Asked<Query, Body>&)                   answers at once;
+///   void f(Asked<Query, Body>, Answer<Reply>)                    answers when it can, exactly once, from any thread.
+/// `Nothing` stands where there is no query or no body. By the time a handler runs, both have passed the codec.
+#pragma once
+#include <atomic>
+#include <memory>
+
+#include "api/api.hpp"
+#include "api/codec.hpp"
+#include "api/problem.hpp"
+
+namespace vramd::api {
+class Replays;
+
+/// What all calls share. Outlives every request.
+struct Surface {
+    engine::Engine& engine;
+    Options options;
+    std::string openapi;  ///< The document, made once.
+    std::unique_ptr<Replays> replays;
+
+    Surface(engine::Engine& engine_of_all, Options options_of_all);
+    ~Surface();
+};
+
+/// One request on its way.
+struct Call {
+    Surface* surface = nullptr;
+    Caller caller;
+    std::vector<std::string> params;  ///< The path's parameters, in order.
+    http::RequestHead head;
+
+    [[nodiscard]] engine::Engine& engine() const { return surface->engine; }
+};
+
+/// No query, or no body.
+struct Nothing {};
+BOOST_DESCRIBE_STRUCT(Nothing, (), ())
+template <>
+inline constexpr auto description<Nothing> = describe("Nothing", "Takes no fields.");
+
+template <class Query_, class Body_>
+struct Asked {
+    Call call;
+    Query_ query;
+    Body_ body;
+};
+
+/// The duty to answer with a T or a refusal. Move-only; dropped unanswered it answers 500.
+template <class T>
+class Answer {
+public:
+    Answer(http::Responder responder, std::string instance, u16 status)
+        : responder_(std::move(responder)), instance_(std::move(instance)), status_(status) {}
+
+    void operator()(const Result<T>& result) && {
+        if (result)
+            std::move(*this).success(*result, {});
+        else
+            std::move(responder_)(problem_reply(result.error(), instance_));
+    }
+    /// Success with a Location.
+    void at(const T& value, std::string location) && { std::move(*this).success(value, std::move(location)); }
+    /// Accepted: `value` is told and goes on at `location`.
+    template <class U>
+    void accepted(const U& value, std::string location) && {
+        http::Reply reply{202, "application/json", {{"Location", std::move(location)}}, write(value) + "\n", {}};
+        std::move(responder_)(std::move(reply));
+    }
+    void refuse(const Error& error, const engine::Shortfall& shortfall) && {
+        std::move(responder_)(problem_reply(error, instance_, shortfall));
+    }
+
+private:
+    void success(const T& value, std::string location) && {
+        http::Reply reply{status_, "application/json", {}, write(value) + "\n", {}};
+        if (!location.empty()) reply.headers.emplace_back("Location", std::move(location));
+        std::move(responder_)(std::move(reply));
+    }
+    http::Responder responder_;
+    std::string instance_;
+    u16 status_;
+};
+
+/// One answer that two sides may give, such as "done" and "still running": who takes it first gives it. Thread-safe.
+template <class T>
+class ContestedAnswer {
+public:
+    explicit ContestedAnswer(Answer<T> answer) : answer_(std::move(answer)) {}
+    [[nodiscard]] std::optional<Answer<T>> take() {
+        if (taken_.exchange(true)) return std::nullopt;
+        return std::move(answer_);
+    }
+
+private:
+    std::atomic<bool> taken_ = false;
+    Answer<T> answer_;
+};
+
+template <class F>
+struct HandlerTypes;
+template <class Q, class B, class R>
+struct HandlerTypes<Result<R> (*)(const Asked<Q, B>&)> {
+    using Query = Q;
+    using Body = B;
+    using Reply = R;
+    static constexpr bool at_once = true;
+};
+template <class Q, class B, class R>
+struct HandlerTypes<void (*)(Asked<Q, B>, Answer<R>)> {
+    using Query = Q;
+    using Body = B;
+    using Reply = R;
+    static constexpr bool at_once = false;
+};
+
+/// Errors: `invalid_field` when a body came where none is taken.
+[[nodiscard]] Result<void> check_no_body(const std::string& body);
+/// The responder to use: for a mutation with an Idempotency-Key one that remembers the answer. Nothing, when this answered already: with
+/// the remembered answer, or a refusal.
+[[nodiscard]] std::optional<http::Responder> once_only(const Call& call, const std::string& body, http::Responder responder);
+
+template <auto Handler, u16 Status>
+http::Routing handle_json(Call call) {
+    using Types = HandlerTypes<decltype(Handler)>;
+    http::BufferBody buffered;
+    buffered.answer = [call = std::move(call)](http::Request request, http::Responder first) mutable {
+        auto responder = once_only(call, request.body, std::move(first));
+        if (!responder) return;
+        const std::string instance = call.head.path;
+        auto asked = [&]() -> Result<Asked<typename Types::Query, typename Types::Body>> {
+            TRY(auto query, parse_query<typename Types::Query>(call.head.query));
+            if constexpr (std::is_same_v<typename Types::Body, Nothing>) {
+                TRY_DO(check_no_body(request.body));
+                return Asked<typename Types::Query, Nothing>{std::move(call), std::move(query), {}};
+            } else {
+                TRY(auto body, parse<typename Types::Body>(request.body));
+                return Asked<typename Types::Query, typename Types::Body>{std::move(call), std::move(query), std::move(body)};
+            }
+        }();
+        Answer<typename Types::Reply> answer(*std::move(responder), instance, Status);
+        if (!asked)
+            std::move(answer)(std::unexpected(asked.error()));
+        else if constexpr (Types::at_once)
+            std::move(answer)(Handler(*asked));
+        else
+            Handler(*std::move(asked), std::move(answer));
+    };
+    return buffered;
+}
+}  // namespace vramd::api

@@ -1,0 +1,57 @@
+/// What each route does. One function a row of the table in routes.cpp; their contracts are the rows' texts.
+#pragma once
+#include "api/asked.hpp"
+#include "api/resources_model.hpp"
+#include "api/resources_requests.hpp"
+#include "api/resources_status.hpp"
+#include "api/resources_system.hpp"
+
+namespace vramd::api {
+using Plain = Asked<Nothing, Nothing>;
+
+// System.
+[[nodiscard]] Result<System> read_system(const Plain& asked);
+[[nodiscard]] Result<Health> read_health(const Plain& asked);
+[[nodiscard]] Result<Health> read_readiness(const Plain& asked);
+[[nodiscard]] Result<Audit> read_audit(const Plain& asked);
+[[nodiscard]] http::Routing read_openapi(Call call);
+[[nodiscard]] http::Routing read_problems(Call call);
+[[nodiscard]] http::Routing read_problem(Call call);
+
+// Devices.
+[[nodiscard]] Result<DeviceList> list_devices(const Asked<PageQuery, Nothing>& asked);
+[[nodiscard]] Result<Device> read_device(const Plain& asked);
+[[nodiscard]] Result<MemoryStatus> read_statuses(const Asked<StatusQuery, Nothing>& asked);
+[[nodiscard]] Result<DeviceStatus> read_status(const Asked<StatusQuery, Nothing>& asked);
+[[nodiscard]] Result<Usage> read_usage(const Plain& asked);
+[[nodiscard]] Result<Usage> read_device_usage(const Plain& asked);
+
+// Allocations.
+[[nodiscard]] Result<AllocationList> list_allocations(const Asked<AllocationsQuery, Nothing>& asked);
+[[nodiscard]] Result<AllocationList> list_device_allocations(const Asked<DeviceAllocationsQuery, Nothing>& asked);
+[[nodiscard]] Result<Allocation> read_allocation(const Plain& asked);
+void allocate(Asked<Nothing, AllocateRequest> asked, Answer<AllocationMade> answer);
+void allocate_here(Asked<Nothing, AllocateHereRequest> asked, Answer<AllocationMade> answer);
+void free_allocation(Asked<FreeQuery, Nothing> asked, Answer<Freed> answer);
+[[nodiscard]] Result<Allocation> renew_lease(const Asked<Nothing, LeaseRequest>& asked);
+void clear(Asked<Nothing, ClearRequest> asked, Answer<Cleared> answer);
+void clear_device(Asked<Nothing, ClearDeviceRequest> asked, Answer<Cleared> answer);
+void copy(Asked<Nothing, CopyRequest> asked, Answer<Moved> answer);
+[[nodiscard]] http::Routing read_content(Call call);
+[[nodiscard]] http::Routing write_content(Call call);
+
+// Models and operations.
+[[nodiscard]] Result<ModelStatus> read_model_status(const Plain& asked);
+[[nodiscard]] Result<ModelStatus> read_device_model_status(const Plain& asked);
+void load_model(Asked<Nothing, ModelLoadRequest> asked, Answer<Model> answer);
+void load_model_here(Asked<Nothing, ModelLoadHereRequest> asked, Answer<Model> answer);
+void unload_model(Asked<ModelNameQuery, Nothing> asked, Answer<Freed> answer);
+void unload_model_here(Asked<ModelNameQuery, Nothing> asked, Answer<Freed> answer);
+[[nodiscard]] Result<Model> read_model(const Asked<ModelNameQuery, Nothing>& asked);
+void list_available_models(Asked<PageQuery, Nothing> asked, Answer<AvailableModelList> answer);
+[[nodiscard]] Result<TensorList> list_tensors(const Asked<TensorsQuery, Nothing>& asked);
+[[nodiscard]] Result<ModelList> list_cache(const Asked<PageQuery, Nothing>& asked);
+[[nodiscard]] Result<OperationList> list_operations(const Asked<PageQuery, Nothing>& asked);
+[[nodiscard]] Result<Operation> read_operation(const Plain& asked);
+[[nodiscard]] Result<Operation> cancel_operation(const Plain& asked);
+}  // namespace vramd::api

@@ -1,0 +1,48 @@
+#include "api/handlers.hpp"
+#include "api/tell.hpp"
+
+namespace vramd::api {
+namespace {
+constexpr u64 status_allocations_max = 100;
+
+Usage device_usage(const Call& call, const engine::DeviceTold& told) {
+    Usage usage = tell_usage(call.engine().usage(told.books.device_id), {told}, call.caller);
+    usage.device_id = told.books.device_id;
+    return usage;
+}
+
+DeviceStatus status_of(const Call& call, const StatusQuery& query, const engine::DeviceTold& told) {
+    DeviceStatus status = tell_status(told);
+    if (query.include_fragmentation) status.fragmentation = tell_fragmentation(told.books);
+    if (query.include_usage_stats) status.usage = device_usage(call, told);
+    if (query.include_allocations) {
+        report::AllocationFilter filter;
+        filter.device_id = told.books.device_id;
+        filter.limit = status_allocations_max;
+        status.allocations = tell_allocations(call.engine().allocations(call.caller, filter));
+    }
+    return status;
+}
+}  // namespace
+
+Result<MemoryStatus> read_statuses(const Asked<StatusQuery, Nothing>& asked) {
+    std::vector<DeviceStatus> devices;
+    for (const engine::DeviceTold& told : asked.call.engine().devices()) devices.push_back(status_of(asked.call, asked.query, told));
+    return tell_statuses(std::move(devices));
+}
+
+Result<DeviceStatus> read_status(const Asked<StatusQuery, Nothing>& asked) {
+    TRY(const engine::DeviceTold told, asked.call.engine().device(asked.call.params[0]));
+    return status_of(asked.call, asked.query, told);
+}
+
+Result<Usage> read_usage(const Plain& asked) {
+    engine::Engine& engine = asked.call.engine();
+    return tell_usage(engine.usage({}), engine.devices(), asked.call.caller);
+}
+
+Result<Usage> read_device_usage(const Plain& asked) {
+    TRY(const engine::DeviceTold told, asked.call.engine().device(asked.call.params[0]));
+    return device_usage(asked.call, told);
+}
+}  // namespace vramd::api

@@ -1,0 +1,58 @@
+#include "api/route.hpp"
+
+namespace vramd::api {
+namespace {
+bool is_parameter(std::string_view segment) { return segment.starts_with('{'); }
+
+/// True if the path fits the pattern; then `params` holds the parameters' values.
+bool fits(std::span<const std::string_view> pattern, const std::vector<std::string>& segments, std::vector<std::string>& params) {
+    if (pattern.size() != segments.size()) return false;
+    params.clear();
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+        if (is_parameter(pattern[i]))
+            params.push_back(segments[i]);
+        else if (pattern[i] != segments[i])
+            return false;
+    }
+    return true;
+}
+
+std::string allow_of(u32 methods) {
+    std::string allow;
+    for (u32 i = 0; i <= static_cast<u32>(http::Method::options); ++i) {
+        if ((methods >> i & 1) == 0) continue;
+        allow.append(allow.empty() ? "" : ", ").append(http::name_of(static_cast<http::Method>(i)));
+        if (static_cast<http::Method>(i) == http::Method::get) allow += ", HEAD";
+    }
+    return allow;
+}
+}  // namespace
+
+std::vector<std::string_view> segments_of(std::string_view pattern) {
+    std::vector<std::string_view> segments;
+    while (!pattern.empty()) {
+        pattern.remove_prefix(1);  // The slash.
+        const std::size_t end = std::min(pattern.find('/'), pattern.size());
+        if (end > 0) segments.push_back(pattern.substr(0, end));
+        pattern.remove_prefix(end);
+    }
+    return segments;
+}
+
+Match match(std::span<const Route> rows, http::Method method, const std::vector<std::string>& segments) {
+    Match found;
+    std::size_t fewest_params = ~std::size_t{0};
+    u32 methods = 0;
+    std::vector<std::string> params;
+    for (const Route& row : rows) {
+        if (!fits(segments_of(row.pattern), segments, params)) continue;
+        methods |= u32{1} << static_cast<u32>(row.method);
+        if (row.method != method || params.size() >= fewest_params) continue;
+        fewest_params = params.size();
+        found.route = &row;
+        found.params = params;
+    }
+    if (methods != 0) found.allow = allow_of(methods | u32{1} << static_cast<u32>(http::Method::options));
+    return found;
+}
+}  // namespace vramd::api

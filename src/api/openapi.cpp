@@ -1,0 +1,196 @@
+#include "api/openapi.hpp"
+
+#include "api/openapi_schema.hpp"
+#include "api/route.hpp"
+
+namespace vramd::api {
+namespace json = boost::json;
+namespace {
+json::string_view view(std::string_view text) { return {text.data(), text.size()}; }
+
+std::string_view media_type(Media media) {
+    switch (media) {
+        case Media::json:
+            return "application/json";
+        case Media::octets:
+            return "application/octet-stream";
+        case Media::html:
+            return "text/html";
+        case Media::none:
+            break;
+    }
+    return {};
+}
+
+/// An example of each problem, as its refusal would be written.
+json::object problem_examples() {
+    json::object examples;
+    for (const CodeFacts& facts : code_table) {
+        json::object value = object_example(shape_of<Problem>());
+        value["type"] = "/problems/" + std::string(facts.name);
+        value["title"] = view(facts.title);
+        value["status"] = facts.status;
+        value["code"] = view(facts.name);
+        value["remedy"] = view(facts.remedy);
+        if (facts.code != Code::insufficient_memory) {
+            value["detail"] = std::string(facts.title) + ".";
+            for (const char* name : {"requestedBytes", "availableBytes", "largestFreeBytes", "suggestions", "field", "value", "limit"})
+                value.erase(name);
+        }
+        examples[view(facts.name)] = {{"summary", view(facts.title)}, {"value", std::move(value)}};
+    }
+    return examples;
+}
+
+class Document {
+public:
+    std::string text() {
+        json::object paths;
+        for (const Route& route : routes()) {
+            json::object& path =
+                paths.contains(view(route.pattern)) ? paths[view(route.pattern)].as_object() : paths[view(route.pattern)].emplace_object();
+            std::string method(http::name_of(route.method));
+            for (char& c : method) c = static_cast<char>(c - 'A' + 'a');
+            path[method] = operation(route);
+        }
+        (void)schemas_.reference_to(shape_of<Problem>());
+        json::object schemas;
+        for (const auto& [name, schema] : schemas_.all()) schemas[name] = schema;
+        const json::object document{{"openapi", "3.1.0"},
+                                    {"info", info()},
+                                    {"servers", json::array{{{"url", "/"}, {"description", "The daemon that served this document."}}}},
+                                    {"security", json::array{json::object{}, {{"bearer", json::array{}}}}},
+                                    {"tags", tags()},
+                                    {"paths", std::move(paths)},
+                                    {"components",
+                                     {{"schemas", std::move(schemas)},
+                                      {"examples", problem_examples()},
+                                      {"securitySchemes",
+                                       {{"bearer",
+                                         {{"type", "http"},
+                                          {"scheme", "bearer"},
+                                          {"description", "A token of the daemon's token file; not needed on this machine."}}}}}}}};
+        return json::serialize(document) + "\n";
+    }
+
+private:
+    static json::object info() {
+        return {{"title", "vramd"},
+                {"version", view(api_version)},
+                {"summary", "The memory orchestrator of one machine."},
+                {"description",
+                 "Bytes are integers and exact; times are RFC 3339 in UTC; percentages run from 0 to 100 with two decimals. A success is "
+                 "the resource itself, "
+                 "a refusal is application/problem+json. Unknown fields are refused. Over the Unix socket the caller is who the kernel "
+                 "says; over TCP on "
+                 "loopback it is the owner http, who sees and frees its own only."},
+                {"license", {{"name", "See the project's LICENSE"}, {"url", "https://spdx.org/licenses/"}}},
+                {"contact", {{"name", "vramd"}, {"url", "/problems"}}}};
+    }
+
+    static json::array tags() {
+        json::array tags;
+        for (const Route& route : routes()) {
+            bool known = false;
+            for (const json::value& tag : tags) known = known || tag.at("name") == view(route.section);
+            if (!known)
+                tags.push_back(
+                    {{"name", view(route.section)}, {"description", "Calls of the section " + std::string(route.section) + "."}});
+        }
+        return tags;
+    }
+
+    json::array parameters(const Route& route) {
+        json::array parameters;
+        for (const std::string_view segment : segments_of(route.pattern))
+            for (const PathParameter& known : path_parameters)
+                if (segment == "{" + std::string(known.name) + "}")
+                    parameters.push_back({{"name", view(known.name)},
+                                          {"in", "path"},
+                                          {"required", true},
+                                          {"description", view(known.tells)},
+                                          {"schema", {{"type", "string"}}},
+                                          {"example", view(known.example)}});
+        if (route.query != nullptr)
+            for (const Member& member : route.query().members)
+                parameters.push_back({{"name", view(member.name.view())},
+                                      {"in", "query"},
+                                      {"required", member.field.presence == Presence::always},
+                                      {"description", view(member.field.tells)},
+                                      {"schema", schemas_.schema_of(member.shape(), member.field)},
+                                      {"example", member_example(member.shape(), member.field)}});
+        if (!route.header.name.empty()) parameters.push_back(header(route.header));
+        if (route.method != http::Method::get && route.outcomes[0].media == Media::json && route.body_media != Media::octets)
+            parameters.push_back(
+                header({"Idempotency-Key",
+                        "Any text of up to 128 characters. A request that comes again with its key gets the first one's answer and does "
+                        "nothing twice; remembered while the core lives, for the last 4096 keys.",
+                        "3f0c1d2e"}));
+        return parameters;
+    }
+
+    static json::value header(const HeaderTold& told) {
+        return {{"name", view(told.name)},
+                {"in", "header"},
+                {"required", false},
+                {"description", view(told.tells)},
+                {"schema", {{"type", "string"}}},
+                {"example", view(told.example)}};
+    }
+
+    json::object content(Media media, const Shape& (*shape)()) {
+        if (media == Media::none) return {};
+        json::object body;
+        if (shape != nullptr)
+            body = {{"schema", schemas_.reference_to(shape())}, {"example", object_example(shape())}};
+        else if (media == Media::json)
+            body = {{"schema", {{"type", "object"}}}};
+        else
+            body = {{"schema", {{"type", "string"}}}};
+        return {{view(media_type(media)), std::move(body)}};
+    }
+
+    json::object responses(const Route& route) {
+        json::object responses;
+        for (const Outcome& outcome : route.outcomes) {
+            if (outcome.tells.empty()) continue;
+            json::object response{{"description", view(outcome.tells)}, {"content", content(outcome.media, outcome.shape)}};
+            if (outcome.status == 201 || outcome.status == 202)
+                response["headers"] = {{"Location", {{"description", "Where the resource is told."}, {"schema", {{"type", "string"}}}}}};
+            responses[std::to_string(outcome.status)] = std::move(response);
+        }
+        for (const CodeFacts& facts : code_table) {
+            if (!holds(route.problems | common_problems, facts.code)) continue;
+            const std::string status = std::to_string(facts.status);
+            const std::string line = std::string(facts.name) + ": " + std::string(facts.title) + ". " + std::string(facts.remedy);
+            if (!responses.contains(status))
+                responses[status] = {{"description", line},
+                                     {"content",
+                                      {{"application/problem+json",
+                                        {{"schema", schemas_.reference_to(shape_of<Problem>())}, {"examples", json::object{}}}}}}};
+            else
+                responses[status].at("description") = std::string(responses[status].at("description").as_string()) + "\n\n" + line;
+            responses[status].at("content").at("application/problem+json").at("examples").as_object()[view(facts.name)] = {
+                {"$ref", "#/components/examples/" + std::string(facts.name)}};
+        }
+        return responses;
+    }
+
+    json::object operation(const Route& route) {
+        json::object operation{{"operationId", view(route.operation)},
+                               {"tags", json::array{view(route.section)}},
+                               {"summary", view(route.summary)},
+                               {"description", view(route.tells)},
+                               {"parameters", parameters(route)}};
+        if (route.body_media != Media::none)
+            operation["requestBody"] = {{"required", true}, {"content", content(route.body_media, route.body)}};
+        operation["responses"] = responses(route);
+        return operation;
+    }
+
+    Schemas schemas_;
+};
+}  // namespace
+
+std::string openapi_document() { return Document().text(); }
+}  // namespace vramd::api

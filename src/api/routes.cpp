@@ -1,0 +1,180 @@
+/// The route table: every call of the API, once. Dispatch, /openapi.json and the tests read this.
+#include "api/handlers.hpp"
+#include "api/route.hpp"
+
+namespace vramd::api {
+namespace {
+constexpr std::string_view system_section = "System";
+constexpr std::string_view devices_section = "Devices";
+constexpr std::string_view allocations_section = "Allocations";
+constexpr std::string_view operations_section = "Operations on memory";
+constexpr std::string_view models_section = "Models";
+constexpr std::string_view progress_section = "Progress";
+
+/// What a call that changes something can be refused with besides.
+constexpr CodeSet change = codes(Code::read_only, Code::conflict, Code::too_large, Code::unsupported_media_type);
+constexpr CodeSet device_named = codes(Code::not_found, Code::device_lost);
+
+/// A row whose handler makes its own reply.
+constexpr Route own(http::Method method, const Told& told, Media media, http::Routing (*handle)(Call)) {
+    Route row = made::route(method, told);
+    row.outcomes[0] = Outcome{200, told.success, media, nullptr};
+    row.handle = handle;
+    return row;
+}
+
+constexpr Route read_content_row() {
+    Route row = own(http::Method::get,
+                    {"/api/memory/allocation/{id}/content", "readContent", allocations_section, "Read an allocation's bytes",
+                     "Streams the content, all of it or the one range that Range names. New memory reads as zero. What is written at the "
+                     "same time is seen "
+                     "whole or not at all only chunk by chunk.",
+                     "The bytes.", codes(Code::not_found, Code::out_of_range, Code::unsupported, Code::device_lost)},
+                    Media::octets, &read_content);
+    row.outcomes[1] = Outcome{206, "The range of bytes that was asked for.", Media::octets, nullptr};
+    row.header = {"Range", "One range of bytes; several, or another unit, answer the whole.", "bytes=0-1023"};
+    return row;
+}
+
+constexpr Route write_content_row() {
+    Route row = own(
+        http::Method::put,
+        {"/api/memory/allocation/{id}/content", "writeContent", allocations_section, "Write an allocation's bytes",
+         "Streams the body into the allocation: from its start, or where Content-Range says. What does not fit is refused, and nothing of "
+         "it "
+         "is written where the length was known. A body that breaks off leaves what had arrived.",
+         "How much was written.", change | codes(Code::not_found, Code::leased, Code::out_of_range, Code::unsupported, Code::device_lost)},
+        Media::json, &write_content);
+    row.outcomes[0].shape = &shape_of<Moved>;
+    row.body_media = Media::octets;
+    row.header = {"Content-Range", "Where the body belongs; absent: at the start.", "bytes 0-1023/*"};
+    return row;
+}
+
+constexpr CodeSet allocate_problems =
+    change | device_named |
+    codes(Code::insufficient_memory, Code::limit_exceeded, Code::quota_exceeded, Code::unsupported, Code::timed_out);
+constexpr CodeSet load_problems =
+    allocate_problems | codes(Code::path_not_allowed, Code::name_in_use, Code::invalid_model, Code::cancelled);
+constexpr std::string_view load_tells =
+    "Finds the file beneath a model folder, reads its header in a process of its own, takes exactly the memory that it needs and reads the "
+    "tensors into "
+    "it. A file that is loaded already is not loaded again: the name is added. The answer comes when the model is resident, unless "
+    "waitForCompletion is "
+    "false.";
+constexpr std::string_view load_accepted = "Accepted: the operation at Location shows how far it is.";
+constexpr std::string_view allocate_tells =
+    "Takes memory and makes it ready: the answer comes when it can be used, and it reads as zero. Without room it waits for "
+    "timeoutSeconds, then refuses and "
+    "says what would make it fit.";
+
+constexpr std::array table = {
+    get<&read_health>({"/healthz", "readHealth", system_section, "Does it answer?",
+                       "For a supervisor: 200 as long as the core answers at all.", "It answers."}),
+    get<&read_readiness>({"/readyz", "readReadiness", system_section, "Does it serve?",
+                          "200 once the core has recovered and records changes; degraded with a reason where a device is not well.",
+                          "It serves.", codes(Code::read_only)}),
+    get<&read_system>({"/api/system", "readSystem", system_section, "The daemon and its processes",
+                       "Versions, processes, the ledger's place, what the last recovery took, and who the caller is.", "The daemon."}),
+    get<&read_audit>({"/api/audit", "readAudit", system_section, "Do all books agree?",
+                      "Recomputes every sum and compares state, devices and keeper. Costs time in proportion to what exists.",
+                      "What was checked and found."}),
+
+    get<&list_devices>(
+        {"/api/devices", "listDevices", devices_section, "List the devices", "Every device that memory can be had of.", "The devices."}),
+    get<&read_device>({"/api/devices/{device}", "readDevice", devices_section, "Read one device", "Kind, driver, capabilities and health.",
+                       "The device.", codes(Code::not_found)}),
+    get<&read_statuses>(
+        {"/api/memory/status", "readStatuses", devices_section, "How all devices are",
+         "Totals, use, health and its reasons; fragmentation, usage and allocations where asked for. Every figure is read on this call.",
+         "The devices' status, together and each."}),
+    get<&read_status>(
+        {"/api/memory/status/{device}", "readStatus", devices_section, "How one device is",
+         "Totals, use, health and its reasons; fragmentation, usage and allocations where asked for. Every figure is read on this call.",
+         "The device's status.", codes(Code::not_found)}),
+    get<&read_usage>({"/api/memory/usage", "readUsage", devices_section, "Who uses the memory",
+                      "Of all devices, by owner, purpose and model.", "The usage."}),
+    get<&read_device_usage>({"/api/memory/usage/{device}", "readDeviceUsage", devices_section, "Who uses a device's memory",
+                             "Of one device, by owner, purpose and model.", "The usage.", codes(Code::not_found)}),
+
+    post<&allocate, 201>({"/api/memory/allocations/allocate", "allocate", allocations_section, "Allocate memory", allocate_tells,
+                          "The allocation.", allocate_problems}),
+    post<&allocate_here, 201>({"/api/memory/allocations/allocate/{device}", "allocateOnDevice", allocations_section,
+                               "Allocate memory on a device", allocate_tells, "The allocation.", allocate_problems}),
+    get<&list_allocations>({"/api/memory/allocations", "listAllocations", allocations_section, "List allocations",
+                            "The caller's own, or for an admin all; newest first.", "A page of records."}),
+    get<&list_device_allocations>({"/api/memory/allocations/device/{device}", "listDeviceAllocations", allocations_section,
+                                   "List a device's allocations", "The caller's own, or for an admin all; newest first.",
+                                   "A page of records.", codes(Code::not_found)}),
+    get<&read_allocation>({"/api/memory/allocation/{id}", "readAllocation", allocations_section, "Read one allocation",
+                           "Another owner's id answers as a missing one.", "The record.", codes(Code::not_found)}),
+    read_content_row(),
+    write_content_row(),
+    put<&renew_lease>({"/api/memory/allocation/{id}/lease", "renewLease", allocations_section, "Renew a lease",
+                       "For memory that is not persistent. Reading or writing the content renews it too.", "The record.",
+                       change | codes(Code::not_found)}),
+    or_accepted(remove<&free_allocation>(
+                    {"/api/memory/allocations/{id}", "freeAllocation", allocations_section, "Free an allocation",
+                     "Gives the memory back. Memory that is being read or written is refused as leased, unless force waits for that.",
+                     "What was freed.", change | codes(Code::not_found, Code::leased, Code::pinned)}),
+                "Accepted: the record at Location is there until the memory is freed.", &shape_of<Allocation>),
+
+    post<&clear>({"/api/memory/operations/clear", "clear", operations_section, "Fill memory with a byte",
+                  "An allocation or a part of it, or all free memory of a device (for an admin).", "What was filled, and how fast.",
+                  change | device_named | codes(Code::leased, Code::out_of_range, Code::unsupported)}),
+    post<&clear_device>({"/api/memory/operations/clear/{device}", "clearDevice", operations_section,
+                         "Fill a device's free memory with a byte", "All that no allocation holds, in arenas and in the pool.",
+                         "What was filled, and how fast.", change | device_named | codes(Code::unsupported)}),
+    post<&copy>({"/api/memory/operations/copy", "copy", operations_section, "Copy within a device",
+                 "From one allocation into another, or within one; overlapping ranges are copied as if through a buffer.",
+                 "What was copied, and how fast.", change | device_named | codes(Code::leased, Code::out_of_range, Code::unsupported)}),
+
+    get<&list_available_models>(
+        {"/api/model/available", "listAvailableModels", models_section, "Find model files",
+         "Every model file beneath the model folders, with the exact memory that a load takes, read from its header. A file that "
+         "cannot be loaded says why.",
+         "A page of files.", codes(Code::timed_out)}),
+    or_accepted(
+        post<&load_model>({"/api/model/load", "loadModel", models_section, "Load a model", load_tells, "The model.", load_problems}),
+        load_accepted, &shape_of<Operation>),
+    or_accepted(post<&load_model_here>({"/api/model/load/{device}", "loadModelOnDevice", models_section, "Load a model onto a device",
+                                        load_tells, "The model.", load_problems}),
+                load_accepted, &shape_of<Operation>),
+    get<&read_model_status>({"/api/model/status", "readModelStatus", models_section, "Which models are loaded", "On all devices together.",
+                             "The models and what they take."}),
+    get<&read_device_model_status>({"/api/model/status/{device}", "readDeviceModelStatus", models_section, "Which models a device holds",
+                                    "On one device.", "The models and what they take.", codes(Code::not_found)}),
+    get<&read_model>(
+        {"/api/model/info", "readModel", models_section, "Read one model", "By any of its names.", "The record.", codes(Code::not_found)}),
+    get<&list_tensors>({"/api/model/{name}/tensors", "listTensors", models_section, "List a model's tensors",
+                        "Name, type, shape and place of each, in the order of the file.", "A page of tensors.", codes(Code::not_found)}),
+    get<&list_cache>({"/api/model/cache", "listModelCache", models_section, "List the models in RAM",
+                      "Those whose bytes lie on a host device; newest first.", "A page of models."}),
+    remove<&unload_model>({"/api/model/unload", "unloadModel", models_section, "Unload a model", "From wherever it is.", "What was freed.",
+                           change | codes(Code::not_found, Code::leased, Code::pinned)}),
+    remove<&unload_model_here>({"/api/model/unload/{device}", "unloadModelFromDevice", models_section, "Unload a model from a device",
+                                "From this device only.", "What was freed.", change | codes(Code::not_found, Code::leased, Code::pinned)}),
+
+    get<&list_operations>({"/api/operations", "listOperations", progress_section, "List long work",
+                           "The caller's own, or for an admin all; newest first.", "A page of operations."}),
+    get<&read_operation>({"/api/operations/{id}", "readOperation", progress_section, "How far it is",
+                          "Progress, rate and what is left; why it failed.", "The operation.", codes(Code::not_found)}),
+    remove<&cancel_operation>({"/api/operations/{id}", "cancelOperation", progress_section, "Cancel it",
+                               "Ends the work and gives back what it had taken. What has ended already is told as it ended.",
+                               "The operation.", change | codes(Code::not_found)}),
+
+    own(http::Method::get,
+        {"/openapi.json", "readOpenapi", system_section, "This document",
+         "OpenAPI 3.1, made from the table that the daemon itself dispatches by.", "The document."},
+        Media::json, &read_openapi),
+    own(http::Method::get, {"/problems", "listProblems", system_section, "All kinds of problem", "A page for people.", "The page."},
+        Media::html, &read_problems),
+    own(http::Method::get,
+        {"/problems/{code}", "readProblem", system_section, "One kind of problem",
+         "What a problem document's type leads to: what it means and what to do.", "The page.", codes(Code::not_found)},
+        Media::html, &read_problem),
+};
+}  // namespace
+
+std::span<const Route> routes() { return table; }
+}  // namespace vramd::api

@@ -1,0 +1,32 @@
+/// From what the engine tells to the resources that answers show.
+#pragma once
+#include "api/resources_model.hpp"
+#include "api/resources_status.hpp"
+#include "api/resources_system.hpp"
+#include "engine/engine.hpp"
+
+namespace vramd::api {
+[[nodiscard]] Allocation tell_allocation(const report::AllocationTold& told);
+[[nodiscard]] AllocationList tell_allocations(const report::AllocationPage& page);
+[[nodiscard]] Performance tell_total(u64 total_ns);
+[[nodiscard]] DeviceAfter tell_after(const report::DeviceBooks& books);
+[[nodiscard]] Freed tell_freed(const engine::Freed& freed);
+[[nodiscard]] Moved tell_moved(u64 bytes, u64 duration_ns, u64 limit_bytes_per_second);
+
+[[nodiscard]] Fragmentation tell_fragmentation(const report::DeviceBooks& books);
+[[nodiscard]] DeviceStatus tell_status(const engine::DeviceTold& told);
+/// The totals of the devices' statuses, which it keeps.
+[[nodiscard]] MemoryStatus tell_statuses(std::vector<DeviceStatus> devices);
+/// `told` narrowed to what the caller may see.
+[[nodiscard]] Usage tell_usage(const report::UsageTold& told, const std::vector<engine::DeviceTold>& devices, const Caller& caller);
+[[nodiscard]] Device tell_device(const engine::DeviceTold& told);
+[[nodiscard]] System tell_system(const engine::SystemTold& told, const Caller& caller);
+[[nodiscard]] Audit tell_audit(const engine::AuditTold& told, const Caller& caller);
+/// Of free memory by the books, what can really be had: less what others took of what no block covers yet.
+[[nodiscard]] u64 available_bytes(const engine::DeviceTold& told);
+
+/// `devices` say whether the model's place is RAM.
+[[nodiscard]] Model tell_model(const report::ModelTold& told, const std::vector<engine::DeviceTold>& devices);
+[[nodiscard]] Operation tell_operation(const report::OperationTold& told, u64 now_wall_ns);
+[[nodiscard]] AvailableModel tell_available(const engine::AvailableModel& told);
+}  // namespace vramd::api
