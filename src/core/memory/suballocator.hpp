@@ -178,7 +178,7 @@ private:
     [[nodiscard]] u32 highest_used() const;
     [[nodiscard]] LiveRange live_range(u32 index) const;
 
-    ChunkedTable<Slot, 8> slots_;
+    ChunkedTable<Slot, 7> slots_;
     HoleTree holes_;
     u32 capacity_ = 0;  ///< Granules.
     u32 used_ = 0;      ///< Granules.

@@ -9,19 +9,6 @@
 namespace vramd::memory {
 using namespace lanes;
 
-namespace {
-/// Lanes of a leaf whose hole can hold `size` at a multiple of `alignment`, out of those in `candidates`.
-u32 lanes_holding(const Lanes& offsets, const Lanes& sizes, u32 candidates, u32 size, u32 alignment) {
-    u32 mask = 0;
-    for (u32 rest = candidates; rest != 0; rest &= rest - 1) {
-        const auto i = first_lane(rest);
-        const u32 skipped = (0U - unflip(offsets[i])) & (alignment - 1);
-        if (u64{skipped} + size <= unflip(sizes[i])) mask |= 1U << i;
-    }
-    return mask;
-}
-}  // namespace
-
 u32 HoleTree::Node::count() const { return first_lane(lanes_above(keys, 0xffff'fffe) | (all_lanes + 1)); }
 
 Flipped HoleTree::Node::largest() const { return largest_lane(sizes); }
@@ -47,15 +34,30 @@ void HoleTree::Node::remove(u32 position) {
     sizes[width - 1] = flip(0);
 }
 
-void HoleTree::Node::split_into(Node& right) {
-    constexpr u32 half = width / 2;
-    for (u32 i = 0; i < half; ++i) {
-        right.keys[i] = keys[half + i];
-        right.sizes[i] = sizes[half + i];
-        right.links[i] = links[half + i];
-        keys[half + i] = no_key;
-        sizes[half + i] = flip(0);
-    }
+void HoleTree::Node::move_end_to(Node& right, u32 kept) {
+    const u32 moved = count() - kept;
+    const auto shift = [&](auto& from, auto& to) {
+        std::copy_backward(to.begin(), to.end() - moved, to.end());
+        std::copy_n(from.begin() + kept, moved, to.begin());
+    };
+    shift(keys, right.keys);
+    shift(sizes, right.sizes);
+    shift(links, right.links);
+    std::fill(keys.begin() + kept, keys.end(), no_key);
+    std::fill(sizes.begin() + kept, sizes.end(), flip(0));
+}
+
+void HoleTree::Node::move_start_to(Node& left, u32 moved) {
+    const u32 held = left.count();
+    const auto shift = [&](auto& from, auto& to) {
+        std::copy_n(from.begin(), moved, to.begin() + held);
+        std::copy(from.begin() + moved, from.end(), from.begin());
+    };
+    shift(keys, left.keys);
+    shift(sizes, left.sizes);
+    shift(links, left.links);
+    std::fill(keys.end() - moved, keys.end(), no_key);
+    std::fill(sizes.end() - moved, sizes.end(), flip(0));
 }
 
 u32 HoleTree::new_node() {
@@ -180,25 +182,68 @@ void HoleTree::insert(Entry hole) {
             raise(path, level, flip(hole.size));
             return;
         }
+        if (level > 0 && spill(path, level, position, added)) {
+            raise(path, level - 1, flip(hole.size));
+            return;
+        }
         const u32 right_node = new_node();
         Node& right = nodes_[right_node];
-        node.split_into(right);
+        node.move_end_to(right, width / 2);
         if (position <= width / 2)
             node.put(position, added);
         else
             right.put(position - width / 2, added);
         added = {unflip(right.keys[0]), unflip(right.largest()), right_node};
         if (level == 0) {
-            const u32 left_node = root_;
-            INVARIANT(++height_ < 16);
-            root_ = new_node();
-            nodes_[root_].put(0, {0, unflip(node.largest()), left_node});
-            nodes_[root_].put(1, added);
+            grow_root(added);
             largest_ = std::max(largest_, flip(hole.size));
             return;
         }
         nodes_[path.nodes[level - 1]].sizes[path.slots[level - 1]] = node.largest();
     }
+}
+
+void HoleTree::grow_root(Entry right) {
+    const u32 left = root_;
+    INVARIANT(++height_ < height_end);
+    root_ = new_node();
+    nodes_[root_].put(0, {0, unflip(nodes_[left].largest()), left});
+    nodes_[root_].put(1, right);
+}
+
+bool HoleTree::spill(const Path& path, u32 level, u32 position, Entry added) {
+    Node& node = nodes_[path.nodes[level]];
+    Node& parent = nodes_[path.nodes[level - 1]];
+    const u32 slot = path.slots[level - 1];
+    const bool leaves = level == height_;
+    if (parent.has(slot + 1) && nodes_[parent.links[slot + 1]].has_room_for_two()) {
+        Node& right = nodes_[parent.links[slot + 1]];
+        if (!leaves) right.keys[0] = parent.keys[slot + 1];  // Asked from now on, so it needs the bound that its node had.
+        const u32 kept = width - (width - right.count()) / 2;
+        node.move_end_to(right, kept);
+        if (position <= kept)
+            node.put(position, added);
+        else
+            right.put(position - kept, added);
+        parent.keys[slot + 1] = right.keys[0];
+        parent.sizes[slot + 1] = right.largest();
+    } else if (slot > 0 && nodes_[parent.links[slot - 1]].has_room_for_two()) {
+        Node& left = nodes_[parent.links[slot - 1]];
+        if (!leaves) node.keys[0] = parent.keys[slot];
+        const u32 kept = left.count();
+        const u32 moved = (width - kept) / 2;
+        node.move_start_to(left, moved);
+        if (position <= moved)
+            left.put(kept + position, added);
+        else
+            node.put(position - moved, added);
+        parent.keys[slot] = node.keys[0];
+        parent.sizes[slot - 1] = left.largest();
+    } else {
+        return false;
+    }
+    parent.sizes[slot] = node.largest();
+    return true;
 }
 
 void HoleTree::begin_earlier(const Path& path, u32 offset) {
@@ -306,15 +351,10 @@ bool HoleTree::join(Node& parent, u32 left_slot, bool leaves) {
     const u32 right_node = parent.links[left_slot + 1];
     Node& left = nodes_[parent.links[left_slot]];
     Node& right = nodes_[right_node];
-    const u32 kept = left.count();
     const u32 moved = right.count();
-    if (kept + moved > joined_max) return false;
+    if (left.count() + moved > joined_max) return false;
     if (!leaves) right.keys[0] = parent.keys[left_slot + 1];  // Now asked, so it needs the bound that its node had.
-    for (u32 i = 0; i < moved; ++i) {
-        left.keys[kept + i] = right.keys[i];
-        left.sizes[kept + i] = right.sizes[i];
-        left.links[kept + i] = right.links[i];
-    }
+    right.move_start_to(left, moved);
     parent.sizes[left_slot] = std::max(parent.sizes[left_slot], parent.sizes[left_slot + 1]);
     parent.remove(left_slot + 1);
     release(right_node);

@@ -11,6 +11,7 @@
 ///  - `sizes[i]` of an inner node is exactly the largest size below child i; `largest_` that of the root.
 ///  - Unused slots lie at the end, with the largest key and size 0; so no node stores a count.
 ///  - No node but an empty root leaf is empty; one that falls below 6 entries is joined with a neighbour if both fit into 12.
+///    A full one first moves entries to a neighbour with room, which keeps the tree low and the memory a hole costs small.
 #pragma once
 #include <array>
 
@@ -35,10 +36,11 @@ public:
         u32 size = 0;
         u32 behind = 0;
     };
+    static constexpr u32 height_end = 16;  ///< 2^32 holes need fewer levels than this.
     /// A way from the root (level 0) to one entry of a leaf; good until the next change of the tree.
     struct Path {
-        std::array<u32, 16> nodes;
-        std::array<u32, 16> slots;
+        std::array<u32, height_end> nodes;
+        std::array<u32, height_end> slots;
     };
 
     HoleTree() : root_(nodes_.add()) { nodes_[root_] = Node(); }
@@ -90,12 +92,16 @@ private:
         [[nodiscard]] u32 count() const;
         [[nodiscard]] Flipped largest() const;
         [[nodiscard]] bool full() const { return keys[width - 1] != no_key; }
+        /// Room for an entry moved here and for the one whose coming made it move.
+        [[nodiscard]] bool has_room_for_two() const { return keys[width - 2] == no_key; }
         /// Whether slot `slot` exists and holds an entry.
         [[nodiscard]] bool has(u32 slot) const { return slot < width && keys[slot] != no_key; }
         void put(u32 position, Entry entry);
         void remove(u32 position);
-        /// Moves the upper half to the empty node `right`.
-        void split_into(Node& right);
+        /// Moves all but the first `kept` entries to the start of `right`, which has room for them.
+        void move_end_to(Node& right, u32 kept);
+        /// Moves the first `moved` entries to the end of `left`, which has room for them.
+        void move_start_to(Node& left, u32 moved);
     };
 
     /// Goes down by keys; the leaf's slot is the last with a key at or before `offset`, or `none` if all lie behind it.
@@ -116,6 +122,10 @@ private:
     void mend(const Path& path);
     /// Moves all of the child behind `left_slot` into it, if both fit; false if they do not.
     [[nodiscard]] bool join(Node& parent, u32 left_slot, bool leaves);
+    /// Puts `added` at `position` of a full node of `level` (> 0) by moving entries to a neighbour with room; false if none has.
+    [[nodiscard]] bool spill(const Path& path, u32 level, u32 position, Entry added);
+    /// A new root above the old one and `right`, its other half.
+    void grow_root(Entry right);
     u32 new_node();
     void release(u32 node);
     /// Checks the subtree below `node`; false, or adds its holes to `seen`.

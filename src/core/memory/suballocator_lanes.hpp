@@ -61,6 +61,21 @@ inline Flipped largest_without(const Lanes& lanes, Flipped was) {
     most = larger(most, _mm_shuffle_epi32(most, _MM_SHUFFLE(2, 3, 0, 1)));
     return static_cast<Flipped>(_mm_cvtsi128_si32(most));
 }
+/// Bit i, out of `candidates` (whose sizes are >= size): a span at offsets[i] of sizes[i] holds `size` at a multiple of `alignment`.
+inline u32 lanes_holding(const Lanes& offsets, const Lanes& sizes, u32 candidates, u32 size, u32 alignment) {
+    // What alignment skips is -offset modulo the alignment; it must not exceed what the size leaves over. Flipping commutes with both
+    // subtractions, and with the mask because an alignment is at most 2^31.
+    const __m128i below_alignment = _mm_set1_epi32(static_cast<int>(alignment - 1));
+    const __m128i wanted = _mm_set1_epi32(static_cast<int>(size));
+    u32 missing = 0;
+    for (u32 first = 0; first < offsets.size(); first += 4) {
+        const __m128i skipped = _mm_and_si128(_mm_sub_epi32(_mm_setzero_si128(), four_of(offsets, first)), below_alignment);
+        const __m128i skipped_flipped = _mm_xor_si128(skipped, _mm_set1_epi32(static_cast<int>(0x8000'0000)));
+        const __m128i too_many = _mm_cmpgt_epi32(skipped_flipped, _mm_sub_epi32(four_of(sizes, first), wanted));
+        missing |= static_cast<u32>(_mm_movemask_ps(_mm_castsi128_ps(too_many))) << first;
+    }
+    return candidates & ~missing;
+}
 #else
 inline u32 lanes_above(const Lanes& lanes, u32 bound) {
     u32 mask = 0;
@@ -72,6 +87,14 @@ inline Flipped largest_without(const Lanes& lanes, Flipped was) {
     Lanes rest = lanes;
     *std::ranges::find(rest, was) = flip(0);
     return largest_lane(rest);
+}
+inline u32 lanes_holding(const Lanes& offsets, const Lanes& sizes, u32 candidates, u32 size, u32 alignment) {
+    u32 mask = 0;
+    for (u32 i = 0; i < offsets.size(); ++i) {
+        const u32 skipped = (0U - unflip(offsets[i])) & (alignment - 1);
+        if (u64{skipped} + size <= unflip(sizes[i])) mask |= 1U << i;
+    }
+    return mask & candidates;
 }
 #endif
 /// The lowest bit set; 32 if none is.
