@@ -18,6 +18,17 @@ namespace {
 constexpr u64 answer_ns_max = 5 * ns_per_second;
 
 std::unexpected<Error> keeper_gone() { return refuse(Code::system_failed, "keeper", "The keeper does not answer any more."); }
+/// The keeper's refusal in words.
+std::unexpected<Error> refused(const Message& answer) {
+    Error error{static_cast<Code>(answer.code - 1), "key", answer.key, answer.size, {}};
+    if (error.code == Code::conflict) error.detail = "The keeper holds a block of this key already.";
+    if (error.code == Code::limit_exceeded) {
+        error.field = "blocks";
+        error.detail = "The keeper holds " + std::to_string(error.value) + " blocks, and its limit of open files allows no more (" +
+                       std::to_string(error.limit) + ").";
+    }
+    return std::unexpected(std::move(error));
+}
 }  // namespace
 
 struct Link::State {
@@ -53,9 +64,7 @@ struct Link::State {
         }
         if (received == Received::closed || packet.head.request != message.request) return keeper_gone();
         broken = false;
-        if (packet.head.kind == Kind::answer && packet.head.code != 0)
-            return refuse(static_cast<Code>(packet.head.code - 1), message.kind == Kind::store ? "store" : "key", packet.head.key,
-                          packet.head.size);
+        if (packet.head.kind == Kind::answer && packet.head.code != 0) return refused(packet.head);
         if (packet.head.kind != kind) return keeper_gone();
         return {};
     }

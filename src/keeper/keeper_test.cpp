@@ -1,0 +1,339 @@
+#include "keeper/keeper.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/choices.hpp"
+#include "base/clock.hpp"
+#include "keeper/restart.hpp"
+
+using namespace vramd;
+using namespace vramd::keeper;
+
+namespace {
+class Folder {
+public:
+    Folder() {
+        std::string name = (std::filesystem::temp_directory_path() / "vramd-keeper-XXXXXX").string();
+        REQUIRE(mkdtemp(name.data()) != nullptr);
+        path = name;
+    }
+    ~Folder() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path, ignored);
+    }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+    std::filesystem::path path;
+};
+
+/// A keeper in a process of its own, with this program as its core.
+class Daemon {
+public:
+    explicit Daemon(const Folder& folder, std::vector<std::string> more = {})
+        : state_(folder.path / "state"), socket_(folder.path / "vramd.sock"), log_(folder.path / ("log." + std::to_string(++count_))) {
+        int ends[2];
+        REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+        output_ = Fd(ends[0]);
+        Fd out(ends[1]);
+        std::vector<std::string> words{"keeper_test", "serve",      "--state-dir", state_.native(), "--socket=" + socket_.native(),
+                                       "--listen",    "127.0.0.1:0"};
+        words.insert(words.end(), more.begin(), more.end());
+        std::vector<char*> arguments;
+        for (std::string& word : words) arguments.push_back(word.data());
+        arguments.push_back(nullptr);
+        pid_ = fork();
+        if (pid_ == 0) {
+            dup2(out.get(), STDOUT_FILENO);
+            dup2(open(log_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
+            execv("/proc/self/exe", arguments.data());
+            _exit(99);
+        }
+        out.reset();
+        ready_line = line();  // Empty for one that is refused.
+    }
+    ~Daemon() {
+        if (pid_ > 0) (void)end(SIGTERM);
+    }
+    Daemon(const Daemon&) = delete;
+    Daemon& operator=(const Daemon&) = delete;
+
+    /// The next line on stdout; empty when it has ended.
+    std::string line() {
+        std::string text;
+        char c = 0;
+        pollfd wait{output_.get(), POLLIN, 0};
+        while (poll(&wait, 1, 10'000) > 0 && read(output_.get(), &c, 1) == 1 && c != '\n') text += c;
+        return text;
+    }
+    /// Connects to the attach socket and gives the core a command.
+    [[nodiscard]] Fd tell(const std::string& command) const {
+        Fd client(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        socket_.native().copy(address.sun_path, sizeof address.sun_path - 1);
+        REQUIRE(connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+        (void)send(client.get(), command.data(), command.size(), MSG_NOSIGNAL);  // A core that has just been killed may have taken it.
+        return client;
+    }
+    [[nodiscard]] std::string ask(const std::string& command) const {
+        const Fd client = tell(command);
+        std::array<char, 2048> reply{};
+        pollfd wait{client.get(), POLLIN, 0};
+        REQUIRE(poll(&wait, 1, 20'000) == 1);
+        (void)recv(client.get(), reply.data(), reply.size() - 1, 0);  // Empty when the core died of the command.
+        return reply.data();
+    }
+    /// What the core that runs tells of itself; asked again when one that was just being killed had taken the question.
+    [[nodiscard]] std::string all_told() const {
+        const u64 deadline_ns = monotonic_ns() + 20 * ns_per_second;
+        while (monotonic_ns() < deadline_ns)
+            if (std::string all = ask("tell"); !all.empty()) return all;
+        FAIL("no core answers");
+        return {};
+    }
+    [[nodiscard]] pid_t core() const { return std::stoi(all_told()); }
+    void kill_core() const { REQUIRE(kill(core(), SIGKILL) == 0); }
+    /// What `tell` says after the pid.
+    [[nodiscard]] std::string told() const {
+        const std::string all = all_told();
+        return all.substr(all.find(' ') + 1);
+    }
+    [[nodiscard]] u64 number(const std::string& name) const {
+        const std::string all = told();
+        std::istringstream words(all.substr(all.find(name + " ") + name.size() + 1));
+        u64 value = 0;
+        words >> value;
+        return value;
+    }
+    int wait() {
+        int status = 0;
+        REQUIRE(waitpid(pid_, &status, 0) == pid_);
+        pid_ = -1;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+    }
+    int end(int number) {
+        kill(pid_, number);
+        return wait();
+    }
+    [[nodiscard]] u64 descriptors() const {
+        u64 count = 0;
+        for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/fd")) ++count;
+        return count;
+    }
+    [[nodiscard]] std::string log() const {
+        std::ifstream in(log_);
+        return {std::istreambuf_iterator<char>(in), {}};
+    }
+    std::string ready_line;
+    [[nodiscard]] pid_t pid() const { return pid_; }
+    [[nodiscard]] const std::filesystem::path& socket_path() const { return socket_; }
+
+private:
+    static inline int count_ = 0;
+    std::filesystem::path state_;
+    std::filesystem::path socket_;
+    std::filesystem::path log_;
+    Fd output_;
+    pid_t pid_ = -1;
+};
+}  // namespace
+
+TEST_CASE("a thousand blocks outlive the core that made them, byte by byte, and come back to the next one") {
+    const Folder folder;
+    Daemon daemon(folder);
+    CHECK(daemon.ready_line == "vramd ready generation=1");
+    const u64 descriptors = daemon.descriptors();
+    CHECK(daemon.ask("store 1 1000") == "stored");
+    CHECK(daemon.descriptors() == descriptors + 1000);
+    const std::string life = std::to_string(daemon.number("life"));
+    for (int generation = 2; generation <= 4; ++generation) {
+        daemon.kill_core();
+        CHECK(daemon.told() == "generation " + std::to_string(generation) + " life " + life + " wrong [] blocks 1000 last 1000");
+    }
+    CHECK(daemon.descriptors() == descriptors + 1000);
+    CHECK(daemon.ask("drop 1000") == "dropped");
+    CHECK(daemon.ask("drop 1000").find("no such thing") != std::string::npos);
+    CHECK(daemon.ask("store 7 1").find("already") != std::string::npos);
+    daemon.kill_core();
+    CHECK(daemon.number("blocks") == 999);
+    for (u64 key = 1; key < 1000; ++key) REQUIRE(daemon.ask("drop " + std::to_string(key)) == "dropped");
+    CHECK(daemon.descriptors() == descriptors);
+    CHECK(daemon.end(SIGTERM) == exit_done);
+    CHECK(!std::filesystem::exists(daemon.socket_path()));
+}
+
+TEST_CASE("a core killed at any moment of its storing has every acknowledged block afterwards, and at most one more") {
+    const Folder folder;
+    Daemon daemon(folder);
+    Choices choices = Choices::from_seed(7);
+    u64 next = 1;
+    for (int round = 0; round < 20; ++round) {
+        const pid_t core = daemon.core();
+        const Fd client = daemon.tell("flood " + std::to_string(next));
+        u64 acknowledged = next - 1;
+        const u64 enough = next + choices.below(100);
+        u64 key = 0;
+        while (recv(client.get(), &key, sizeof key, 0) == sizeof key) {
+            acknowledged = key;
+            if (key == enough) kill(core, SIGKILL);
+        }
+        CHECK(daemon.told().find("wrong []") != std::string::npos);
+        const u64 last = daemon.number("last");
+        CHECK(last >= acknowledged);
+        CHECK(last <= acknowledged + 1);
+        CHECK(daemon.number("blocks") == last);
+        next = last + 1;
+    }
+}
+
+TEST_CASE("a second daemon on the same state directory is refused in words, with the first one's pid") {
+    const Folder folder;
+    Daemon daemon(folder);
+    Daemon second(folder);
+    CHECK(second.wait() == exit_refused);
+    CHECK(second.log().find("Another vramd (pid " + std::to_string(daemon.pid()) + ")") != std::string::npos);
+    CHECK(daemon.number("generation") == 1);
+}
+
+TEST_CASE("the socket of a killed daemon is replaced, that of a living one is not") {
+    const Folder folder;
+    {
+        Daemon daemon(folder);
+        CHECK(daemon.end(SIGKILL) == 1000 + SIGKILL);
+    }
+    CHECK(std::filesystem::exists(folder.path / "vramd.sock"));
+    Daemon again(folder);
+    CHECK(again.ready_line == "vramd ready generation=1");
+    struct stat facts {};
+    REQUIRE(stat(again.socket_path().c_str(), &facts) == 0);
+    CHECK((facts.st_mode & 0777) == 0666);
+    Daemon elsewhere(folder, {"--state-dir", (folder.path / "other").native()});
+    CHECK(elsewhere.wait() == exit_refused);
+    CHECK(elsewhere.log().find("Another process listens") != std::string::npos);
+    CHECK(again.number("generation") == 1);
+}
+
+TEST_CASE("a core whose command line is refused ends the keeper with its code before anything was served") {
+    const Folder folder;
+    Daemon daemon(folder, {"--fail-with=2"});
+    CHECK(daemon.wait() == exit_refused);
+    CHECK(!std::filesystem::exists(daemon.socket_path()));
+}
+
+TEST_CASE("the third abort within ten seconds starts the core read-only, with all blocks") {
+    const Folder folder;
+    Daemon daemon(folder, {"--model-dir", "/a b"});
+    CHECK(daemon.ask("store 1 10") == "stored");
+    CHECK(daemon.ask("arguments").find("--model-dir /a b") != std::string::npos);
+    for (int i = 0; i < 3; ++i) {
+        CHECK(daemon.ask("arguments").find("--read-only") == std::string::npos);
+        (void)daemon.ask("abort");  // It cannot answer.
+    }
+    CHECK(daemon.ask("arguments").find("--read-only") != std::string::npos);
+    CHECK(daemon.number("blocks") == 10);
+    CHECK(daemon.number("generation") == 4);
+    CHECK(daemon.log().find("read-only") != std::string::npos);
+}
+
+TEST_CASE("a core that sends anything but a message is killed, and the keeper and its blocks stay") {
+    const Folder folder;
+    Daemon daemon(folder);
+    CHECK(daemon.ask("store 1 10") == "stored");
+    const u64 descriptors = daemon.descriptors();
+    for (int which = 0; which < 4; ++which) {
+        (void)daemon.ask("lie " + std::to_string(which));  // It is killed before it answers.
+        CHECK(daemon.number("generation") == static_cast<u64>(which) + 2);
+        CHECK(daemon.number("blocks") == 10);
+    }
+    CHECK(daemon.descriptors() == descriptors);
+}
+
+TEST_CASE("an upgrade executes the binary on disk and keeps blocks, sockets, pid and life") {
+    const Folder folder;
+    Daemon daemon(folder);
+    CHECK(daemon.ready_line == "vramd ready generation=1");
+    CHECK(daemon.ask("store 1 500") == "stored");
+    const u64 descriptors = daemon.descriptors();
+    const u64 life = daemon.number("life");
+    for (u64 generation = 2; generation <= 3; ++generation) {
+        REQUIRE(kill(daemon.pid(), SIGUSR2) == 0);
+        // The old core may still answer: wait for the new one.
+        while (daemon.number("generation") < generation) {
+        }
+        CHECK(daemon.told().find("wrong [] blocks 500") != std::string::npos);
+        CHECK(daemon.number("life") == life);
+    }
+    CHECK(daemon.descriptors() == descriptors);
+    Daemon second(folder);
+    CHECK(second.wait() == exit_refused);
+    CHECK(daemon.end(SIGTERM) == exit_done);
+    CHECK(daemon.line().empty());  // The ready line came once.
+}
+
+TEST_CASE("the core ends when its keeper is killed") {
+    const Folder folder;
+    Daemon daemon(folder);
+    const pid_t core = daemon.core();
+    daemon.end(SIGKILL);
+    const u64 deadline_ns = monotonic_ns() + 10 * ns_per_second;
+    while (std::filesystem::exists("/proc/" + std::to_string(core) + "/exe") && monotonic_ns() < deadline_ns) {
+    }
+    CHECK(!std::filesystem::exists("/proc/" + std::to_string(core) + "/exe"));
+}
+
+TEST_CASE("the wait before a start grows with each failure, is none after a kill from outside, and starts over after ten good seconds") {
+    RestartPolicy policy;
+    const auto fault = [](u64 now_ns, u64 lived_ns) { return Death{Cause::own_fault, true, lived_ns, now_ns}; };
+    const u64 second_ns = ns_per_second;
+    CHECK(policy.after(fault(100 * second_ns, 0)) == 0);
+    CHECK(policy.after({Cause::killed, true, 0, 101 * second_ns}) == 0);
+    CHECK(policy.after(fault(111 * second_ns, 0)) == 50 * ns_per_ms);
+    CHECK(policy.after(fault(122 * second_ns, 0)) == 200 * ns_per_ms);
+    CHECK(policy.after(fault(133 * second_ns, 0)) == second_ns);
+    CHECK(policy.after(fault(144 * second_ns, 0)) == 5 * second_ns);
+    CHECK(policy.after(fault(155 * second_ns, 0)) == 5 * second_ns);
+    CHECK(policy.after(fault(190 * second_ns, 30 * second_ns)) == 0);
+    CHECK(!policy.read_only());
+    CHECK(policy.after(fault(195 * second_ns, 0)) == 50 * ns_per_ms);
+    CHECK(!policy.read_only());
+    CHECK(policy.after(fault(200 * second_ns, 0)) == 200 * ns_per_ms);
+    CHECK(policy.read_only());
+}
+
+TEST_CASE("places come from flags before variables before defaults, and nonsense is refused in words") {
+    const auto nothing = [](const char*) -> const char* { return nullptr; };
+    const auto variables = [](const char* name) -> const char* {
+        return std::string_view(name) == "VRAMD_SOCKET" ? "/v/x.sock" : std::string_view(name) == "VRAMD_LISTEN" ? "none" : nullptr;
+    };
+    const std::array<const char*, 5> flags{"--device", "host", "--socket=/f/vramd.sock", "--listen", "[::1]:0"};
+    CHECK(resolve_places({}, nothing)->listen == "127.0.0.1:7070");
+    CHECK(resolve_places({}, variables)->http_socket == "/v/x-http.sock");
+    CHECK(!resolve_places({}, variables)->tcp);
+    CHECK(resolve_places(flags, variables)->attach_socket == "/f/vramd.sock");
+    CHECK(resolve_places(flags, variables)->http_socket == "/f/vramd-http.sock");
+    CHECK(resolve_places(flags, variables)->tcp->address.ss_family == AF_INET6);
+    for (const char* const listen : {"7070", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:7x", "nowhere:1", "[::1:80", ""}) {
+        CAPTURE(listen);
+        const std::array<const char*, 2> arguments{"--listen", listen};
+        CHECK(resolve_places(arguments, nothing).error().code == Code::invalid_field);
+    }
+    const std::array<const char*, 1> valueless{"--state-dir"};
+    CHECK(!resolve_places(valueless, nothing).has_value());
+    const std::string long_path = "--socket=/" + std::string(200, 'l');
+    const std::array<const char*, 1> too_long{long_path.c_str()};
+    CHECK(!resolve_places(too_long, nothing).has_value());
+}
