@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "cli/figures.hpp"
+#include "cli/session.hpp"
 
 namespace vramd::cli {
 namespace {
@@ -28,7 +29,7 @@ std::string progress_text(const Step& step) {
     return text;
 }
 
-Progress::Progress() : drawn_(isatty(STDERR_FILENO) == 1 ? Drawn::as_bar : Drawn::as_lines) {}
+Progress::Progress() : drawn_(is_screen(STDERR_FILENO) ? Drawn::as_bar : Drawn::as_lines) {}
 
 void Progress::show(Step step) {
     furthest_bytes_ = std::max(furthest_bytes_, step.done_bytes);

@@ -21,7 +21,7 @@ int repeat(Session& session, const Command& command) {
     const InterruptWatch interrupt;
     const auto pause_ms = static_cast<u64>(*command.wishes.watch_seconds * 1000);
     while (!interrupt.came()) {
-        if (session.shows_person() && !session.wants_json()) session.out("\x1b[H\x1b[2J");  // Only a terminal has a screen to clear.
+        if (session.has_screen() && !session.wants_json()) session.out("\x1b[H\x1b[2J");  // Only a terminal has a screen to clear.
         const auto told = command.verb->run(session, command.given);
         std::fflush(stdout);
         if (!told) return ended(session, told.error());

@@ -21,7 +21,7 @@ std::string environment(const char* name) {
 /// NO_COLOR counts when it is set to anything (no-color.org).
 bool colors(When when) {
     if (when != When::automatic) return when == When::always;
-    return environment("NO_COLOR").empty() && environment("TERM") != "dumb" && isatty(STDOUT_FILENO) == 1;
+    return environment("NO_COLOR").empty() && is_screen(STDOUT_FILENO);
 }
 
 /// One word of a shell's command line.
@@ -55,6 +55,8 @@ std::string curl_command(const http::Address& address, const Call& call) {
     return line + " " + shell_word(origin + call.target) + "\n";
 }
 }  // namespace
+
+bool is_screen(int descriptor) { return isatty(descriptor) == 1 && environment("TERM") != "dumb"; }
 
 Query& Query::add(std::string_view name, std::string_view value) {
     text_ += text_.empty() ? "?" : "&";
@@ -99,7 +101,7 @@ Session::Session(Wishes wishes) : wishes_(std::move(wishes)) {
     else
         address_failure_ = Failure(Exit::usage, describe(places.error()));
     if (wishes_.token.empty()) wishes_.token = environment("VRAMD_TOKEN");
-    stdout_is_terminal_ = isatty(STDOUT_FILENO) == 1;
+    has_screen_ = is_screen(STDOUT_FILENO);
     colors_stdout_ = colors(wishes_.color);
 }
 

@@ -60,8 +60,8 @@ public:
     [[nodiscard]] const Wishes& wishes() const { return wishes_; }
     [[nodiscard]] bool wants_json() const { return wishes_.format == Format::json || wishes_.format == Format::jsonl; }
     [[nodiscard]] bool colors_stdout() const { return colors_stdout_; }
-    /// stdout is a terminal.
-    [[nodiscard]] bool shows_person() const { return stdout_is_terminal_; }
+    /// stdout is a terminal whose cursor can be moved.
+    [[nodiscard]] bool has_screen() const { return has_screen_; }
     [[nodiscard]] std::string size(u64 bytes) const;
     [[nodiscard]] double now_seconds() const;
 
@@ -71,10 +71,12 @@ private:
     std::vector<http::Address> places_;
     std::optional<http::Client> client_;
     Failure address_failure_;
-    bool stdout_is_terminal_ = false;
+    bool has_screen_ = false;
     bool colors_stdout_ = false;
 };
 
+/// The descriptor is a terminal that understands escape sequences (TERM is not "dumb").
+[[nodiscard]] bool is_screen(int descriptor);
 /// The places to look for a daemon, best first: --url, --socket, VRAMD_URL, VRAMD_SOCKET, then the default socket and 127.0.0.1:7070.
 [[nodiscard]] Result<std::vector<http::Address>> places_of_daemon(const Wishes& wishes);
 /// The HTTP socket beside an attach socket; a path that ends in "-http.sock" stands for itself.

@@ -98,6 +98,20 @@ Finding available_memory() {
     return {"memory", Verdict::note, "/proc/meminfo does not say", {}};
 }
 
+/// The default port: free, the daemon's, or somebody else's.
+Finding port() {
+    const http::Address address{http::Door::tcp, {}, "127.0.0.1", 7070};
+    http::Client client(address);
+    if (!client.open(1000)) return {"port 7070", Verdict::good, "free", {}};
+    http::ClientRequest request;
+    request.target = "/api/system";
+    request.wait_ms_max = 1000;
+    const auto reply = client.exchange(std::move(request));
+    const auto body = reply ? parse_document(reply->body) : std::unexpected(reply.error());
+    if (body && body->is_object() && body->get_object().contains("keeperPid")) return {"port 7070", Verdict::good, "vramd answers", {}};
+    return {"port 7070", Verdict::note, "another program answers", "vramd serve --listen 127.0.0.1:PORT, with another port"};
+}
+
 /// What the daemon says of itself, or why it does not.
 void ask_daemon(Session& session, std::vector<Finding>& findings) {
     const auto system = session.ask({.target = "/api/system", .wait_ms_max = 5000});
@@ -159,6 +173,7 @@ Told<void> run(Session& session, const Given&) {
     findings.push_back(landlock());
     findings.push_back(seccomp());
     findings.push_back(nvidia());
+    findings.push_back(port());
     ask_daemon(session, findings);
     show(session, findings);
     u64 bad = 0;

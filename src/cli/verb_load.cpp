@@ -1,4 +1,4 @@
-#include <cstdio>
+#include <filesystem>
 
 #include "cli/interrupt.hpp"
 #include "cli/progress.hpp"
@@ -26,10 +26,18 @@ std::string name_of_file(std::string_view path) {
     return std::string(dot == std::string_view::npos || dot == 0 ? name : name.substr(0, dot));
 }
 
+/// "./x" and "../x" are meant from where the user stands, not from the model folder.
+std::string path_for_daemon(const std::string& path) {
+    if (!path.starts_with("./") && !path.starts_with("../")) return path;
+    std::error_code failed;
+    const auto absolute = std::filesystem::canonical(path, failed);
+    return failed ? path : absolute.string();
+}
+
 json::object request_of(const Given& given, const std::string& name) {
     json::object request;
     request["name"] = name;
-    request["path"] = given.text("path");
+    request["path"] = path_for_daemon(given.text("path"));
     request["type"] = given.has("type") ? given.text("type") : "other";
     if (given.has("device")) request["deviceId"] = given.text("device");
     if (given.has("priority")) request["priority"] = given.text("priority");
