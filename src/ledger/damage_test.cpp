@@ -264,3 +264,23 @@ TEST_CASE("a death inside an append is counted as unfinished and is no damage") 
     CHECK(open.ledger->sequence() == 6);
     CHECK(opened(bed.options()).findings.unfinished_bytes == 0);
 }
+
+TEST_CASE("bytes that an unfinished append left never come back as a record") {
+    const Bed bed(Bed::On::memory);
+    const pid_t child = fork();
+    if (child == 0) {
+        auto open = Ledger::open(bed.options());
+        kill_at_step(1);
+        const std::vector<std::vector<std::byte>> batch{std::vector<std::byte>(3000, std::byte{0x55})};
+        (void)open->ledger->append(1, batch);
+        _exit(0);
+    }
+    REQUIRE(waitpid(child, nullptr, 0) == child);
+    std::vector<Told> all;
+    for (int i = 0; i < 20; ++i) {
+        const Opened open = opened(bed.options());
+        CHECK(open.findings.damages.empty());
+        CHECK(replayed(*open.ledger) == all);
+        all.push_back(add(*open.ledger, 1, {"short"}));
+    }
+}

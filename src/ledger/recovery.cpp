@@ -26,7 +26,9 @@ public:
         TRY_DO(remove_file(root_ / "snapshot.new"));
         TRY_DO(find_segments(root_, Kept::live));
         TRY_DO(find_segments(archive_, Kept::archived));
-        std::ranges::sort(found_, {}, [](const Found& found) { return found.file.first_sequence; });
+        // A life that ended without an event left its number to the next one's file, which comes after it.
+        std::ranges::sort(found_, {},
+                          [](const Found& found) { return std::pair(found.file.first_sequence, found.file.kept == Kept::live); });
         measure_segments();
         TRY_DO(archive_other_lives());
         TRY_DO(find_snapshots(root_, Kept::live));
