@@ -155,12 +155,12 @@ TEST_CASE("a file that shrinks while it is loaded fails to load") {
 
 TEST_CASE("a million empty things in a file are counted and refused, not collected") {
     std::string graph;
-    for (int i = 0; i < 300'000; ++i) graph += field(1, "");  // Nodes without anything.
+    for (int i = 0; i < 100'000; ++i) graph += field(1, "");  // Nodes without anything.
     CHECK(load("m.onnx", onnx(graph)).has_value());
     MemoryFile many("GGUF" + raw(u32{3}) + raw(u64{0}) + raw(u64{1}) + gguf_pair("a", 9, raw(u32{8}) + raw(u64{1} << 40)));
     many.claimed_size_bytes = u64{1} << 50;  // Each of the 2^40 texts is empty, so the array never leaves the file.
     Source* const sources[] = {&many};
     const auto planned = plan(Format::gguf, sources);
     REQUIRE(!planned.has_value());
-    CHECK(planned.error().detail.find("the header cannot go beyond 268435456") != std::string::npos);
+    CHECK(planned.error().detail.find("the header cannot go beyond 134217728") != std::string::npos);
 }
