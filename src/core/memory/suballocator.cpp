@@ -12,7 +12,9 @@ SubAllocator::SubAllocator(u64 capacity_bytes, u64 granule_bytes, Mode mode)
     capacity_ = static_cast<u32>(capacity_bytes >> granule_bits_);
     slots_.add();
     set_edge();
-    if (capacity_ > 0) holes_.insert({0, capacity_, 0});
+    HoleTree::Path path;
+    holes_.seek(0, path);
+    if (capacity_ > 0) holes_.insert(path, {0, capacity_, 0});
 }
 
 void SubAllocator::set_edge() {
@@ -59,7 +61,10 @@ Placement SubAllocator::place(HoleTree::Path& path, u32 offset, u32 size, u64 re
             holes_.replace(path, {offset + size, left, index});
     } else {
         holes_.replace(path, {hole.offset, skipped, hole.behind});
-        if (left != 0) holes_.insert({offset + size, left, index});
+        if (left != 0) {
+            holes_.seek(offset + size, path);
+            holes_.insert(path, {offset + size, left, index});
+        }
     }
     return {{index, slot.generation}, u64{offset} << granule_bits_, u64{size} << granule_bits_};
 }
@@ -80,21 +85,11 @@ std::optional<Placement> SubAllocator::reserve_at(u64 offset_bytes, u64 size_byt
     const u64 offset = offset_bytes >> granule_bits_;
     if (size - 1 >= holes_.largest() || offset << granule_bits_ != offset_bytes || offset >= capacity_) return std::nullopt;
     HoleTree::Path path;
-    if (!holes_.at_or_before(static_cast<u32>(offset), path)) return std::nullopt;
+    holes_.seek(static_cast<u32>(offset), path);
+    if (!holes_.at_or_before(path)) return std::nullopt;
     const HoleTree::Entry hole = holes_.entry(path);
     if (offset + size > u64{hole.offset} + hole.size) return std::nullopt;
     return place(path, static_cast<u32>(offset), static_cast<u32>(size), size_bytes);
-}
-
-void SubAllocator::give(u32 offset, u32 size, u32 behind, u32 end) {
-    HoleTree::Path path;
-    const u32 hole_start = slots_[behind].offset + slots_[behind].size;
-    const bool hole_in_front = hole_start != offset;
-    const bool hole_after = end != offset + size;
-    if (!hole_in_front && !hole_after) return holes_.insert({offset, size, behind});
-    INVARIANT(holes_.at_or_before(hole_in_front ? hole_start : offset + size, path));
-    if (hole_in_front && hole_after) return holes_.swallow_next(path, offset + size, end - hole_start);
-    holes_.replace(path, {hole_start, end - hole_start, behind});
 }
 
 Freed SubAllocator::free(Handle handle) {
@@ -102,7 +97,25 @@ Freed SubAllocator::free(Handle handle) {
     Slot& slot = slots_[handle.index];
     Slot& before = slots_[slot.before];
     Slot& after = slots_[slot.after];
-    give(slot.offset, slot.size, slot.before, after.offset);
+    __builtin_prefetch(&before);
+    __builtin_prefetch(&after);
+    HoleTree::Path path;
+    holes_.seek(slot.offset, path);  // Needs neither neighbour, so their cache misses pass behind it.
+    const u32 start = before.offset + before.size;
+    const u32 end = after.offset;
+    const u32 own_end = slot.offset + slot.size;
+    if (start != slot.offset) {
+        INVARIANT(holes_.at_or_before(path));
+        if (end != own_end)
+            holes_.swallow_next(path, own_end, end - start);
+        else
+            holes_.replace(path, {start, end - start, slot.before});
+    } else if (end != own_end) {
+        holes_.next(own_end, path);
+        holes_.replace(path, {start, end - start, slot.before});
+    } else {
+        holes_.insert(path, {start, end - start, slot.before});
+    }
     before.after = slot.after;
     after.before = slot.before;
     used_ -= slot.size;
@@ -128,9 +141,11 @@ Resized SubAllocator::resize(Handle handle, u64 new_size_bytes) {
     if (new_end != old_end) {
         HoleTree::Path path;
         if (old_end == end) {
-            holes_.insert(hole);
+            holes_.seek(new_end, path);
+            holes_.insert(path, hole);
         } else {
-            INVARIANT(holes_.at_or_before(old_end, path));
+            holes_.seek(old_end, path);
+            INVARIANT(holes_.at_or_before(path));
             if (new_end == end)
                 holes_.erase(path);
             else
@@ -154,9 +169,10 @@ SpaceChange SubAllocator::grow(u64 new_capacity_bytes) {
     const u32 last_end = highest_used();
     set_edge();
     HoleTree::Path path;
+    holes_.seek(old, path);
     if (last_end == old)
-        holes_.insert({old, capacity_ - old, last});
-    else if (holes_.at_or_before(old, path))
+        holes_.insert(path, {old, capacity_ - old, last});
+    else if (holes_.at_or_before(path))
         holes_.replace(path, {last_end, capacity_ - last_end, last});
     return SpaceChange::changed;
 }
@@ -167,7 +183,8 @@ SpaceChange SubAllocator::shrink(u64 new_capacity_bytes) {
     const u32 last_end = highest_used();
     if (capacity < last_end) return SpaceChange::occupied;
     HoleTree::Path path;
-    INVARIANT(holes_.at_or_before(capacity_, path));
+    holes_.seek(capacity_, path);
+    INVARIANT(holes_.at_or_before(path));
     capacity_ = static_cast<u32>(capacity);
     set_edge();
     if (capacity_ == last_end)
@@ -251,7 +268,8 @@ bool SubAllocator::consistent() const {
     for_each_hole([&](const Hole& hole) {
         ++holes;
         const auto offset = static_cast<u32>(hole.offset_bytes >> granule_bits_);
-        known = known && holes_.at_or_before(offset, path) && holes_.entry(path).offset == offset &&
+        holes_.seek(offset, path);
+        known = known && holes_.at_or_before(path) && holes_.entry(path).offset == offset &&
                 u64{holes_.entry(path).size} << granule_bits_ == hole.size_bytes &&
                 slots_[holes_.entry(path).behind].offset + slots_[holes_.entry(path).behind].size == offset;
     });

@@ -173,8 +173,6 @@ private:
     u32 new_slot();
     /// Makes [offset, offset + size) of the hole at `path`, which holds it, a live range.
     Placement place(HoleTree::Path& path, u32 offset, u32 size, u64 requested_bytes);
-    /// Makes [offset, offset + size) free: `behind` is the live range in front of it, `end` where the next one begins.
-    void give(u32 offset, u32 size, u32 behind, u32 end);
     [[nodiscard]] u32 highest_used() const;
     [[nodiscard]] LiveRange live_range(u32 index) const;
 

@@ -72,7 +72,7 @@ void HoleTree::release(u32 node) {
     free_nodes_ = node;
 }
 
-void HoleTree::descend(u32 offset, Path& path) const {
+void HoleTree::seek(u32 offset, Path& path) const {
     u32 node = root_;
     for (u32 level = 0; level < height_; ++level) {
         const Node& here = nodes_[node];
@@ -86,8 +86,15 @@ void HoleTree::descend(u32 offset, Path& path) const {
     path.slots[height_] = first_lane(lanes_above(nodes_[node].keys, offset) | (all_lanes + 1)) - 1;
 }
 
-bool HoleTree::at_or_before(u32 offset, Path& path) const {
-    descend(offset, path);
+void HoleTree::next(u32 offset, Path& path) const {
+    const u32 slot = path.slots[height_] + 1;
+    if (nodes_[path.nodes[height_]].has(slot))
+        path.slots[height_] = slot;
+    else
+        seek(offset, path);  // It begins another leaf.
+}
+
+bool HoleTree::at_or_before(Path& path) const {
     if (path.slots[height_] != none) return true;
     u32 level = height_;  // All of this leaf lies behind: the hole sought ends the leaf before it.
     do {
@@ -169,9 +176,7 @@ void HoleTree::lower(const Path& path, u32 level, Flipped was, Flipped now) {
     largest_ = now;
 }
 
-void HoleTree::insert(Entry hole) {
-    Path path;
-    descend(hole.offset, path);
+void HoleTree::insert(const Path& path, Entry hole) {
     ++count_;
     Entry added = hole;
     for (u32 level = height_;; --level) {
@@ -314,9 +319,9 @@ void HoleTree::swallow_next(Path& path, u32 next_offset, u32 size) {
         return;
     }
     const Entry hole = entry(path);  // The next one begins another leaf: its removal may move this one.
-    descend(next_offset, path);
+    seek(next_offset, path);
     erase(path);
-    descend(hole.offset, path);
+    seek(hole.offset, path);
     replace(path, {hole.offset, size, hole.behind});
 }
 

@@ -37,7 +37,8 @@ public:
         u32 behind = 0;
     };
     static constexpr u32 height_end = 16;  ///< 2^32 holes need fewer levels than this.
-    /// A way from the root (level 0) to one entry of a leaf; good until the next change of the tree.
+    /// A way from the root (level 0) to one entry of a leaf, or, its last slot `none`, to the start of a leaf. Good until the next
+    /// change of the tree.
     struct Path {
         std::array<u32, height_end> nodes;
         std::array<u32, height_end> slots;
@@ -52,16 +53,21 @@ public:
 
     /// The first hole in address order that can hold `size` (> 0) at a multiple of `alignment` (a power of two); false if none can.
     [[nodiscard]] bool first_fit(u32 size, u32 alignment, Path& path) const;
-    /// The last hole that begins at or before `offset`; false if there is none.
-    [[nodiscard]] bool at_or_before(u32 offset, Path& path) const;
+    /// Seeks the place of `offset` in the order: where `insert` puts a hole, and where `at_or_before` and `next` look from. Asks nothing
+    /// but the tree, so that a caller's loads of other memory can go on meanwhile.
+    void seek(u32 offset, Path& path) const;
+    /// From a place sought: the last hole that begins at or before it; false if there is none.
+    [[nodiscard]] bool at_or_before(Path& path) const;
+    /// From a place sought: the first hole behind it, which exists and begins at `offset`.
+    void next(u32 offset, Path& path) const;
     [[nodiscard]] Entry entry(const Path& path) const {
         const Node& leaf = nodes_[path.nodes[height_]];
         const u32 slot = path.slots[height_];
         return {unflip(leaf.keys[slot]), unflip(leaf.sizes[slot]), leaf.links[slot]};
     }
 
-    /// Adds a hole where none overlaps or touches it.
-    void insert(Entry hole);
+    /// Adds a hole, which touches none, at the place that `seek` found for its offset.
+    void insert(const Path& path, Entry hole);
     /// Removes the hole at `path`.
     void erase(Path& path);
     /// Changes the hole at `path`; it keeps its place in the order.
@@ -104,8 +110,6 @@ private:
         void move_start_to(Node& left, u32 moved);
     };
 
-    /// Goes down by keys; the leaf's slot is the last with a key at or before `offset`, or `none` if all lie behind it.
-    void descend(u32 offset, Path& path) const;
     /// The first hole behind the leaf of `path` that can hold the request.
     [[nodiscard]] bool next_fit(u32 size, u32 alignment, Path& path) const;
     /// An entry of the node at `level` rose to `size`: tells the levels above.

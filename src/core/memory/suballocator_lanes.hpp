@@ -48,15 +48,15 @@ inline Flipped largest_lane(const Lanes& lanes) {
 /// The largest lane after one that holds `was`, the largest of all, has gone.
 inline Flipped largest_without(const Lanes& lanes, Flipped was) {
     const __m128i gone = _mm_set1_epi32(static_cast<int>(was));
-    const __m128i least = _mm_set1_epi32(static_cast<int>(flip(0)));
-    __m128i most = least;
-    u32 holders = 0;
-    for (u32 first = 0; first < lanes.size(); first += 4) {
-        const __m128i same = _mm_cmpeq_epi32(four_of(lanes, first), gone);
-        most = larger(most, _mm_or_si128(_mm_and_si128(same, least), _mm_andnot_si128(same, four_of(lanes, first))));
-        holders = holders << 4 | static_cast<u32>(_mm_movemask_ps(_mm_castsi128_ps(same)));
-    }
-    if ((holders & (holders - 1)) != 0) return was;
+    const __m128i to_least = _mm_set1_epi32(static_cast<int>(was) ^ static_cast<int>(flip(0)));  // Turns `was` into the least number.
+    const __m128i a = four_of(lanes, 0), b = four_of(lanes, 4), c = four_of(lanes, 8), d = four_of(lanes, 12);
+    const __m128i in_a = _mm_cmpeq_epi32(a, gone), in_b = _mm_cmpeq_epi32(b, gone);
+    const __m128i in_c = _mm_cmpeq_epi32(c, gone), in_d = _mm_cmpeq_epi32(d, gone);
+    const __m128i holders = _mm_packs_epi16(_mm_packs_epi32(in_a, in_b), _mm_packs_epi32(in_c, in_d));
+    const auto mask = static_cast<u32>(_mm_movemask_epi8(holders));
+    if ((mask & (mask - 1)) != 0) return was;  // Another lane holds as much.
+    const auto rest = [&](__m128i four, __m128i same) { return _mm_xor_si128(four, _mm_and_si128(same, to_least)); };
+    __m128i most = larger(larger(rest(a, in_a), rest(b, in_b)), larger(rest(c, in_c), rest(d, in_d)));
     most = larger(most, _mm_shuffle_epi32(most, _MM_SHUFFLE(1, 0, 3, 2)));
     most = larger(most, _mm_shuffle_epi32(most, _MM_SHUFFLE(2, 3, 0, 1)));
     return static_cast<Flipped>(_mm_cvtsi128_si32(most));
