@@ -3,6 +3,7 @@
 /// The core is a real user of `Link`: it keeps memfds whose bytes follow from their key, and does what it is told over the attach socket,
 /// one command a connection.
 #include <poll.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,6 +33,8 @@ std::vector<u64> pattern(u64 key, u64 size_bytes) {
     return words;
 }
 
+volatile sig_atomic_t hangups = 0;
+
 class TestCore {
 public:
     TestCore(int argument_count, char** arguments) {
@@ -50,6 +53,8 @@ public:
             blocks_.emplace(block.key, std::move(block.descriptor));
         }
         if (arguments_.find("--fail-with=2") != std::string::npos) return 2;
+        if (arguments_.find("--stubborn") != std::string::npos) (void)signal(SIGTERM, SIG_IGN);
+        (void)signal(SIGHUP, [](int) { hangups = hangups + 1; });
         if (!link_->ready("vramd ready generation=" + std::to_string(taken_.generation))) return 1;
         while (true) {
             std::array<pollfd, 2> waits{pollfd{taken_.listeners.attach_unix.get(), POLLIN, 0}, pollfd{link_->hangup_fd(), POLLIN, 0}};
@@ -105,6 +110,7 @@ private:
                  << blocks_.size() << " last " << (blocks_.empty() ? 0 : blocks_.rbegin()->first);
             return told.str();
         }
+        if (verb == "hangups") return std::to_string(hangups);
         if (verb == "arguments") return arguments_;
         if (verb == "abort") abort();
         if (verb == "exit") _exit(static_cast<int>(first));
@@ -142,11 +148,17 @@ int be_keeper(std::span<char* const> arguments) {
         return exit_refused;
     }
     const std::string own = std::filesystem::read_symlink("/proc/self/exe").native();
-    return run({*std::move(places), own, own, arguments});
+    Settings settings{*std::move(places), own, own, arguments};
+    for (const std::string_view argument : arguments) {
+        if (argument.starts_with("--successor=")) settings.own_program = argument.substr(12);
+        if (argument == "--impatient") settings.stop_ns_max = 300 * ns_per_ms;
+    }
+    return run(settings);
 }
 
 /// Before doctest's main sees arguments that are not for it.
 __attribute__((constructor)) void play_part(int argument_count, char** arguments) {
+    if (argument_count == 2 && arguments[1] == takeover_question) _exit(takeover_answer);
     if (argument_count < 2 || std::string_view(arguments[1]) != "serve") return;
     if (std::getenv("VRAMD_KEEPER_FD") != nullptr) _exit(TestCore(argument_count, arguments).run());
     _exit(be_keeper({arguments, static_cast<std::size_t>(argument_count)}));

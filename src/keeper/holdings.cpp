@@ -1,19 +1,28 @@
 #include "keeper/holdings.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <vector>
+
+#include "keeper/keeper.hpp"
 
 namespace vramd::keeper {
 namespace {
-constexpr u64 packed_magic = 0x3153504b44524156;
-constexpr u64 packed_version = 1;
+constexpr u64 packed_magic = 0x3153504b444d5256;  // "VRMDKPS1"
+constexpr u64 packed_version = 1;                 // Named in `takeover_question` too.
+constexpr int successor_ms_max = 2000;
 
 /// What the memfd holds: this, then `block_count` rows.
 struct PackedHead {
@@ -80,6 +89,25 @@ Result<Fd> pack(const Holdings& holdings) {
     TRY_DO(set_exec_of_all(holdings, Exec::passes));
     TRY_DO(set_exec(file.get(), Exec::passes));
     return file;
+}
+
+Result<void> ask_successor(const std::string& program) {
+    const auto no = [&] { return refuse(Code::conflict, "upgrade", program + " does not answer that it can take this keeper's place."); };
+    const pid_t child = fork();
+    if (child < 0) return std::unexpected(system_error("fork", errno));
+    if (child == 0) {
+        std::string name = program;
+        std::string question(takeover_question);
+        std::array<char*, 3> arguments{name.data(), question.data(), nullptr};
+        execv(program.c_str(), arguments.data());
+        _exit(1);
+    }
+    const Fd ended(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
+    pollfd wait{ended.get(), POLLIN, 0};
+    if (!ended || poll(&wait, 1, successor_ms_max) != 1) (void)kill(child, SIGKILL);
+    int status = 0;
+    if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != takeover_answer) return no();
+    return {};
 }
 
 void seal_against_exec(const Holdings& holdings) {

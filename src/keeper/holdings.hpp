@@ -2,6 +2,7 @@
 #pragma once
 #include <map>
 #include <optional>
+#include <string>
 
 #include "base/result.hpp"
 #include "keeper/link.hpp"
@@ -24,6 +25,8 @@ struct Holdings {
 
 /// Writes the holdings' numbers into a memfd and lets every descriptor pass through exec. Answers the memfd, which passes too.
 [[nodiscard]] Result<Fd> pack(const Holdings& holdings);
+/// Asks the binary at `program` whether it could go on with what `pack` writes, before all is staked on it. Errors: `conflict`.
+[[nodiscard]] Result<void> ask_successor(const std::string& program);
 /// Takes that back: the descriptors must not pass through an exec after all.
 void seal_against_exec(const Holdings& holdings);
 /// What the binary before this one packed, when VRAMD_KEEPER_STATE names it. Errors: `conflict` when it cannot be read.

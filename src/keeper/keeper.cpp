@@ -24,8 +24,6 @@
 
 namespace vramd::keeper {
 namespace {
-/// What the core gets to end by itself: running transfers have 5 s (contract), and it needs a moment to put them away.
-constexpr u64 stop_ns_max = 7 * ns_per_second;
 /// Descriptors that the keeper needs for itself.
 constexpr u64 descriptors_reserved = 64;
 
@@ -132,10 +130,13 @@ private:
             return;
         }
         if (phase_ == Phase::stopping) return;
+        if (number == SIGUSR2) {
+            if (const auto takes = ask_successor(settings_.own_program); !takes) return log("no upgrade: " + describe(takes.error()));
+        }
         phase_ = number == SIGUSR2 ? Phase::upgrading : Phase::stopping;
         if (!core_) return end_phase();
         (void)kill(core_->pid, SIGTERM);  // It is not reaped yet, so the pid is still its own.
-        stop_at_ns_ = monotonic_ns() + stop_ns_max;
+        stop_at_ns_ = monotonic_ns() + settings_.stop_ns_max;
     }
 
     void hear_core() {

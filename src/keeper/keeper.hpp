@@ -11,7 +11,9 @@
 #pragma once
 #include <span>
 #include <string>
+#include <string_view>
 
+#include "base/clock.hpp"
 #include "base/result.hpp"
 #include "keeper/places.hpp"
 
@@ -21,11 +23,17 @@ inline constexpr int exit_done = 0;
 inline constexpr int exit_failed = 1;
 inline constexpr int exit_refused = 2;  ///< The command line, or another daemon on the same directory or sockets; also a core's own.
 
+/// A keeper asks the binary that it is about to become `PROGRAM --takes-keeper-state-1`; one that can go on exits with `takeover_answer`.
+inline constexpr std::string_view takeover_question = "--takes-keeper-state-1";
+inline constexpr int takeover_answer = 77;
+
 struct Settings {
     Places places;
     std::string core_program;          ///< Absolute path of `vramd-core`.
     std::string own_program;           ///< Absolute path of the keeper's own binary, as found at start: what an upgrade executes.
     std::span<char* const> arguments;  ///< The whole command line, argv[0] first: passed on to the core and to an upgrade.
+    /// What the core gets to end by itself: running transfers have 5 s (contract), and it needs a moment to put them away.
+    u64 stop_ns_max = 7 * ns_per_second;
 };
 
 /// Runs until SIGTERM or SIGINT, or until the core ends for good; the answer is the process's exit code. Writes its log to stderr and

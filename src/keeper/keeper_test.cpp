@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -43,7 +44,7 @@ public:
 /// A keeper in a process of its own, with this program as its core.
 class Daemon {
 public:
-    explicit Daemon(const Folder& folder, std::vector<std::string> more = {})
+    explicit Daemon(const Folder& folder, std::vector<std::string> more = {}, u64 descriptors_max = 0)
         : state_(folder.path / "state"), socket_(folder.path / "vramd.sock"), log_(folder.path / ("log." + std::to_string(++count_))) {
         int ends[2];
         REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
@@ -57,6 +58,8 @@ public:
         arguments.push_back(nullptr);
         pid_ = fork();
         if (pid_ == 0) {
+            const rlimit limit{descriptors_max, descriptors_max};
+            if (descriptors_max != 0) (void)setrlimit(RLIMIT_NOFILE, &limit);  // The test sees when it did not hold.
             dup2(out.get(), STDOUT_FILENO);
             dup2(open(log_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
             execv("/proc/self/exe", arguments.data());
@@ -282,6 +285,54 @@ TEST_CASE("an upgrade executes the binary on disk and keeps blocks, sockets, pid
     CHECK(second.wait() == exit_refused);
     CHECK(daemon.end(SIGTERM) == exit_done);
     CHECK(daemon.line().empty());  // The ready line came once.
+}
+
+TEST_CASE("an upgrade to a binary that cannot take the keeper's place does not happen, and nothing is touched") {
+    const Folder folder;
+    for (const char* const successor : {"/nonexistent", "/bin/true", "/etc/passwd"}) {
+        Daemon daemon(folder, {std::string("--successor=") + successor});
+        CHECK(daemon.ask("store 1 10") == "stored");
+        REQUIRE(kill(daemon.pid(), SIGUSR2) == 0);
+        const u64 deadline_ns = monotonic_ns() + 10 * ns_per_second;
+        while (daemon.log().find("no upgrade") == std::string::npos && monotonic_ns() < deadline_ns) {
+        }
+        CHECK(daemon.log().find("no upgrade") != std::string::npos);
+        CHECK(daemon.number("generation") == 1);
+        CHECK(daemon.number("blocks") == 10);
+    }
+}
+
+TEST_CASE("SIGTERM ends a willing core at once and a stubborn one when its time is over") {
+    const Folder folder;
+    Daemon willing(folder);
+    CHECK(willing.end(SIGTERM) == exit_done);
+    CHECK(willing.log().find("killed") == std::string::npos);
+    Daemon stubborn(folder, {"--stubborn", "--impatient"});
+    CHECK(stubborn.end(SIGINT) == exit_done);
+    CHECK(stubborn.log().find("is killed") != std::string::npos);
+    CHECK(!std::filesystem::exists(stubborn.socket_path()));
+}
+
+TEST_CASE("SIGHUP goes to the core") {
+    const Folder folder;
+    Daemon daemon(folder);
+    REQUIRE(kill(daemon.pid(), SIGHUP) == 0);
+    const u64 deadline_ns = monotonic_ns() + 10 * ns_per_second;
+    while (daemon.ask("hangups") != "1" && monotonic_ns() < deadline_ns) {
+    }
+    CHECK(daemon.ask("hangups") == "1");
+    CHECK(daemon.number("generation") == 1);
+}
+
+TEST_CASE("a full table refuses the next block with the limit, and has room again after a drop") {
+    const Folder folder;
+    Daemon daemon(folder, {}, 100 + 64);
+    CHECK(daemon.ask("store 1 80") == "stored");
+    CHECK(daemon.ask("store 81 21").find("(100)") != std::string::npos);
+    CHECK(daemon.ask("drop 5") == "dropped");
+    CHECK(daemon.ask("store 5 1") == "stored");
+    daemon.kill_core();
+    CHECK(daemon.number("blocks") == 100);
 }
 
 TEST_CASE("the core ends when its keeper is killed") {

@@ -38,6 +38,7 @@ int main(int argument_count, char** argument_list) {
         keeper::log("/proc/self/exe cannot be read: " + error.message());
         return keeper::exit_failed;
     }
+    if (argument_count == 2 && arguments[1] == keeper::takeover_question) return keeper::takeover_answer;
     const std::string core_program = own.parent_path() / "vramd-core";
     if (!wants_keeper(arguments)) return pass_on(core_program, argument_list);
 
