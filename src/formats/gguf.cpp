@@ -142,7 +142,12 @@ private:
             return {};
         }
         TRY(const auto bytes, take(key, type_bytes[static_cast<u32>(type)]));
-        keep(metadata_, key, scalar_text(type, bytes));
+        std::string told = scalar_text(type, bytes);
+        // Half a model that looks whole would be worse than none.
+        if (key == "split.count" && told != "0" && told != "1")
+            return refuse(Code::unsupported, key,
+                          say("the file is one of ", told, " parts of a split model; join them with llama-gguf-split --merge"));
+        keep(metadata_, key, told);
         return {};
     }
     Result<void> read_alignment(std::string_view key, Type type) {

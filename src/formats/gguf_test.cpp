@@ -137,6 +137,9 @@ TEST_CASE("other versions and byte orders are told apart") {
     refused(load("m.gguf", gguf(4, {}, {}, "")), "the GGUF version is 4");
     refused(load("m.gguf", gguf(0, {}, {}, "")), "the GGUF version is 0");
     refused(load("m.gguf", "GGU"), "");
+    refused(one(gguf_tensor("w", {1}, 24, 0), "w", {gguf_pair("split.count", 2, raw(u16{3}))}), "one of 3 parts of a split model",
+            Code::unsupported);
+    CHECK(one(gguf_tensor("w", {1}, 24, 0), "w", {gguf_pair("split.count", 2, raw(u16{1}))}).has_value());
     CHECK(load("m.gguf", gguf(3, {}, {}, "")).has_value());
 }
 

@@ -125,7 +125,8 @@ struct Plan {
 
 /// The whole model checked and laid out. `sources[0]` is the main file, `sources[i]` the file that `needed_files` named at i − 1.
 /// Reads headers only, never a tensor's bytes. Errors: `invalid_model` with the place as field and a sentence that names value and limit;
-/// `unsupported` for what the format allows and vramd does not (big-endian GGUF, version 1, segmented ONNX tensors); what `read` returns.
+/// `unsupported` for what the format allows and vramd does not (GGUF that is big-endian, of version 1 or split into parts; segmented ONNX
+/// tensors); what `read` returns.
 [[nodiscard]] Result<Plan> plan(Format format, std::span<Source* const> sources);
 
 /// Decodes one item of `Plan::decodes` from its file into memory; `memory` is exactly the item's range: `memory_size_bytes` long.
