@@ -92,7 +92,7 @@ Result<Decision> decide_one(const State& state, const AllocateCommand& command, 
     reserved.wall_ns = now.wall_ns;
     Error refusal{};
     for (const u16 device : devices) {
-        const auto spot = state.books.place({device, owner, command.size_bytes, command.alignment_bytes, command.type, command.shareable});
+        const auto spot = state.books.place({device, owner, command.size_bytes, command.alignment_bytes, command.type, command.shareable, command.frozen});
         if (!spot) {
             if (refusal.field.empty()) refusal = spot.error();
             continue;

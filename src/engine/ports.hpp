@@ -11,6 +11,7 @@
 #include "base/fd.hpp"
 #include "device/device.hpp"
 #include "terms/model.hpp"
+#include "transfer/engine.hpp"
 
 namespace vramd::engine {
 /// Where one descriptor per block outlives the core: the keeper.
@@ -93,12 +94,13 @@ struct RecoveryTold {
 struct Options {
     std::string state_directory;
     std::string boot_id;
+    std::string life;  ///< Of the memory (ledger::Options::life): the machine's boot and the keeper's life.
     std::string version;
     i32 keeper_pid = 0;
     u64 generation = 0;
     u64 started_wall_ns = 0;  ///< Of the keeper.
     bool read_only = false;   ///< Started so by the keeper after repeated aborts.
-    u64 ledger_segment_bytes = 64 * mib;
+    u64 ledger_segment_bytes = 16 * mib;
 };
 
 struct Ports {
@@ -107,6 +109,7 @@ struct Ports {
     std::shared_ptr<Vault> vault;
     std::shared_ptr<Executor> executor;
     std::shared_ptr<Loading> loading;
+    std::shared_ptr<transfer::Engine> transfer;
     std::vector<ConfiguredDevice> devices;
     std::vector<KeptBlock> kept;
 };

@@ -30,6 +30,7 @@ struct AllocateCommand {
     bool shareable = false;
     u64 lease_seconds = 60;  ///< For what is not persistent.
     u64 secret = 0;
+    std::vector<u64> frozen;  ///< Set by the engine: blocks whose holes are being written now, sorted; nothing may be placed there.
 };
 struct FreeCommand {
     Caller caller;

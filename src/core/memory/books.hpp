@@ -63,7 +63,8 @@ struct Request {
     u64 size_bytes = 0;
     u64 alignment_bytes = arena_granule_bytes;
     AllocationType type = AllocationType::default_;
-    bool shareable = false;  ///< Needs a block of its own.
+    bool shareable = false;        ///< Needs a block of its own.
+    std::span<const u64> frozen;   ///< Blocks where nothing may be placed now, sorted.
 };
 /// Where it would go.
 struct Spot {

@@ -46,6 +46,7 @@ Result<Spot> Books::place(const Request& request) const {
     if (spot.kind == BlockKind::arena) {
         if (const auto arena = arenas_.find({request.device, std::string(request.owner)}); arena != arenas_.end())
             for (const BlockKey key : arena->second) {
+                if (std::ranges::binary_search(request.frozen, key)) continue;
                 const Block& block = blocks_.at(key);
                 const auto offset = block.space->fit(request.size_bytes, alignment_for(request));
                 if (!offset) continue;

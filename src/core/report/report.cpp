@@ -6,15 +6,23 @@
 
 namespace vramd::report {
 namespace {
-void count_hole(DeviceBooks& books, u64 size_bytes) {
-    if (size_bytes == 0) return;
-    books.holes += 1;
-    books.largest_free_bytes = std::max(books.largest_free_bytes, size_bytes);
-    books.hole_histogram[static_cast<std::size_t>(std::bit_width(size_bytes) - 1)] += 1;
+void count_uncommitted(DeviceBooks& books) {
+    if (books.uncommitted_bytes == 0) return;
+    books.holes = 1;
+    books.largest_free_bytes = books.uncommitted_bytes;
+    books.hole_histogram[static_cast<std::size_t>(std::bit_width(books.uncommitted_bytes) - 1)] = 1;
+}
+
+void count_holes(DeviceBooks& books, const memory::SubAllocator& space, Detail detail) {
+    const memory::SubAllocatorStats stats = space.stats();
+    books.holes += stats.hole_count;
+    books.largest_free_bytes = std::max(books.largest_free_bytes, stats.largest_free_bytes);
+    if (detail == Detail::sums) return;
+    space.for_each_hole([&books](const memory::Hole& hole) { books.hole_histogram[static_cast<std::size_t>(std::bit_width(hole.size_bytes) - 1)] += 1; });
 }
 }  // namespace
 
-DeviceBooks device_books(const core::State& state, u16 device) {
+DeviceBooks device_books(const core::State& state, u16 device, Detail detail) {
     const memory::DeviceSums& sums = state.books.sums(device);
     DeviceBooks told;
     told.device_id = state.books.devices()[device].id;
@@ -25,10 +33,9 @@ DeviceBooks device_books(const core::State& state, u16 device) {
     told.uncommitted_bytes = state.books.uncommitted_bytes(device);
     told.blocks = sums.blocks;
     told.allocations = sums.allocations;
-    count_hole(told, told.uncommitted_bytes);
+    count_uncommitted(told);
     for (const auto& [key, block] : state.books.blocks())
-        if (block.row.device == device && block.space && block.row.state != BlockState::releasing)
-            block.space->for_each_hole([&told](const memory::Hole& hole) { count_hole(told, hole.size_bytes); });
+        if (block.row.device == device && block.space && block.row.state != BlockState::releasing) count_holes(told, *block.space, detail);
     for (const auto& [serial, model] : state.catalogue.models())
         if (model.device == device && model.state == ModelState::resident && !model.request.pinned)
             told.reclaimable_bytes += state.books.allocation(model.allocation)->row.granted_bytes;

@@ -4,8 +4,11 @@
 #include "core/state.hpp"
 
 namespace vramd::report {
-/// O(blocks + holes of the device).
-[[nodiscard]] DeviceBooks device_books(const core::State& state, u16 device);
+enum class Detail : u8 {
+    sums,       ///< All but the histogram. O(blocks of the device).
+    histogram,  ///< All. O(blocks + holes of the device).
+};
+[[nodiscard]] DeviceBooks device_books(const core::State& state, u16 device, Detail detail);
 [[nodiscard]] AllocationTold allocation(const core::State& state, const memory::Allocation& allocation);
 /// Newest first; walks only what lies between `before_serial` and the page's end.
 [[nodiscard]] AllocationPage allocations(const core::State& state, const Caller& caller, const AllocationFilter& filter);

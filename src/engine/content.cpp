@@ -1,0 +1,247 @@
+/// Bytes of allocations: read, written, filled, copied. Whoever is at it holds the allocation still; a free waits or is refused.
+#include <algorithm>
+
+#include "base/invariant.hpp"
+#include "engine/runner.hpp"
+
+namespace vramd::engine {
+/// A held allocation on a device whose memory this process maps.
+class HeldContent final : public Content {
+public:
+    HeldContent(Runner& runner, u64 serial, device::Mapping mapping, Range range, Access access)
+        : runner_(runner), serial_(serial), mapping_(std::move(mapping)), range_(range), access_(access) {}
+    ~HeldContent() override { runner_.let_go(serial_); }
+
+    u64 size_bytes() const override { return range_.size_bytes(); }
+    Result<std::span<const std::byte>> view(u64 offset_bytes, u64 max_bytes) override {
+        TRY(const Range part, Range::within(range_.size_bytes(), offset_bytes, 0));
+        const u64 bytes = std::min(max_bytes, range_.size_bytes() - part.offset_bytes());
+        return mapping_.read().subspan(range_.offset_bytes() + part.offset_bytes(), bytes);
+    }
+    Result<std::span<std::byte>> room(u64 offset_bytes, u64 max_bytes) override {
+        INVARIANT(access_ == Access::write);
+        TRY(const Range part, Range::within(range_.size_bytes(), offset_bytes, 0));
+        TRY(const std::span<std::byte> bytes, mapping_.write());
+        return bytes.subspan(range_.offset_bytes() + part.offset_bytes(), std::min(max_bytes, range_.size_bytes() - part.offset_bytes()));
+    }
+    Result<void> commit(u64, u64) override { return {}; }  // The bytes are in place already.
+
+private:
+    Runner& runner_;
+    u64 serial_;
+    device::Mapping mapping_;
+    Range range_;
+    Access access_;
+};
+
+bool Runner::in_use(u64 serial) const { return uses_.contains(serial); }
+void Runner::hold(u64 serial) { uses_[serial] += 1; }
+
+void Runner::let_go(u64 serial) {
+    std::vector<std::move_only_function<void()>> next;
+    {
+        const Lock lock(lock_);
+        const auto found = uses_.find(serial);
+        INVARIANT(found != uses_.end());
+        if (--found->second > 0) return;
+        uses_.erase(found);
+        if (auto waiting = after_use_.extract(serial); !waiting.empty()) next = std::move(waiting.mapped());
+        schedule_leases();
+    }
+    for (auto& work : next) work();
+}
+
+/// Finds the bytes and holds their allocation still until `let_go`.
+Result<transfer::Place> Runner::hold_place(const Caller& caller, AllocationId id, u64 offset_bytes, std::optional<u64> size_bytes, Access access) {
+    const Lock lock(lock_);
+    const memory::Allocation* allocation = state_.books.allocation(id);
+    if (allocation == nullptr || !core::may_see(state_, caller, *allocation))
+        return refuse(Code::not_found, "allocation", "There is no allocation " + to_text(id) + ", or it is not yours.");
+    const memory::AllocationRow& row = allocation->row;
+    if (row.status != AllocationStatus::live) return refuse(Code::conflict, "allocation", "The allocation is not ready yet.");
+    if (access == Access::write && row.model != 0) return refuse(Code::conflict, "allocation", "The allocation holds a model, which cannot be changed.");
+    TRY(const Range rest, Range::within(row.size_bytes, offset_bytes, 0));
+    TRY(const Range part, Range::within(row.size_bytes, offset_bytes, size_bytes.value_or(row.size_bytes - rest.offset_bytes())));
+    device::Device* device = nullptr;
+    const auto spec = spec_of(row.block, device);
+    if (!spec) return refuse(Code::device_lost, "device", "The device is not there.");
+    TRY(const Range in_block, Range::within(spec->size_bytes, row.offset_bytes + part.offset_bytes(), part.size_bytes()));
+    hold(row.id.serial);
+    return transfer::Place{device, spec->key, in_block};
+}
+
+/// Counts the access and renews a lease. A ledger that cannot take it is no reason to refuse a read.
+void Runner::accessed(AllocationId id) { (void)commit(AccessCommand{id}); }
+
+Result<std::unique_ptr<Content>> Runner::open_content(const Caller& caller, AllocationId id, Access access) {
+    TRY(const transfer::Place place, hold_place(caller, id, 0, std::nullopt, access));
+    auto mapping = place.device->map(place.key);
+    if (!mapping) {
+        let_go(id.serial);
+        return std::unexpected(mapping.error());
+    }
+    accessed(id);
+    return std::make_unique<HeldContent>(*this, id.serial, *std::move(mapping), place.range, access);
+}
+
+u64 Runner::limit_of(transfer::Kind kind) {
+    {
+        const Lock lock(small_lock_);
+        if (limits_) return kind == transfer::Kind::copy ? limits_->copy_bytes_per_second : limits_->zero_bytes_per_second;
+    }
+    const auto measured = transfer::measure_limits(0);
+    if (!measured) return 0;
+    const Lock lock(small_lock_);
+    limits_ = *measured;
+    return kind == transfer::Kind::copy ? limits_->copy_bytes_per_second : limits_->zero_bytes_per_second;
+}
+
+void Runner::clear(ClearRequest request, Done<Moved> done) {
+    if (request.allocation.has_value() == !request.device_id.empty())
+        return done(refuse(Code::invalid_field, "/allocationId", "Exactly one of /allocationId and /deviceId must be given."));
+    if (request.allocation)
+        clear_allocation(std::move(request), std::move(done));
+    else
+        clear_free(std::move(request), std::move(done));
+}
+
+void Runner::clear_allocation(ClearRequest request, Done<Moved> done) {
+    const AllocationId id = *request.allocation;
+    const auto place = hold_place(request.caller, id, request.offset_bytes, request.size_bytes, Access::write);
+    if (!place) return done(std::unexpected(place.error()));
+    accessed(id);
+    if (place->range.empty()) {
+        let_go(id.serial);
+        return done(Moved{});
+    }
+    transfer::Job job;
+    job.kind = request.fill_value == 0 ? transfer::Kind::zero : transfer::Kind::fill;
+    job.target = *place;
+    job.fill_value = static_cast<std::byte>(request.fill_value);
+    auto shared = std::make_shared<Done<Moved>>(std::move(done));
+    const auto ticket = ports_.transfer->submit(std::move(job), [this, shared, id](Result<transfer::Outcome> outcome) {
+        let_go(id.serial);
+        if (!outcome) return (*shared)(std::unexpected(outcome.error()));
+        (*shared)(Moved{outcome->bytes, outcome->duration_ns, limit_of(transfer::Kind::fill), 1, 0});
+    });
+    if (ticket) return;
+    let_go(id.serial);
+    (*shared)(std::unexpected(ticket.error()));
+}
+
+void Runner::copy(CopyRequest request, Done<Moved> done) {
+    const auto source = hold_place(request.caller, request.source, request.source_offset_bytes, request.size_bytes, Access::read);
+    if (!source) return done(std::unexpected(source.error()));
+    const auto target = hold_place(request.caller, request.target, request.target_offset_bytes, request.size_bytes, Access::write);
+    const auto end = [this, request] {
+        let_go(request.source.serial);
+        let_go(request.target.serial);
+    };
+    if (!target) {
+        let_go(request.source.serial);
+        return done(std::unexpected(target.error()));
+    }
+    if (source->device != target->device) {
+        end();
+        return done(refuse(Code::unsupported, "/targetAllocationId", "A copy stays within one device; use a transfer between two."));
+    }
+    accessed(request.source);
+    accessed(request.target);
+    const u64 bytes = std::min(source->range.size_bytes(), target->range.size_bytes());
+    if (bytes == 0) {
+        end();
+        return done(Moved{});
+    }
+    const auto first = [bytes](const transfer::Place& place) {
+        return transfer::Place{place.device, place.key, *Range::within(place.range.end_bytes(), place.range.offset_bytes(), bytes)};
+    };
+    transfer::Job job;
+    job.kind = transfer::Kind::copy;
+    job.source = first(*source);
+    job.target = first(*target);
+    auto shared = std::make_shared<Done<Moved>>(std::move(done));
+    const auto ticket = ports_.transfer->submit(std::move(job), [this, shared, end](Result<transfer::Outcome> outcome) {
+        end();
+        if (!outcome) return (*shared)(std::unexpected(outcome.error()));
+        (*shared)(Moved{outcome->bytes, outcome->duration_ns, limit_of(transfer::Kind::copy), 2, 0});
+    });
+    if (ticket) return;
+    end();
+    (*shared)(std::unexpected(ticket.error()));
+}
+
+namespace {
+/// The answers of several jobs, told once when the last has ended.
+struct Gathered {
+    Mutex lock;
+    u64 left = 0;
+    Moved moved;
+    std::optional<Error> error;
+    Done<Moved> done;
+};
+}  // namespace
+
+/// Overwrites what free memory was used for: holes of arenas below their dirty mark. (Above it all reads as zero, and pooled blocks are
+/// zeroed by their device.) Nothing is placed in those blocks meanwhile.
+void Runner::clear_free(ClearRequest request, Done<Moved> done) {
+    if (request.caller.role != Role::admin) return done(refuse(Code::forbidden, "/deviceId", "Only an admin may clear a device's free memory."));
+    std::vector<transfer::Place> holes;
+    std::vector<BlockKey> blocks;
+    {
+        const Lock lock(lock_);
+        const auto index = state_.books.device_named(request.device_id);
+        device::Device* device = index ? device_of(*index) : nullptr;
+        if (device == nullptr) {
+            done(refuse(Code::not_found, "/deviceId", "There is no device " + request.device_id + "."));
+            return;
+        }
+        for (const auto& [key, block] : state_.books.blocks()) {
+            if (block.row.device != *index || !block.space || block.row.state != BlockState::ready) continue;
+            blocks.push_back(key);
+            frozen_[key] += 1;
+            block.space->for_each_hole([&, key = key, &row = block.row](const memory::Hole& hole) {
+                const u64 end = std::min(row.dirty_bytes, hole.offset_bytes + hole.size_bytes);
+                if (end <= hole.offset_bytes) return;
+                holes.push_back({device, key, *Range::within(row.size_bytes, hole.offset_bytes, end - hole.offset_bytes)});
+            });
+        }
+    }
+    const auto thaw = [this, blocks] {
+        const Lock lock(lock_);
+        for (const BlockKey key : blocks)
+            if (--frozen_[key] == 0) frozen_.erase(key);
+    };
+    if (holes.empty()) {
+        thaw();
+        return done(Moved{});
+    }
+    auto gathered = std::make_shared<Gathered>();
+    gathered->left = holes.size();
+    gathered->done = std::move(done);
+    const auto ended = [this, gathered, thaw](Result<transfer::Outcome> outcome) {
+        {
+            const Lock lock(gathered->lock);
+            if (outcome) {
+                gathered->moved.bytes += outcome->bytes;
+                gathered->moved.duration_ns += outcome->duration_ns;
+                gathered->moved.free_ranges_touched += 1;
+            } else {
+                gathered->error = outcome.error();
+            }
+            if (--gathered->left > 0) return;
+        }
+        thaw();
+        gathered->moved.limit_bytes_per_second = limit_of(transfer::Kind::fill);
+        if (gathered->error) return gathered->done(std::unexpected(*gathered->error));
+        gathered->done(gathered->moved);
+    };
+    for (const transfer::Place& hole : holes) {
+        transfer::Job job;
+        job.kind = request.fill_value == 0 ? transfer::Kind::zero : transfer::Kind::fill;
+        job.fill_value = static_cast<std::byte>(request.fill_value);
+        job.target = hole;
+        const auto ticket = ports_.transfer->submit(std::move(job), ended);
+        if (!ticket) ended(std::unexpected(ticket.error()));
+    }
+}
+}  // namespace vramd::engine

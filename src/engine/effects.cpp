@@ -1,0 +1,170 @@
+/// Effects: what an event asks of devices, the vault and the loader. Each ends by a command.
+#include "base/invariant.hpp"
+#include "engine/runner.hpp"
+
+namespace vramd::engine {
+namespace {
+device::BlockKind kind_of(BlockKind kind, bool shareable) {
+    switch (kind) {
+        case BlockKind::arena: return device::BlockKind::arena;
+        case BlockKind::pinned: return device::BlockKind::pinned;
+        case BlockKind::dedicated: break;
+    }
+    return shareable ? device::BlockKind::shareable : device::BlockKind::dedicated;
+}
+}  // namespace
+
+device::Device* Runner::device_of(u16 index) {
+    const auto found = devices_.find(state_.books.devices()[index].id);
+    return found == devices_.end() ? nullptr : found->second.device.get();
+}
+
+/// The block as its device knows it; nothing if the books have no such block or its device is not configured any more.
+std::optional<device::BlockSpec> Runner::spec_of(BlockKey key, device::Device*& device) {
+    const memory::Block* block = state_.books.block(key);
+    if (block == nullptr) return std::nullopt;
+    device = device_of(block->row.device);
+    if (device == nullptr) return std::nullopt;
+    bool shareable = false;
+    if (!block->allocations.empty()) shareable = state_.books.allocation_by_serial(block->allocations.begin()->second)->row.shareable;
+    return device::BlockSpec{key, block->row.size_bytes, kind_of(block->row.kind, shareable)};
+}
+
+void Runner::start(const Effect& effect) {
+    std::visit([this](const auto& kind) { start_one(kind); }, effect);
+}
+
+void Runner::start_one(const CreateBlockEffect& effect) {
+    ports_.executor->post([this, key = effect.block] {
+        device::Device* device = nullptr;
+        std::optional<device::BlockSpec> spec;
+        {
+            const Lock lock(lock_);
+            spec = spec_of(key, device);
+        }
+        if (!spec) {
+            (void)commit(BlockFailedCommand{key, {Code::device_lost, "device", 0, 0, "The device is not there."}});  // Refused only when read-only: stays.
+            return;
+        }
+        Result<Fd> memory = device->create(*spec);
+        Result<void> stored;
+        if (memory) stored = ports_.vault->store(key, spec->size_bytes, *memory);
+        if (memory && stored) {
+            (void)commit(BlockCreatedCommand{key});  // As above.
+            return;
+        }
+        if (memory) (void)device->release(key);  // It exists: that cannot fail.
+        (void)commit(BlockFailedCommand{key, memory ? stored.error() : memory.error()});
+    });
+}
+
+void Runner::start_one(const ReleaseBlockEffect& effect) {
+    ports_.executor->post([this, key = effect.block] {
+        device::Device* device = nullptr;
+        std::optional<device::BlockSpec> spec;
+        {
+            const Lock lock(lock_);
+            spec = spec_of(key, device);
+        }
+        // Either may not have it: a block whose making failed, or whose release was begun before a restart.
+        if (spec) (void)device->release(key);
+        (void)ports_.vault->drop(key);
+        (void)commit(BlockReleasedCommand{key});
+    });
+}
+
+void Runner::start_one(const ZeroEffect& effect) {
+    transfer::Job job;
+    bool found = false;
+    {
+        const Lock lock(lock_);
+        device::Device* device = nullptr;
+        if (const memory::Allocation* allocation = state_.books.allocation(effect.id)) {
+            const auto spec = spec_of(allocation->row.block, device);
+            if (spec) {
+                const auto range = Range::within(spec->size_bytes, allocation->row.offset_bytes, effect.bytes);
+                INVARIANT(range.has_value());
+                job.target = transfer::Place{device, spec->key, *range};
+                found = true;
+            }
+        }
+    }
+    const auto ended = [this, id = effect.id](Result<transfer::Outcome> outcome) {
+        if (outcome)
+            (void)commit(ZeroedCommand{id});  // Refused only when read-only: the next start drops it.
+        else
+            (void)commit(ZeroFailedCommand{id, outcome.error()});
+    };
+    if (!found) return ended(refuse(Code::device_lost, "device", "The device is not there."));
+    job.kind = transfer::Kind::zero;
+    if (effect.bytes <= transfer::run_now_max_bytes) return ended(ports_.transfer->run_now(std::move(job)));
+    const auto ticket = ports_.transfer->submit(std::move(job), ended);
+    if (!ticket) ended(std::unexpected(ticket.error()));
+}
+
+void Runner::start_one(const InspectModelEffect& effect) {
+    std::string path;
+    {
+        const Lock lock(lock_);
+        const model::Operation* operation = state_.catalogue.operation(effect.operation);
+        if (operation == nullptr) return;
+        path = operation->request.path;
+    }
+    ports_.loading->inspect(effect.operation.serial, path, [this, id = effect.operation](Result<Inspection> inspection) {
+        if (inspection)
+            (void)commit(InspectedCommand{id, *std::move(inspection), ports_.secret(), ports_.secret()});  // Refused only when read-only.
+        else
+            (void)commit(OperationFailedCommand{id, inspection.error()});
+    });
+}
+
+void Runner::start_one(const LoadModelEffect& effect) {
+    device::Device* device = nullptr;
+    std::optional<device::BlockSpec> spec;
+    std::shared_ptr<const Inspection> inspection;
+    std::string path;
+    {
+        const Lock lock(lock_);
+        const model::Model* model = state_.catalogue.loading_by(effect.operation);
+        if (model == nullptr) return;
+        inspection = model->inspection;
+        path = model->request.path;
+        spec = spec_of(state_.books.allocation(model->allocation)->row.block, device);
+    }
+    const u64 started = ports_.clock().monotonic_ns;
+    if (!spec) {
+        (void)commit(OperationFailedCommand{effect.operation, {Code::device_lost, "device", 0, 0, "The device is not there."}});
+        return;
+    }
+    if (inspection->memory_bytes == 0) return load_ended(effect.operation, spec->key, *device, started, {});
+    Result<Fd> memory = device->share(spec->key);
+    if (!memory) return load_ended(effect.operation, spec->key, *device, started, std::unexpected(memory.error()));
+    const u64 serial = effect.operation.serial;
+    ports_.loading->load(
+        serial, path, *inspection, {*std::move(memory), 0, spec->size_bytes},
+        [this, serial](u64 bytes) {
+            const Lock lock(small_lock_);
+            u64& landed = progress_[serial];
+            if (bytes > landed) landed = bytes;
+        },
+        [this, id = effect.operation, key = spec->key, device, started](Result<void> result) { load_ended(id, key, *device, started, std::move(result)); });
+}
+
+/// The loader's process is gone. What it loaded can be sealed now, so that nobody who attaches it can write it.
+void Runner::load_ended(OperationId operation, BlockKey block, device::Device& device, u64 started_ns, Result<void> result) {
+    {
+        const Lock lock(small_lock_);
+        progress_.erase(operation.serial);
+    }
+    if (result) {
+        const auto sealed = device.seal_for_sharing(block);
+        if (!sealed && sealed.error().code != Code::unsupported) result = std::unexpected(sealed.error());
+    }
+    if (result)
+        (void)commit(LoadedCommand{operation, ports_.clock().monotonic_ns - started_ns});  // Refused only when read-only: loaded again at the next start.
+    else
+        (void)commit(OperationFailedCommand{operation, result.error()});
+}
+
+void Runner::start_one(const StopLoadEffect& effect) { ports_.loading->cancel(effect.operation.serial); }
+}  // namespace vramd::engine

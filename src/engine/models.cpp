@@ -1,0 +1,176 @@
+/// Models: operations started, cancelled, told; and the survey of what lies in the model folders.
+#include <algorithm>
+
+#include "engine/runner.hpp"
+
+namespace vramd::engine {
+Result<OperationId> Runner::load_model(LoadModelCommand command, Done<report::OperationTold> ended) {
+    if (command.operation_secret == 0) command.operation_secret = ports_.secret();
+    {
+        const Lock lock(lock_);
+        if (stopping_) return refuse(Code::busy, "daemon", "The daemon is stopping.");
+    }
+    TRY(const core::Decision decision, commit(std::move(command), [&](const core::Decision& made) {
+            if (ended) operation_waiters_[made.operation.serial].push_back(std::move(ended));
+        }));
+    return decision.operation;
+}
+
+void Runner::unload_model(UnloadModelCommand command, Done<Freed> done) {
+    const u64 begun = ports_.clock().monotonic_ns;
+    Told told;
+    Freed freed;
+    Result<core::Decision> decision;
+    {
+        const Lock lock(lock_);
+        const model::Model* model = state_.catalogue.model_named(command.name);
+        const u16 device = model == nullptr ? u16{0} : model->device;
+        command.in_use = model != nullptr && in_use(model->allocation.serial);
+        std::move_only_function<void(const core::Decision&)> tell = [&](const core::Decision& made) {
+            freed.freed_bytes = made.freed_bytes;
+            freed.device_after = report::device_books(state_, device, report::Detail::sums);
+        };
+        decision = commit_locked(Command(command), tell, told);
+    }
+    if (!decision) return done(std::unexpected(decision.error()));
+    finish(told, decision->effects);
+    freed.total_ns = ports_.clock().monotonic_ns - begun;
+    done(std::move(freed));
+}
+
+Result<report::OperationTold> Runner::cancel(CancelOperationCommand command) {
+    const OperationId id = command.id;
+    report::OperationTold told;
+    TRY_DO(commit(std::move(command), [&](const core::Decision&) { told = report::operation(state_, *state_.catalogue.operation(id)); }));
+    fill_progress(told);
+    return told;
+}
+
+void Runner::fill_progress(report::OperationTold& told) {
+    if (told.state != OperationState::running) return;
+    const Lock lock(small_lock_);
+    if (const auto found = progress_.find(told.id.serial); found != progress_.end()) told.done_bytes = std::min(found->second, told.total_bytes);
+}
+
+Result<report::OperationTold> Runner::operation(const Caller& caller, OperationId id) {
+    report::OperationTold told;
+    {
+        const Lock lock(lock_);
+        const model::Operation* operation = state_.catalogue.operation(id);
+        if (operation == nullptr || (caller.role != Role::admin && operation->owner != caller.owner))
+            return refuse(Code::not_found, "operation", "There is no operation " + to_text(id) + ", or it is not yours.");
+        told = report::operation(state_, *operation);
+    }
+    fill_progress(told);
+    return told;
+}
+
+std::vector<report::OperationTold> Runner::operations(const Caller& caller, u64 limit) {
+    std::vector<report::OperationTold> list;
+    {
+        const Lock lock(lock_);
+        const auto& all = state_.catalogue.operations();
+        for (auto it = all.rbegin(); it != all.rend() && list.size() < limit; ++it)
+            if (caller.role == Role::admin || it->second.owner == caller.owner) list.push_back(report::operation(state_, it->second));
+    }
+    for (report::OperationTold& told : list) fill_progress(told);
+    return list;
+}
+
+std::vector<report::ModelTold> Runner::models() {
+    const Lock lock(lock_);
+    return report::models(state_);
+}
+
+Result<report::ModelTold> Runner::model(std::string_view name) {
+    const Lock lock(lock_);
+    const model::Model* model = state_.catalogue.model_named(name);
+    if (model == nullptr) return refuse(Code::not_found, "name", "There is no model " + std::string(name) + ".");
+    return report::model(state_, *model);
+}
+
+Result<std::vector<Tensor>> Runner::tensors(std::string_view name) {
+    std::shared_ptr<const Inspection> inspection;
+    {
+        const Lock lock(lock_);
+        const model::Model* model = state_.catalogue.model_named(name);
+        if (model == nullptr) return refuse(Code::not_found, "name", "There is no model " + std::string(name) + ".");
+        inspection = model->inspection;
+    }
+    return inspection->tensors;  // Copied without the lock: a table can be long.
+}
+
+// ---------------------------------------------------------------------------------------------------------------- what the folders hold
+/// One walk through the model folders: files not known yet are inspected one after the other.
+struct Runner::Survey {
+    std::vector<Loading::File> files;
+    std::size_t next = 0;
+    Done<std::vector<AvailableModel>> done;
+};
+
+namespace {
+std::string key_of(const Loading::File& file) { return file.folder + '\0' + file.path; }
+bool same_file(const Loading::File& a, const Loading::File& b) {
+    return a.inode == b.inode && a.modified_ns == b.modified_ns && a.file_bytes == b.file_bytes;
+}
+}  // namespace
+
+void Runner::available_models(Done<std::vector<AvailableModel>> done) {
+    ports_.executor->post([this, done = std::move(done)]() mutable {
+        auto survey = std::make_shared<Survey>();
+        survey->files = ports_.loading->files();
+        survey->done = std::move(done);
+        survey_next(std::move(survey));
+    });
+}
+
+void Runner::survey_next(std::shared_ptr<Survey> survey) {
+    u64 job = 0;
+    {
+        const Lock lock(small_lock_);
+        while (survey->next < survey->files.size()) {
+            const Loading::File& file = survey->files[survey->next];
+            const auto known = inspected_.find(key_of(file));
+            if (known == inspected_.end() || !same_file(known->second.file, file)) break;
+            ++survey->next;
+        }
+        job = next_survey_job_++;
+    }
+    if (survey->next == survey->files.size()) return survey_ended(*survey);
+    const Loading::File file = survey->files[survey->next++];
+    ports_.loading->inspect(job, file.folder + "/" + file.path, [this, file, survey](Result<Inspection> result) {
+        {
+            const Lock lock(small_lock_);
+            inspected_.insert_or_assign(key_of(file), Inspected{file, std::move(result)});
+        }
+        ports_.executor->post([this, survey] { survey_next(survey); });  // Not from here: a chain of callbacks would grow with the files.
+    });
+}
+
+void Runner::survey_ended(Survey& survey) {
+    std::vector<AvailableModel> list;
+    {
+        const Lock lock(lock_);
+        const Lock small(small_lock_);
+        for (const Loading::File& file : survey.files) {
+            AvailableModel& told = list.emplace_back();
+            told.path = file.path;
+            told.folder = file.folder;
+            told.file_bytes = file.file_bytes;
+            const auto found = inspected_.find(key_of(file));
+            if (found == inspected_.end()) continue;
+            if (!found->second.result) {
+                told.error = found->second.result.error();
+                continue;
+            }
+            told.inspection = *found->second.result;
+            if (const model::Model* model = state_.catalogue.model_of(told.inspection->identity)) told.loaded_as = model->names;
+        }
+        // Files that are gone are forgotten.
+        std::erase_if(inspected_, [&survey](const auto& entry) {
+            return std::ranges::none_of(survey.files, [&entry](const Loading::File& file) { return key_of(file) == entry.first; });
+        });
+    }
+    survey.done(std::move(list));
+}
+}  // namespace vramd::engine

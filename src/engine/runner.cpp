@@ -1,0 +1,290 @@
+#include "engine/runner.hpp"
+
+#include <algorithm>
+
+#include "base/invariant.hpp"
+
+namespace vramd::engine {
+Runner::Runner(Options options, Ports ports) : options_(std::move(options)), ports_(std::move(ports)) {
+    for (ConfiguredDevice& device : ports_.devices) devices_.emplace(device.device_id, device);
+    core_started_wall_ns_ = ports_.clock().wall_ns;
+    if (options_.read_only) read_only_reason_ = "The core was started read-only after repeated failures.";
+}
+
+Runner::~Runner() = default;
+
+Result<std::unique_ptr<Engine>> Engine::start(Options options, Ports ports) {
+    auto runner = std::make_unique<Runner>(std::move(options), std::move(ports));
+    TRY_DO(runner->recover());
+    return runner;
+}
+
+// --------------------------------------------------------------------------------------------------------------------- the one way in
+Result<core::Decision> Runner::commit_locked(const Command& command, std::move_only_function<void(const core::Decision&)>& under_lock, Told& told) {
+    const Moment now = ports_.clock();
+    TRY(core::Decision decision, core::decide(state_, command, now));
+    if (!decision.events.empty()) {
+        if (!read_only_reason_.empty()) return refuse(Code::read_only, "ledger", read_only_reason_);
+        std::vector<std::vector<std::byte>> bytes(decision.events.size());
+        for (std::size_t i = 0; i < bytes.size(); ++i) encode(decision.events[i], bytes[i]);
+        if (const auto appended = ledger_->append(now.wall_ns, bytes); !appended) {
+            keep_snapshot();
+            return std::unexpected(appended.error());
+        }
+        for (const Event& event : decision.events) core::apply(state_, event);
+    }
+    if (under_lock) under_lock(decision);
+    for (const Event& event : decision.events) note(event, told);
+    keep_snapshot();
+    schedule_leases();
+    return decision;
+}
+
+Result<core::Decision> Runner::commit(Command command, std::move_only_function<void(const core::Decision&)> under_lock) {
+    Told told;
+    Result<core::Decision> decision;
+    {
+        const Lock lock(lock_);
+        decision = commit_locked(command, under_lock, told);
+    }
+    if (decision) finish(told, decision->effects);
+    return decision;
+}
+
+void Runner::finish(Told& told, const std::vector<Effect>& effects) {
+    for (const Effect& effect : effects) start(effect);
+    for (auto& tell : told) tell();
+}
+
+/// Who must be told of this event, once the lock is let go.
+void Runner::note(const Event& event, Told& told) {
+    if (const auto* ready = std::get_if<AllocationReady>(&event)) {
+        note_allocation(ready->id, nullptr, told);
+    } else if (const auto* dropped = std::get_if<AllocationDropped>(&event)) {
+        const Error error{dropped->code, "sizeBytes", 0, 0, dropped->detail};
+        note_allocation(dropped->id, &error, told);
+    } else if (const auto* ended = std::get_if<OperationEnded>(&event)) {
+        const auto waiters = operation_waiters_.extract(ended->id.serial);
+        if (waiters.empty()) return;
+        const auto* operation = state_.catalogue.operation(ended->id);
+        if (operation == nullptr) return;
+        for (auto& done : waiters.mapped())
+            told.push_back([done = std::move(done), record = report::operation(state_, *operation)]() mutable { done(std::move(record)); });
+    }
+    const bool room = std::holds_alternative<BlockGone>(event) || std::holds_alternative<AllocationFreed>(event);
+    if (room && !waiting_.empty()) told.push_back([this] { retry_waiting(); });
+}
+
+void Runner::note_allocation(AllocationId id, const Error* error, Told& told) {
+    auto found = allocation_waiters_.extract(id.serial);
+    if (found.empty()) return;
+    AllocationWaiter& waiter = found.mapped();
+    if (error != nullptr) {
+        told.push_back([done = std::move(waiter.done), error = *error]() mutable { done(std::unexpected(error)); });
+        return;
+    }
+    const memory::Allocation& allocation = *state_.books.allocation(id);
+    const u64 now = ports_.clock().monotonic_ns;
+    Allocated allocated;
+    allocated.record = report::allocation(state_, allocation);
+    allocated.device_after = report::device_books(state_, state_.books.block(allocation.row.block)->row.device, report::Detail::sums);
+    allocated.placement_ns = waiter.decide_ns;
+    allocated.zeroing_ns = waiter.zero_started_ns == 0 ? 0 : now - waiter.zero_started_ns;
+    allocated.total_ns = now - waiter.asked_ns;
+    const u64 known = allocated.placement_ns + allocated.zeroing_ns;
+    allocated.wait_ns = allocated.total_ns > known ? allocated.total_ns - known : 0;
+    told.push_back([done = std::move(waiter.done), allocated = std::move(allocated)]() mutable { done(std::move(allocated)); });
+}
+
+// ----------------------------------------------------------------------------------------------------------------------------- memory
+void Runner::allocate(AllocateCommand command, u64 timeout_ns, Done<Allocated> done) {
+    Waiting waiting;
+    waiting.asked_ns = ports_.clock().monotonic_ns;
+    waiting.deadline_ns = waiting.asked_ns + std::min<u64>(timeout_ns, u64{1} << 62);
+    waiting.command = std::move(command);
+    if (waiting.command.secret == 0) waiting.command.secret = ports_.secret();
+    waiting.done = std::move(done);
+    try_allocate(std::move(waiting));
+}
+
+/// One attempt. What does not fit yet waits, until something is freed or its time is up.
+void Runner::try_allocate(Waiting waiting) {
+    const u64 begun = ports_.clock().monotonic_ns;
+    Told told;
+    Result<core::Decision> decision;
+    u64 order = 0;
+    {
+        const Lock lock(lock_);
+        waiting.command.frozen.clear();
+        for (const auto& [block, count] : frozen_) waiting.command.frozen.push_back(block);
+        if (stopping_) {
+            decision = refuse(Code::busy, "daemon", "The daemon is stopping.");
+        } else {
+            std::move_only_function<void(const core::Decision&)> enlist = [&](const core::Decision& made) {
+                if (made.allocation) {
+                    const u64 placed = ports_.clock().monotonic_ns;
+                    const u64 zero_started = made.effects.empty() ? 0 : placed;
+                    const bool zeroes = !made.effects.empty() && std::holds_alternative<ZeroEffect>(made.effects.front());
+                    allocation_waiters_.emplace(made.allocation.serial, AllocationWaiter{std::move(waiting.done), waiting.asked_ns, placed, placed - begun,
+                                                                                        zeroes ? zero_started : 0});
+                }
+            };
+            decision = commit_locked(Command(waiting.command), enlist, told);
+        }
+        const bool later = decision ? decision->again_after_release
+                                    : decision.error().code == Code::insufficient_memory && waiting.deadline_ns > ports_.clock().monotonic_ns;
+        if (later) {
+            // A release under way is waited for even by those who do not wait for others.
+            if (decision) waiting.deadline_ns = std::max(waiting.deadline_ns, begun + 5 * ns_per_second);
+            if (waiting.order == 0) waiting.order = next_order_++;
+            order = waiting.order;
+            const u64 deadline = waiting.deadline_ns;
+            waiting_.push_back(std::move(waiting));
+            ports_.executor->post_at(deadline, [this, order] { expire_waiting(order); });
+        }
+    }
+    if (decision)
+        finish(told, decision->effects);
+    else if (order == 0)
+        waiting.done(std::unexpected(decision.error()));
+}
+
+/// Something was freed: all that wait try again, the most urgent and oldest first.
+void Runner::retry_waiting() {
+    std::vector<Waiting> all;
+    {
+        const Lock lock(lock_);
+        all.swap(waiting_);
+    }
+    std::stable_sort(all.begin(), all.end(), [](const Waiting& a, const Waiting& b) {
+        return a.command.priority != b.command.priority ? a.command.priority > b.command.priority : a.order < b.order;
+    });
+    for (Waiting& waiting : all) try_allocate(std::move(waiting));
+}
+
+void Runner::expire_waiting(u64 order) {
+    std::optional<Waiting> over;
+    {
+        const Lock lock(lock_);
+        const auto found = std::ranges::find(waiting_, order, &Waiting::order);
+        if (found == waiting_.end()) return;
+        over = std::move(*found);
+        waiting_.erase(found);
+    }
+    // The last attempt: its time is up, so a refusal is final and says what would fit.
+    over->deadline_ns = 0;
+    try_allocate(std::move(*over));
+}
+
+Shortfall Runner::shortfall_of(const AllocateCommand& command) {
+    const Lock lock(lock_);
+    const std::string& owner = command.owner.empty() ? command.caller.owner : command.owner;
+    report::Figures figures = report::shortfall(state_, command.device_id, owner, command.size_bytes);
+    return {command.size_bytes, figures.available_bytes, figures.largest_free_bytes, std::move(figures.suggestions)};
+}
+
+void Runner::free(FreeCommand command, bool force, Done<Freed> done) {
+    const u64 begun = ports_.clock().monotonic_ns;
+    Told told;
+    Freed freed;
+    Result<core::Decision> decision;
+    {
+        const Lock lock(lock_);
+        command.in_use = in_use(command.id.serial);
+        if (command.in_use && force && state_.books.allocation(command.id) != nullptr) {
+            after_use_[command.id.serial].push_back(
+                [this, command, done = std::move(done)]() mutable { free(std::move(command), true, std::move(done)); });
+            return;
+        }
+        const memory::Allocation* allocation = state_.books.allocation(command.id);
+        const u16 device = allocation == nullptr ? u16{0} : state_.books.block(allocation->row.block)->row.device;
+        std::move_only_function<void(const core::Decision&)> tell = [&](const core::Decision& made) {
+            freed.freed_bytes = made.freed_bytes;
+            freed.device_after = report::device_books(state_, device, report::Detail::sums);
+        };
+        decision = commit_locked(Command(command), tell, told);
+    }
+    if (!decision) return done(std::unexpected(decision.error()));
+    finish(told, decision->effects);
+    freed.total_ns = ports_.clock().monotonic_ns - begun;
+    done(std::move(freed));
+}
+
+Result<report::AllocationTold> Runner::renew_lease(RenewLeaseCommand command) {
+    const AllocationId id = command.id;
+    report::AllocationTold told;
+    TRY_DO(commit(std::move(command), [&](const core::Decision&) { told = report::allocation(state_, *state_.books.allocation(id)); }));
+    return told;
+}
+
+// ----------------------------------------------------------------------------------------------------------------------------- timers
+void Runner::schedule_leases() {
+    const auto& leases = state_.books.leases();
+    if (leases.empty() || stopping_) return;
+    const u64 soonest = leases.begin()->first;
+    if (lease_timer_ns_ != 0 && lease_timer_ns_ <= soonest) return;
+    lease_timer_ns_ = soonest;
+    ports_.executor->post_at(soonest, [this] { expire_leases(); });
+}
+
+void Runner::expire_leases() {
+    for (bool more = true; more;) {
+        Told told;
+        Result<core::Decision> decision;
+        {
+            const Lock lock(lock_);
+            lease_timer_ns_ = 0;
+            ExpireCommand command;
+            for (const auto& [serial, count] : uses_) command.in_use.push_back(serial);
+            std::move_only_function<void(const core::Decision&)> nothing;
+            decision = commit_locked(Command(std::move(command)), nothing, told);
+        }
+        more = decision && !decision->events.empty();
+        if (decision) finish(told, decision->effects);
+    }
+}
+
+/// Starts a snapshot when the ledger's file is more than half full.
+void Runner::keep_snapshot() {
+    if (snapshot_running_ || ledger_->room_bytes() > options_.ledger_segment_bytes / 2) return;
+    snapshot_running_ = true;
+    ports_.executor->post([this] { write_snapshot(); });
+}
+
+void Runner::write_snapshot() {
+    u64 sequence = 0;
+    std::vector<std::byte> bytes;
+    {
+        const Lock lock(lock_);
+        sequence = ledger_->sequence();
+        bytes = core::save(state_);
+    }
+    const auto written = ledger_->snapshot(sequence, bytes);
+    const Lock lock(lock_);
+    snapshot_running_ = false;
+    if (options_.read_only) return;
+    read_only_reason_ = written || ledger_->room_bytes() > options_.ledger_segment_bytes / 8 ? "" : "The ledger cannot be kept: " + describe(written.error());
+}
+
+void Runner::stop(u64 deadline_ns) {
+    std::vector<Waiting> left;
+    {
+        const Lock lock(lock_);
+        stopping_ = true;
+        left.swap(waiting_);
+    }
+    for (Waiting& waiting : left) waiting.done(refuse(Code::busy, "daemon", "The daemon is stopping."));
+    for (const Loading::Running& job : ports_.loading->running()) ports_.loading->cancel(job.job);
+    (void)deadline_ns;  // Loads end by their process's death, which takes no time worth waiting for; what they wrote is undone at the next start.
+}
+
+u64 Runner::hash() {
+    const Lock lock(lock_);
+    return core::state_hash(state_);
+}
+
+std::vector<std::string> Runner::findings() {
+    const Lock lock(lock_);
+    return core::audit(state_);
+}
+}  // namespace vramd::engine

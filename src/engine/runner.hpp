@@ -1,0 +1,160 @@
+/// The engine itself. One mutex guards the state, the ledger's end and what waits; nothing slow happens under it.
+///
+/// Order of every change: lock, decide, append, apply, note who must be told, unlock; then tell them and start the effects. A finished
+/// effect comes back as a command through the same door. So a reply is sent only after its events are in the ledger.
+///
+/// Invariants: an effect starts only after the event that asks for it is recorded; a block's descriptor is in the vault before its
+/// `ready` is recorded, and leaves it only after its `releasing` is; a waiter is told exactly once.
+#pragma once
+#include <map>
+#include <set>
+
+#include "base/mutex.hpp"
+#include "core/report/report.hpp"
+#include "core/state.hpp"
+#include "engine/engine.hpp"
+#include "ledger/ledger.hpp"
+
+namespace vramd::engine {
+class Runner final : public Engine {
+public:
+    Runner(Options options, Ports ports);
+    ~Runner() override;
+    /// What `Engine::start` does.
+    [[nodiscard]] Result<void> recover();
+
+    void allocate(AllocateCommand command, u64 timeout_ns, Done<Allocated> done) override;
+    Shortfall shortfall_of(const AllocateCommand& command) override;
+    void free(FreeCommand command, bool force, Done<Freed> done) override;
+    Result<report::AllocationTold> renew_lease(RenewLeaseCommand command) override;
+    Result<std::unique_ptr<Content>> open_content(const Caller& caller, AllocationId id, Access access) override;
+    void clear(ClearRequest request, Done<Moved> done) override;
+    void copy(CopyRequest request, Done<Moved> done) override;
+
+    Result<OperationId> load_model(LoadModelCommand command, Done<report::OperationTold> ended) override;
+    void unload_model(UnloadModelCommand command, Done<Freed> done) override;
+    Result<report::OperationTold> cancel(CancelOperationCommand command) override;
+    void available_models(Done<std::vector<AvailableModel>> done) override;
+
+    SystemTold system() override;
+    std::vector<DeviceTold> devices() override;
+    Result<DeviceTold> device(std::string_view device_id) override;
+    report::AllocationPage allocations(const Caller& caller, const report::AllocationFilter& filter) override;
+    Result<report::AllocationTold> allocation(const Caller& caller, AllocationId id) override;
+    report::UsageTold usage(std::string_view device_id) override;
+    std::vector<report::ModelTold> models() override;
+    Result<report::ModelTold> model(std::string_view name) override;
+    Result<std::vector<Tensor>> tensors(std::string_view name) override;
+    Result<report::OperationTold> operation(const Caller& caller, OperationId id) override;
+    std::vector<report::OperationTold> operations(const Caller& caller, u64 limit) override;
+    AuditTold audit() override;
+    void stop(u64 deadline_ns) override;
+
+    /// The state's hash, for tests: equal before a crash and after the replay.
+    [[nodiscard]] u64 hash();
+    /// What the core itself finds wrong now; for tests.
+    [[nodiscard]] std::vector<std::string> findings();
+
+private:
+    friend class HeldContent;
+    using Told = std::vector<std::move_only_function<void()>>;
+    struct AllocationWaiter {
+        Done<Allocated> done;
+        u64 asked_ns = 0;   ///< When the caller asked.
+        u64 placed_ns = 0;  ///< When its place was decided and recorded.
+        u64 decide_ns = 0;  ///< What deciding and recording took.
+        u64 zero_started_ns = 0;
+    };
+    /// An allocation that waits for room.
+    struct Waiting {
+        AllocateCommand command;
+        u64 asked_ns = 0;
+        u64 deadline_ns = 0;
+        u64 order = 0;
+        Done<Allocated> done;
+    };
+    struct Inspected {
+        Loading::File file;
+        Result<Inspection> result;
+    };
+    struct Survey;
+
+    // runner.cpp: the one way in.
+    /// Decides, records, applies, tells, starts effects. `under_lock` runs after the apply, before the lock is let go.
+    Result<core::Decision> commit(Command command, std::move_only_function<void(const core::Decision&)> under_lock = {});
+    Result<core::Decision> commit_locked(const Command& command, std::move_only_function<void(const core::Decision&)>& under_lock, Told& told)
+        REQUIRES(lock_);
+    void finish(Told& told, const std::vector<Effect>& effects);
+    void note(const Event& event, Told& told) REQUIRES(lock_);
+    void note_allocation(AllocationId id, const Error* error, Told& told) REQUIRES(lock_);
+    void try_allocate(Waiting waiting);
+    void retry_waiting();
+    void expire_waiting(u64 order);
+    void schedule_leases() REQUIRES(lock_);
+    void expire_leases();
+    void keep_snapshot() REQUIRES(lock_);
+    void write_snapshot();
+
+    // effects.cpp
+    void start(const Effect& effect);
+    void start_one(const CreateBlockEffect& effect);
+    void start_one(const ReleaseBlockEffect& effect);
+    void start_one(const ZeroEffect& effect);
+    void start_one(const InspectModelEffect& effect);
+    void start_one(const LoadModelEffect& effect);
+    void start_one(const StopLoadEffect& effect);
+    void load_ended(OperationId operation, BlockKey block, device::Device& device, u64 started_ns, Result<void> result);
+    [[nodiscard]] std::optional<device::BlockSpec> spec_of(BlockKey key, device::Device*& device) REQUIRES(lock_);
+    [[nodiscard]] device::Device* device_of(u16 index) REQUIRES(lock_);
+
+    // content.cpp
+    [[nodiscard]] Result<transfer::Place> hold_place(const Caller& caller, AllocationId id, u64 offset_bytes, std::optional<u64> size_bytes, Access access);
+    void hold(u64 serial) REQUIRES(lock_);
+    void let_go(u64 serial);
+    [[nodiscard]] bool in_use(u64 serial) const REQUIRES(lock_);
+    void accessed(AllocationId id);
+    void clear_allocation(ClearRequest request, Done<Moved> done);
+    void clear_free(ClearRequest request, Done<Moved> done);
+    [[nodiscard]] u64 limit_of(transfer::Kind kind);
+
+    // models.cpp
+    void survey_next(std::shared_ptr<Survey> survey);
+    void survey_ended(Survey& survey);
+    void fill_progress(report::OperationTold& told);
+
+    // recovery.cpp
+    [[nodiscard]] Result<void> replay();
+    void adopt_blocks();
+
+    // told.cpp
+    [[nodiscard]] DeviceTold device_told(u16 index, device::Device& device, report::DeviceBooks books);
+
+    Options options_;
+    Ports ports_;
+    std::map<std::string, ConfiguredDevice, std::less<>> devices_;  ///< Fixed after the start.
+    u64 core_started_wall_ns_ = 0;
+
+    Mutex lock_;
+    core::State state_ GUARDED_BY(lock_);
+    std::unique_ptr<ledger::Ledger> ledger_;
+    RecoveryTold recovery_ GUARDED_BY(lock_);
+    std::string read_only_reason_ GUARDED_BY(lock_);  ///< Empty: changes can be recorded.
+    bool stopping_ GUARDED_BY(lock_) = false;
+    bool snapshot_running_ GUARDED_BY(lock_) = false;
+    std::map<u64, AllocationWaiter> allocation_waiters_ GUARDED_BY(lock_);
+    std::map<u64, std::vector<Done<report::OperationTold>>> operation_waiters_ GUARDED_BY(lock_);
+    std::map<u64, std::vector<Done<Freed>>> release_waiters_ GUARDED_BY(lock_);
+    std::vector<Waiting> waiting_ GUARDED_BY(lock_);
+    u64 next_order_ GUARDED_BY(lock_) = 1;
+    u64 lease_timer_ns_ GUARDED_BY(lock_) = 0;
+    std::map<u64, u64> uses_ GUARDED_BY(lock_);  ///< Allocation serial → readers and writers of its content.
+    std::map<u64, std::vector<std::move_only_function<void()>>> after_use_ GUARDED_BY(lock_);
+    std::map<BlockKey, u64> frozen_ GUARDED_BY(lock_);
+
+    Mutex small_lock_;  ///< Never held together with lock_ in the other order: lock_ first.
+    std::map<u64, u64> progress_ GUARDED_BY(small_lock_);  ///< Operation serial → bytes landed.
+    std::map<std::string, Inspected> inspected_ GUARDED_BY(small_lock_);
+    std::optional<transfer::Limits> limits_ GUARDED_BY(small_lock_);
+    u64 next_survey_job_ GUARDED_BY(small_lock_) = u64{1} << 63;  ///< Apart from operations' serials.
+};
+}  // namespace vramd::engine

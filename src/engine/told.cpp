@@ -1,0 +1,112 @@
+/// What is told of devices, memory and the daemon: a fold under the lock, live readings beside it.
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "engine/runner.hpp"
+
+namespace vramd::engine {
+DeviceTold Runner::device_told(u16, device::Device& device, report::DeviceBooks books) {
+    return {std::move(books), device.facts(), device.read()};
+}
+
+std::vector<DeviceTold> Runner::devices() {
+    std::vector<report::DeviceBooks> books;
+    {
+        const Lock lock(lock_);
+        for (u16 i = 0; i < state_.books.devices().size(); ++i)
+            if (device_of(i) != nullptr) books.push_back(report::device_books(state_, i, report::Detail::histogram));
+    }
+    std::vector<DeviceTold> told;
+    for (report::DeviceBooks& row : books) {
+        device::Device& device = *devices_.find(row.device_id)->second.device;
+        told.push_back({std::move(row), device.facts(), device.read()});
+    }
+    return told;
+}
+
+Result<DeviceTold> Runner::device(std::string_view device_id) {
+    const auto configured = devices_.find(device_id);
+    if (configured == devices_.end()) return refuse(Code::not_found, "deviceId", "There is no device " + std::string(device_id) + ".");
+    DeviceTold told;
+    {
+        const Lock lock(lock_);
+        told.books = report::device_books(state_, *state_.books.device_named(device_id), report::Detail::histogram);
+    }
+    told.facts = configured->second.device->facts();
+    told.reading = configured->second.device->read();
+    return told;
+}
+
+report::AllocationPage Runner::allocations(const Caller& caller, const report::AllocationFilter& filter) {
+    const Lock lock(lock_);
+    return report::allocations(state_, caller, filter);
+}
+
+Result<report::AllocationTold> Runner::allocation(const Caller& caller, AllocationId id) {
+    const Lock lock(lock_);
+    const memory::Allocation* allocation = state_.books.allocation(id);
+    if (allocation == nullptr || !core::may_see(state_, caller, *allocation))
+        return refuse(Code::not_found, "allocation", "There is no allocation " + to_text(id) + ", or it is not yours.");
+    return report::allocation(state_, *allocation);
+}
+
+report::UsageTold Runner::usage(std::string_view device_id) {
+    const Lock lock(lock_);
+    return report::usage(state_, device_id.empty() ? std::nullopt : state_.books.device_named(device_id));
+}
+
+SystemTold Runner::system() {
+    SystemTold told;
+    told.version = options_.version;
+    told.keeper_pid = options_.keeper_pid;
+    told.core_pid = getpid();
+    told.generation = options_.generation;
+    told.started_wall_ns = options_.started_wall_ns;
+    told.core_started_wall_ns = core_started_wall_ns_;
+    told.boot_id = options_.boot_id;
+    const std::vector<Loading::Running> running = ports_.loading->running();
+    const Lock lock(lock_);
+    told.ledger_sequence = ledger_->sequence();
+    told.recovery = recovery_;
+    told.read_only = !read_only_reason_.empty();
+    told.read_only_reason = read_only_reason_;
+    for (const Loading::Running& job : running) {
+        const model::Operation* operation = state_.catalogue.operation_by_serial(job.job);
+        told.workers.push_back({job.pid, job.what, operation == nullptr ? OperationId{} : operation->id});
+    }
+    return told;
+}
+
+AuditTold Runner::audit() {
+    AuditTold told;
+    const auto blocks_by_state = [this] {
+        const Lock lock(lock_);
+        std::map<BlockKey, BlockState> blocks;
+        for (const auto& [key, block] : state_.books.blocks()) blocks.emplace(key, block.row.state);
+        return blocks;
+    };
+    {
+        const Lock lock(lock_);
+        told.findings = core::audit(state_);
+        told.state_hash = core::state_hash(state_);
+        told.ledger_sequence = ledger_->sequence();
+        told.checked = state_.books.allocations().size() + state_.books.blocks().size() + state_.catalogue.models().size();
+    }
+    // Registry against backend, both ways. Blocks come and go meanwhile: only what holds before and after is a finding.
+    const auto before = blocks_by_state();
+    std::map<BlockKey, std::string> on_devices;
+    for (auto& [id, device] : devices_)
+        for (const device::BlockSpec& block : device.device->blocks()) on_devices.emplace(block.key, id);
+    const auto after = blocks_by_state();
+    for (const auto& [key, state] : before) {
+        const auto still = after.find(key);
+        const bool ready = state == BlockState::ready && still != after.end() && still->second == BlockState::ready;
+        if (ready && !on_devices.contains(key)) told.findings.push_back("block " + std::to_string(key) + " is in the books and on no device.");
+    }
+    for (const auto& [key, id] : on_devices)
+        if (!before.contains(key) && !after.contains(key)) told.findings.push_back("block " + std::to_string(key) + " is on " + id + " and not in the books.");
+    told.ok = told.findings.empty();
+    return told;
+}
+}  // namespace vramd::engine
