@@ -70,7 +70,7 @@ public:
                                          {{"type", "http"},
                                           {"scheme", "bearer"},
                                           {"description", "A token of the daemon's token file; not needed on this machine."}}}}}}}};
-        return json::serialize(document) + "\n";
+        return text_of(document) + "\n";
     }
 
 private:
@@ -83,20 +83,12 @@ private:
                  "the resource itself, "
                  "a refusal is application/problem+json. Unknown fields are refused. Over the Unix socket the caller is who the kernel "
                  "says; over TCP on "
-                 "loopback it is the owner http, who sees and frees its own only."},
-                {"license", {{"name", "See the project's LICENSE"}, {"url", "https://spdx.org/licenses/"}}},
-                {"contact", {{"name", "vramd"}, {"url", "/problems"}}}};
+                 "loopback it is the owner http, who sees and frees its own only."}};
     }
 
     static json::array tags() {
         json::array tags;
-        for (const Route& route : routes()) {
-            bool known = false;
-            for (const json::value& tag : tags) known = known || tag.at("name") == view(route.section);
-            if (!known)
-                tags.push_back(
-                    {{"name", view(route.section)}, {"description", "Calls of the section " + std::string(route.section) + "."}});
-        }
+        for (const Section& section : sections) tags.push_back({{"name", view(section.name)}, {"description", view(section.tells)}});
         return tags;
     }
 

@@ -1,8 +1,11 @@
 #include "api/openapi_schema.hpp"
 
+#include <charconv>
+
 #include "api/codec.hpp"
 #include "api/codec_text.hpp"
 #include "api/openapi.hpp"
+#include "http/problem.hpp"
 
 namespace vramd::api {
 namespace json = boost::json;
@@ -28,7 +31,38 @@ json::object text_schema(const Field& field) {
     if (field.max <= text_bytes_max) schema["maxLength"] = field.max;
     return schema;
 }
+
+void append(std::string& out, const json::value& value) {
+    const auto comma = [&out](bool first) { out += first ? "" : ","; };
+    if (const json::object* object = value.if_object()) {
+        out += '{';
+        for (const auto& [name, item] : *object) {
+            comma(&item == &object->begin()->value());
+            out += http::json_quoted({name.data(), name.size()}) + ":";
+            append(out, item);
+        }
+        out += '}';
+    } else if (const json::array* list = value.if_array()) {
+        out += '[';
+        for (const json::value& item : *list) {
+            comma(&item == &list->front());
+            append(out, item);
+        }
+        out += ']';
+    } else if (const double* number = value.if_double()) {
+        std::array<char, 400> digits{};
+        out.append(digits.data(), std::to_chars(digits.begin(), digits.end(), *number, std::chars_format::fixed).ptr);
+    } else {
+        out += json::serialize(value);
+    }
+}
 }  // namespace
+
+std::string text_of(const json::value& value) {
+    std::string out;
+    append(out, value);
+    return out;
+}
 
 json::value member_example(const Shape& shape, const Field& field) {
     if (!field.example.empty()) return json::parse(view(field.example));
@@ -63,7 +97,7 @@ json::object object_example(const Shape& shape) {
     return example;
 }
 
-std::string example_text(const Shape& shape) { return json::serialize(member_example(shape, no_field)); }
+std::string example_text(const Shape& shape) { return text_of(member_example(shape, no_field)); }
 
 json::object Schemas::plain_schema(const Shape& shape, const Field& field) {
     switch (shape.kind) {
@@ -138,10 +172,11 @@ json::object Schemas::member_schema(const Member& member, const void* initial) {
 }
 
 json::object Schemas::object_schema(const Shape& shape) {
+    const std::shared_ptr<void> initial = shape.make();
     json::object properties;
     json::array required;
     for (const Member& member : shape.members) {
-        properties[view(member.name.view())] = member_schema(member, shape.initial());
+        properties[view(member.name.view())] = member_schema(member, initial.get());
         if (member.field.presence != Presence::optional) required.emplace_back(view(member.name.view()));
     }
     json::object schema{{"type", "object"},

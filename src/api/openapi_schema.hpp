@@ -26,4 +26,6 @@ private:
 /// An example of one member: its own, or one made from its type.
 [[nodiscard]] boost::json::value member_example(const Shape& shape, const Field& field);
 [[nodiscard]] boost::json::object object_example(const Shape& shape);
+/// As text, with fractions in plain digits: Boost.JSON would write 25.5 as 2.55E1, which our own parser refuses.
+[[nodiscard]] std::string text_of(const boost::json::value& value);
 }  // namespace vramd::api

@@ -54,6 +54,26 @@ struct Route {
 inline constexpr CodeSet common_problems = codes(Code::invalid_field, Code::malformed_request, Code::forbidden, Code::method_not_allowed,
                                                  Code::not_acceptable, Code::header_too_large, Code::system_failed, Code::busy);
 
+/// The parts of the API, in the order of a first session.
+struct Section {
+    std::string_view name;
+    std::string_view tells;
+};
+inline constexpr std::string_view system_section = "System";
+inline constexpr std::string_view devices_section = "Devices";
+inline constexpr std::string_view allocations_section = "Allocations";
+inline constexpr std::string_view operations_section = "Operations on memory";
+inline constexpr std::string_view models_section = "Models";
+inline constexpr std::string_view progress_section = "Progress";
+inline constexpr std::array sections = {
+    Section{system_section, "The daemon: whether it serves, its processes, its books, and this API itself."},
+    Section{devices_section, "What memory there is, how it is, and who uses it."},
+    Section{allocations_section, "Taking memory, reading and writing it, giving it back."},
+    Section{operations_section, "Work on bytes that never leaves the daemon."},
+    Section{models_section, "Model files, and their tensors in memory."},
+    Section{progress_section, "Work that goes on after its answer."},
+};
+
 /// One path parameter's meaning, by its name in the patterns.
 struct PathParameter {
     std::string_view name;

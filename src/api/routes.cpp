@@ -4,12 +4,6 @@
 
 namespace vramd::api {
 namespace {
-constexpr std::string_view system_section = "System";
-constexpr std::string_view devices_section = "Devices";
-constexpr std::string_view allocations_section = "Allocations";
-constexpr std::string_view operations_section = "Operations on memory";
-constexpr std::string_view models_section = "Models";
-constexpr std::string_view progress_section = "Progress";
 
 /// What a call that changes something can be refused with besides.
 constexpr CodeSet change = codes(Code::read_only, Code::conflict, Code::too_large, Code::unsupported_media_type);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/describe.hpp>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -115,7 +116,7 @@ struct Shape {
     std::string_view name = {};  ///< Of an object or choice.
     std::string_view tells = {};
     std::span<const Member> members = {};            ///< object
-    const void* (*initial)() = nullptr;              ///< object: one with its initial values
+    std::shared_ptr<void> (*make)() = nullptr;       ///< object: a new one with its initial values
     std::span<const std::string_view> choices = {};  ///< choice: by ordinal
     u32 decimals = 0;                                ///< decimal
     u64 largest = number_max;                        ///< integer, decimal: what the type can hold (decimal: in units)

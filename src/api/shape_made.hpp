@@ -124,10 +124,7 @@ consteval Shape shape() {
         shape.name = description<T>.name;
         shape.tells = description<T>.tells;
         shape.members = members<T>;
-        shape.initial = []() -> const void* {
-            static const T object{};
-            return &object;
-        };
+        shape.make = []() -> std::shared_ptr<void> { return std::make_shared<T>(); };
         return shape;
     }
 }

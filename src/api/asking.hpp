@@ -1,0 +1,105 @@
+/// For tests: asks the API as the HTTP server would, with no socket between; and an engine that must never be reached.
+#pragma once
+#include <doctest/doctest.h>
+
+#include "api/api.hpp"
+#include "api/codec.hpp"
+#include "api/route.hpp"
+
+namespace vramd::api {
+/// Stands where a request must be refused before the engine hears of it: each call of it fails the test and answers `system_failed`.
+class UntouchedEngine final : public engine::Engine {
+public:
+    u64 touched = 0;
+
+    void allocate(AllocateCommand, u64, engine::Done<engine::Allocated> done) override { done(refusal()); }
+    engine::Shortfall shortfall_of(const AllocateCommand&) override { return (void)refusal(), engine::Shortfall{}; }
+    void free(FreeCommand, bool, engine::Done<engine::Freed> done) override { done(refusal()); }
+    Result<report::AllocationTold> renew_lease(RenewLeaseCommand) override { return refusal(); }
+    Result<std::unique_ptr<engine::Content>> open_content(const Caller&, AllocationId, engine::Access) override { return refusal(); }
+    void clear(engine::ClearRequest, engine::Done<engine::Moved> done) override { done(refusal()); }
+    void copy(engine::CopyRequest, engine::Done<engine::Moved> done) override { done(refusal()); }
+    Result<OperationId> load_model(LoadModelCommand, engine::Done<report::OperationTold>) override { return refusal(); }
+    void unload_model(UnloadModelCommand, engine::Done<engine::Freed> done) override { done(refusal()); }
+    Result<report::OperationTold> cancel(CancelOperationCommand) override { return refusal(); }
+    void available_models(engine::Done<std::vector<engine::AvailableModel>> done) override { done(refusal()); }
+    engine::SystemTold system() override { return (void)refusal(), engine::SystemTold{}; }
+    std::vector<engine::DeviceTold> devices() override { return (void)refusal(), std::vector<engine::DeviceTold>{}; }
+    Result<engine::DeviceTold> device(std::string_view) override { return refusal(); }
+    report::AllocationPage allocations(const Caller&, const report::AllocationFilter&) override {
+        return (void)refusal(), report::AllocationPage{};
+    }
+    Result<report::AllocationTold> allocation(const Caller&, AllocationId) override { return refusal(); }
+    report::UsageTold usage(std::string_view) override { return (void)refusal(), report::UsageTold{}; }
+    std::vector<report::ModelTold> models() override { return (void)refusal(), std::vector<report::ModelTold>{}; }
+    Result<report::ModelTold> model(std::string_view) override { return refusal(); }
+    Result<std::vector<Tensor>> tensors(std::string_view) override { return refusal(); }
+    Result<report::OperationTold> operation(const Caller&, OperationId) override { return refusal(); }
+    std::vector<report::OperationTold> operations(const Caller&, u64) override {
+        return (void)refusal(), std::vector<report::OperationTold>{};
+    }
+    engine::AuditTold audit() override { return (void)refusal(), engine::AuditTold{}; }
+    void stop(u64) override {}
+
+private:
+    std::unexpected<Error> refusal() {
+        ++touched;
+        return refuse(Code::system_failed, "engine", "The engine was reached.");
+    }
+};
+
+/// Keeps the reply. One that never came is status 0.
+class KeepingChannel final : public http::ReplyChannel {
+public:
+    http::Reply kept{.status = 0, .content_type = {}, .headers = {}, .body = {}, .source = {}};
+    u64 replies = 0;
+    void reply(http::Reply reply) override {
+        kept = std::move(reply);
+        ++replies;
+    }
+    std::shared_ptr<http::StreamChannel> stream(http::Reply, u64) override { return nullptr; }
+    void on_gone(std::move_only_function<void()>) override {}
+    [[nodiscard]] bool is_gone() const override { return false; }
+};
+
+/// A request's head as the server makes it.
+inline http::RequestHead head_of(http::Method method, std::string path, std::vector<http::Field> query = {},
+                                 std::string_view content_type = {}) {
+    http::RequestHead head;
+    head.method = method;
+    for (const std::string_view segment : segments_of(path)) head.segments.emplace_back(segment);
+    head.path = std::move(path);
+    head.query = std::move(query);
+    if (!content_type.empty()) head.headers.add("Content-Type", std::string(content_type));
+    head.peer.address = "127.0.0.1:5";
+    return head;
+}
+
+/// The reply to a request with a whole body.
+inline http::Reply ask(http::Handler& api, http::RequestHead head, std::string body = {}) {
+    if (!body.empty()) {
+        head.framing = http::Framing::length;
+        head.content_length_bytes = body.size();
+    }
+    http::Routing routing = api.route(head);
+    if (auto* reply = std::get_if<http::Reply>(&routing)) return std::move(*reply);
+    auto* buffered = std::get_if<http::BufferBody>(&routing);
+    REQUIRE(buffered != nullptr);
+    const auto channel = std::make_shared<KeepingChannel>();
+    buffered->answer(http::Request{std::move(head), std::move(body)}, http::Responder(channel));
+    CHECK(channel->replies <= 1);
+    return std::move(channel->kept);
+}
+
+/// A pattern's path with each parameter at its example.
+inline std::string path_of(std::string_view pattern) {
+    std::string path;
+    for (const std::string_view segment : segments_of(pattern)) {
+        path += '/';
+        if (!segment.starts_with('{')) path += segment;
+        for (const PathParameter& parameter : path_parameters)
+            if (segment == "{" + std::string(parameter.name) + "}") path += parameter.example;
+    }
+    return path;
+}
+}  // namespace vramd::api
