@@ -69,15 +69,29 @@ Placement SubAllocator::place(HoleTree::Path& path, u32 offset, u32 size, u64 re
     return {{index, slot.generation}, u64{offset} << granule_bits_, u64{size} << granule_bits_};
 }
 
+bool SubAllocator::find_fit(u64 size, u64 alignment_bytes, HoleTree::Path& path, u32& start) const {
+    const u64 alignment = alignment_bytes >> granule_bits_ == 0 ? 1 : alignment_bytes >> granule_bits_;
+    if (size - 1 >= holes_.largest()) return false;  // A size of 0 wraps.
+    if (alignment_bytes == 0 || (alignment_bytes & (alignment_bytes - 1)) != 0 || alignment > alignment_max) return false;
+    if (!holes_.first_fit(static_cast<u32>(size), static_cast<u32>(alignment), path)) return false;
+    start = holes_.entry(path).offset;
+    start += (0U - start) & static_cast<u32>(alignment - 1);
+    return true;
+}
+
 std::optional<Placement> SubAllocator::allocate(u64 size_bytes, u64 alignment_bytes) {
     const u64 size = granules(size_bytes);
-    const u64 alignment = alignment_bytes >> granule_bits_ == 0 ? 1 : alignment_bytes >> granule_bits_;
-    if (size - 1 >= holes_.largest() || alignment_bytes == 0 || (alignment_bytes & (alignment_bytes - 1)) != 0 || alignment > alignment_max)
-        return std::nullopt;
     HoleTree::Path path;
-    if (!holes_.first_fit(static_cast<u32>(size), static_cast<u32>(alignment), path)) return std::nullopt;
-    const u32 start = holes_.entry(path).offset;
-    return place(path, start + ((0U - start) & static_cast<u32>(alignment - 1)), static_cast<u32>(size), size_bytes);
+    u32 start = 0;
+    if (!find_fit(size, alignment_bytes, path, start)) return std::nullopt;
+    return place(path, start, static_cast<u32>(size), size_bytes);
+}
+
+std::optional<u64> SubAllocator::fit(u64 size_bytes, u64 alignment_bytes) const {
+    HoleTree::Path path;
+    u32 start = 0;
+    if (!find_fit(granules(size_bytes), alignment_bytes, path, start)) return std::nullopt;
+    return u64{start} << granule_bits_;
 }
 
 std::optional<Placement> SubAllocator::reserve_at(u64 offset_bytes, u64 size_bytes) {

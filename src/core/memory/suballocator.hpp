@@ -109,7 +109,7 @@ public:
     [[nodiscard]] std::optional<Placement> allocate(u64 size_bytes, u64 alignment_bytes);
 
     /// Where `allocate` would put this request now, without doing it: the offset. Same refusals and cost as `allocate`.
-    /// (Asked for by the integrator: `decide` works on a const state; `apply` then calls `reserve_at`.)
+    /// For deciding on a state that must not change; `reserve_at` then takes the place.
     [[nodiscard]] std::optional<u64> fit(u64 size_bytes, u64 alignment_bytes) const;
 
     /// Exactly this range, to rebuild a space from a list of ranges in any order. Nothing, and no change, unless the offset is a
@@ -171,6 +171,8 @@ private:
     [[nodiscard]] u64 granules(u64 size_bytes) const;
     [[nodiscard]] bool is_live(Handle handle) const;
     u32 new_slot();
+    /// Finds the first hole that holds the request: `path` leads to it, `start` is the aligned place in it. Granules, but the alignment.
+    [[nodiscard]] bool find_fit(u64 size, u64 alignment_bytes, HoleTree::Path& path, u32& start) const;
     /// Makes [offset, offset + size) of the hole at `path`, which holds it, a live range.
     Placement place(HoleTree::Path& path, u32 offset, u32 size, u64 requested_bytes);
     [[nodiscard]] u32 highest_used() const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "base/choices.hpp"
@@ -125,7 +126,9 @@ private:
         const u64 bytes = some_bytes();
         const u64 alignment = choices_.one_in(4) ? u64{1} << choices_.below(6) : 1;
         const u64 expected = model_.first_fit(div_ceil(bytes, 256), alignment);
+        const auto foreseen = space_.fit(bytes, alignment * 256);
         const auto got = space_.allocate(bytes, alignment * 256);
+        REQUIRE(foreseen == (got ? std::optional(got->offset_bytes) : std::nullopt));
         REQUIRE(got.has_value() == (expected < model_.granules()));
         if (got) take(*got, expected, bytes);
     }

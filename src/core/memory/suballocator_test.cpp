@@ -81,6 +81,9 @@ TEST_CASE("sizes and alignments that make no sense get nothing and change nothin
     SubAllocator space(1 * mib);
     const SubAllocator before = space;
     CHECK(!space.allocate(0, 256));
+    CHECK(!space.fit(0, 256));
+    CHECK(!space.fit(256, 768));
+    CHECK(!space.fit(1 * mib + 1, 256));
     CHECK(!space.allocate(256, 0));
     CHECK(!space.allocate(256, 768));
     CHECK(!space.allocate(UINT64_MAX, 256));
