@@ -8,7 +8,11 @@ endfunction()
 
 vramd_program(vramd vramd.cpp room_keeper)
 vramd_program(vramd-worker worker.cpp room_loader)
-vramd_program(vramd-core core.cpp room_api room_device_host spdlog fmt)
+vramd_program(vramd-core core.cpp room_api room_device_host)
+if(TARGET vramd-core)
+  target_sources(vramd-core PRIVATE ${CMAKE_SOURCE_DIR}/src/program/settings.cpp)
+  target_compile_definitions(vramd-core PRIVATE VRAMD_VERSION="${PROJECT_VERSION}")
+endif()
 vramd_program(vramctl ctl.cpp room_cli)
 
 # The version, for the one file of vramctl that says it.

@@ -84,7 +84,7 @@ public:
 struct AvailableModel {
     std::string path;         ///< Relative to its folder.
     std::string folder;
-    u64 file_bytes = 0;       ///< Of all its files.
+    u64 file_bytes = 0;       ///< Of the file itself; shards and external data are apart.
     std::optional<Inspection> inspection;  ///< What a load will take; absent when the file is refused.
     std::optional<Error> error;            ///< Why it is refused.
     std::vector<std::string> loaded_as;

@@ -260,7 +260,9 @@ private:
             if (exit_code_) return;
         }
         const u64 now_ns = monotonic_ns();
-        const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+        // A core that served and ends in an orderly way wants to start anew: it was told to read its configuration again.
+        const bool anew = dead.served && WIFEXITED(status) && WEXITSTATUS(status) == exit_done;
+        const bool killed = anew || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
         const bool was_read_only = policy_.read_only();
         const u64 delay_ns = policy_.after({killed ? Cause::killed : Cause::own_fault, dead.served, now_ns - dead.started_ns, now_ns});
         log("the core (pid " + std::to_string(dead.pid) + ") " + describe_status(status) + "; " + std::to_string(holdings_.blocks.size()) +

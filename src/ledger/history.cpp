@@ -122,27 +122,24 @@ Result<std::vector<std::shared_ptr<const Segment>>> Ledger::State::segments_hold
     return found;
 }
 
+/// Where the newest snapshot up to `sequence` lies now; empty: there is none.
+std::filesystem::path Ledger::State::snapshot_path(u64 up_to) {
+    const Lock lock(files);
+    std::filesystem::path path;
+    for (const SnapshotFile& file : snapshots)
+        if (file.sequence <= up_to) path = file.path;
+    return path;
+}
+
 Result<std::optional<Snapshot>> Ledger::snapshot_before(u64 sequence) const {
-    State& s = *state_;
-    std::filesystem::path tried;
-    while (true) {
-        std::filesystem::path path;
-        {
-            const Lock lock(s.files);
-            for (const SnapshotFile& file : s.snapshots)
-                if (file.sequence <= sequence) path = file.path;
-        }
-        if (path.empty()) return std::nullopt;
-        auto snapshot = read_snapshot(path);
-        if (snapshot) return *std::move(snapshot);
-        std::error_code error;
-        // Moved to the archive or deleted since the list was read: the list knows better by now.
-        if (snapshot.error().code == Code::system_failed && path != tried && !std::filesystem::exists(path, error)) {
-            tried = path;
-            continue;
-        }
-        return std::unexpected(std::move(snapshot).error());
-    }
+    std::filesystem::path path = state_->snapshot_path(sequence);
+    if (path.empty()) return std::nullopt;
+    std::error_code error;
+    if (!std::filesystem::exists(path, error)) path = state_->snapshot_path(sequence);  // Archived or deleted since the list was read.
+    if (path.empty()) return std::nullopt;
+    std::optional<Snapshot> found(std::in_place);
+    TRY(*found, read_snapshot(path));
+    return found;
 }
 
 u64 Ledger::oldest_sequence() const {

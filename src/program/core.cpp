@@ -1,0 +1,177 @@
+/// `vramd-core`: the daemon's working half. The steps of its life, in order; the keeper holds what outlives it.
+#include <arpa/inet.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+#include "api/api.hpp"
+#include "base/random.hpp"
+#include "device/host/host.hpp"
+#include "device/spec.hpp"
+#include "engine/keeper_vault.hpp"
+#include "engine/loading_processes.hpp"
+#include "engine/threads.hpp"
+#include "http/server.hpp"
+#include "keeper/link.hpp"
+#include "keeper/places.hpp"
+#include "program/settings.hpp"
+
+using namespace vramd;
+
+namespace {
+constexpr int exit_done = 0;
+constexpr int exit_failed = 1;
+constexpr int exit_refused = 2;
+constexpr u64 stop_ms_max = 5'000;
+
+void say(const std::string& text) { (void)std::fprintf(stderr, "vramd-core: %s\n", text.c_str()); }
+
+std::string boot_id() {
+    std::ifstream file("/proc/sys/kernel/random/boot_id");
+    std::string id;
+    std::getline(file, id);
+    return id;
+}
+
+Result<std::vector<engine::ConfiguredDevice>> open_devices(const program::Settings& settings) {
+    TRY(const std::vector<device::Spec> specs, device::parse_specs(settings.devices));
+    const u64 available = device::host::available_bytes().value_or(0);
+    std::vector<engine::ConfiguredDevice> devices;
+    for (const device::Spec& spec : specs) {
+        device::host::Options options;
+        options.id = spec.id;
+        TRY(options.capacity_bytes, device::resolve_size(spec.size, available, 4 * kib));
+        options.pool_max_bytes = options.capacity_bytes / 4;
+        TRY(std::shared_ptr<device::Device> opened, device::host::open(options));
+        const u64 granule = opened->facts().granularity_bytes;
+        devices.push_back({spec.id, options.capacity_bytes, granule, std::move(opened)});
+    }
+    return devices;
+}
+
+/// Where TCP really listens ("127.0.0.1:41234"); "none" without it.
+std::string address_of(const Fd& tcp) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    if (!tcp || getsockname(tcp.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return "none";
+    char text[INET6_ADDRSTRLEN] = {};
+    if (address.ss_family == AF_INET6) {
+        const auto& six = reinterpret_cast<const sockaddr_in6&>(address);
+        (void)inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof text);
+        return "http://[" + std::string(text) + "]:" + std::to_string(ntohs(six.sin6_port));
+    }
+    const auto& four = reinterpret_cast<const sockaddr_in&>(address);
+    (void)inet_ntop(AF_INET, &four.sin_addr, text, sizeof text);
+    return "http://" + std::string(text) + ":" + std::to_string(ntohs(four.sin_port));
+}
+
+std::string ready_line(const keeper::Listeners& listeners, const keeper::Places& places, const std::vector<engine::ConfiguredDevice>& devices) {
+    std::string ids;
+    for (const engine::ConfiguredDevice& device : devices) ids += (ids.empty() ? "" : ",") + device.device_id;
+    return "vramd ready http=" + address_of(listeners.tcp) + " socket=" + places.attach_socket.native() + " devices=" + ids;
+}
+
+/// Until a signal says otherwise, or the keeper has ended.
+enum class Wish : u8 { stop, again };
+Wish serve(const Fd& signals, const keeper::Link& link, std::span<char* const> arguments) {
+    for (;;) {
+        pollfd waits[2] = {{signals.get(), POLLIN, 0}, {link.hangup_fd(), POLLIN, 0}};
+        if (poll(waits, 2, -1) < 0) continue;
+        if (waits[1].revents != 0) return Wish::stop;
+        signalfd_siginfo signal{};
+        if (read(signals.get(), &signal, sizeof signal) != sizeof signal) continue;
+        if (signal.ssi_signo != SIGHUP) return Wish::stop;
+        const auto asked = program::read_settings(arguments, [](const char* name) { return std::getenv(name); });
+        if (asked) {
+            say("SIGHUP: starting again with the configuration as it is now; all memory is kept");
+            return Wish::again;
+        }
+        say("SIGHUP: the configuration stays as it was: " + describe(asked.error()));
+    }
+}
+
+Fd block_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+    (void)pthread_sigmask(SIG_BLOCK, &set, nullptr);  // Before any thread: all inherit it. Cannot fail with these arguments.
+    (void)signal(SIGPIPE, SIG_IGN);
+    return Fd(signalfd(-1, &set, SFD_CLOEXEC));
+}
+
+Result<void> run(const program::Settings& settings, std::span<char* const> arguments) {
+    const Fd signals = block_signals();
+    const auto descriptor = keeper::Link::inherited();
+    if (!descriptor) return refuse(Code::invalid_field, "VRAMD_KEEPER_FD", "vramd-core is started by vramd; use `vramd serve`.");
+    TRY(std::shared_ptr<keeper::Link> link, keeper::Link::take(*descriptor));
+    TRY(keeper::Takeover kept, link->takeover());
+    TRY(const keeper::Places places, keeper::resolve_places({}, [](const char* name) { return std::getenv(name); }));
+    std::vector<api::Token> tokens;
+    if (!settings.token_file.empty()) {
+        TRY(tokens, program::read_tokens(settings.token_file));
+    }
+    auto threads = std::make_shared<engine::Threads>(4);
+    TRY(std::shared_ptr<worker::Loaders> loaders, worker::Loaders::start({}));
+    engine::Ports ports;
+    ports.secret = random_secret;
+    ports.vault = std::make_shared<engine::KeeperVault>(link);
+    ports.executor = threads;
+    ports.loading = engine::loading_by_processes(loaders, engine::ModelFolders({settings.model_folders.begin(), settings.model_folders.end()}));
+    ports.transfer = std::make_shared<transfer::Engine>(transfer::Options{});
+    TRY(ports.devices, open_devices(settings));
+    for (keeper::KeptBlock& block : kept.blocks) ports.kept.push_back({block.key, block.size_bytes, std::move(block.descriptor)});
+    engine::Options options;
+    options.state_directory = places.state_directory / "ledger";
+    options.boot_id = boot_id();
+    options.life = std::to_string(kept.life);
+    options.version = VRAMD_VERSION;
+    options.keeper_pid = static_cast<i32>(kept.keeper_pid);
+    options.generation = kept.generation;
+    options.started_wall_ns = kept.started_wall_ns;
+    options.read_only = settings.read_only;
+    const std::string line = ready_line(kept.listeners, places, ports.devices);
+    auto transfers = ports.transfer;
+    TRY(auto engine, engine::Engine::start(std::move(options), std::move(ports)));
+    const auto api = api::Api::make(*engine, {geteuid(), std::move(tokens)});
+    http::Options serving;
+    if (kept.listeners.tcp) serving.listeners.push_back({std::move(kept.listeners.tcp), http::Door::tcp});
+    serving.listeners.push_back({std::move(kept.listeners.http_unix), http::Door::unix_socket});
+    TRY(auto server, http::Server::start(std::move(serving), *api));
+    TRY_DO(link->ready(line));
+    (void)serve(signals, *link, arguments);
+    server->stop(stop_ms_max);
+    engine->stop(stop_ms_max * ns_per_ms);
+    loaders->shutdown();
+    threads->stop();  // After this nothing runs that could touch the engine but transfers, which end with their last owner.
+    transfers.reset();
+    return {};
+}
+}  // namespace
+
+int main(int argument_count, char** argument_list) {
+    const std::span<char* const> arguments(argument_list, static_cast<std::size_t>(argument_count));
+    const auto asked = program::read_settings(arguments, [](const char* name) { return std::getenv(name); });
+    if (!asked) {
+        say(describe(asked.error()));
+        return exit_refused;
+    }
+    if (asked->verb == program::Verb::told) {
+        (void)std::fputs(asked->text.c_str(), stdout);
+        return exit_done;
+    }
+    if (asked->verb == program::Verb::config) {
+        for (const program::Origin& origin : asked->settings.origins)
+            (void)std::printf("%-12s %-40s %s\n", origin.key.c_str(), origin.value.c_str(), origin.source.c_str());
+        return exit_done;
+    }
+    if (const auto ran = run(asked->settings, arguments); !ran) {
+        say(describe(ran.error()));
+        return ran.error().code == Code::invalid_field || ran.error().code == Code::unsupported ? exit_refused : exit_failed;
+    }
+    return exit_done;
+}

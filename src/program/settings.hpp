@@ -1,0 +1,43 @@
+/// What the core runs with: flags beat the configuration file, the file beats VRAMD_*, these beat the defaults.
+#pragma once
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "api/api.hpp"
+#include "base/result.hpp"
+
+namespace vramd::program {
+/// One setting's value and where it came from, for `vramd config`.
+struct Origin {
+    std::string key;
+    std::string value;
+    std::string source;  ///< "flag", "file /path:LINE", "VRAMD_…", "default".
+};
+
+struct Settings {
+    std::vector<std::string> devices;      ///< `--device` texts; none: auto.
+    std::vector<std::string> model_folders;
+    std::string token_file;                ///< Empty: none.
+    bool read_only = false;                ///< The keeper's word after repeated failures.
+    std::vector<Origin> origins;
+};
+
+/// What the command line asks for.
+enum class Verb : u8 { serve, config, told };
+struct Asked {
+    Verb verb = Verb::serve;
+    Settings settings;
+    std::string text;   ///< Verb::told: what to print (help, version).
+};
+
+using Environment = std::function<const char*(const char*)>;
+
+/// Reads everything. Errors: `invalid_field`, naming the flag, key or variable and what is wrong with it.
+[[nodiscard]] Result<Asked> read_settings(std::span<char* const> arguments, const Environment& environment);
+
+/// Lines `token owner role` (role: user or admin); blank lines and lines that begin with # are passed over. The file must not be readable
+/// by others. Errors: `invalid_field` with the line's number, `system_failed`.
+[[nodiscard]] Result<std::vector<api::Token>> read_tokens(const std::string& path);
+}  // namespace vramd::program
