@@ -52,7 +52,7 @@ sample_models() {
 load_samples() {
     local name file
     while IFS=$'\t' read -r name file; do
-        step "load $name" build/bin/vramctl "${ctl[@]}" load "$name" "$file" || return 1
+        step "load $name" build/bin/vramctl "${ctl[@]}" load "$file" --name "$name" || return 1
     done < <(sample_models)
 }
 

@@ -43,7 +43,8 @@ std::vector<std::byte> save(const State& state) {
     std::vector<std::byte> out;
     ArchiveWriter writer(out);
     writer(static_cast<u64>(books.size()));
-    out.insert(out.end(), books.begin(), books.end());
+    out.reserve(out.size() + books.size());
+    for (const std::byte byte : books) out.push_back(byte);
     state.catalogue.save(out);
     return out;
 }

@@ -141,7 +141,7 @@ void Runner::start_one(const LoadModelEffect& effect) {
     if (!memory) return load_ended(effect.operation, spec->key, *device, started, std::unexpected(memory.error()));
     const u64 serial = effect.operation.serial;
     ports_.loading->load(
-        serial, path, *inspection, {*std::move(memory), 0, spec->size_bytes},
+        serial, path, *inspection, {*std::move(memory), 0, spec->size_bytes, device, spec->key},
         [this, serial](u64 bytes) {
             const Lock lock(small_lock_);
             u64& landed = progress_[serial];

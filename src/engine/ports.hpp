@@ -43,6 +43,8 @@ public:
         Fd memory;          ///< The block's memory; given to the loader and then closed here.
         u64 offset_bytes;   ///< Where the model's bytes begin in it.
         u64 size_bytes;
+        device::Device* device = nullptr;  ///< The block by name, for a loader without descriptors (the simulation's).
+        BlockKey block = 0;
     };
     /// Loads into the lent memory. `progress` is told bytes landed. When `done` is called the loader's process is gone.
     virtual void load(u64 job, const std::string& path, const Inspection& expected, Destination into, std::move_only_function<void(u64 bytes)> progress,

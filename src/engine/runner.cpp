@@ -278,6 +278,13 @@ void Runner::stop(u64 deadline_ns) {
     (void)deadline_ns;  // Loads end by their process's death, which takes no time worth waiting for; what they wrote is undone at the next start.
 }
 
+void Runner::abandon() {
+    const Lock lock(lock_);
+    read_only_reason_ = "The core is gone.";
+    snapshot_running_ = true;
+    stopping_ = true;
+}
+
 u64 Runner::hash() {
     const Lock lock(lock_);
     return core::state_hash(state_);

@@ -50,6 +50,8 @@ public:
     AuditTold audit() override;
     void stop(u64 deadline_ns) override;
 
+    /// From now on nothing is recorded, as if the process were dead already. For the simulation, before it drops this object.
+    void abandon();
     /// The state's hash, for tests: equal before a crash and after the replay.
     [[nodiscard]] u64 hash();
     /// What the core itself finds wrong now; for tests.

@@ -27,8 +27,10 @@ public:
 
 private:
     void put_bytes(const void* data, std::size_t size) {
-        const auto* bytes = static_cast<const std::byte*>(data);
-        out_.insert(out_.end(), bytes, bytes + size);
+        // resize and copy: GCC 12 sees an overflow in vector::insert of a range where there is none.
+        const std::size_t end = out_.size();
+        out_.resize(end + size);
+        if (size > 0) std::memcpy(out_.data() + end, data, size);
     }
     void put(const std::string& text) {
         put(static_cast<u32>(text.size()));

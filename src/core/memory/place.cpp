@@ -34,8 +34,9 @@ u64 Books::arena_block_bytes(const Request& request) const {
     const u64 granule = devices_[request.device].granule_bytes;
     const u64 wanted = std::clamp(std::bit_ceil(std::max(arena_bytes, request.size_bytes * 4)), arena_block_min_bytes, arena_block_max_bytes);
     const u64 least = round_up(request.size_bytes, granule);
-    const u64 room = round_down(uncommitted_bytes(request.device), granule);
-    return std::max(least, std::min(round_up(wanted, granule), room));
+    // At most an eighth of the room: what one owner's arena holds in advance, no other owner can have.
+    const u64 share = round_down(uncommitted_bytes(request.device) / 8, granule);
+    return std::max(least, std::min(round_up(wanted, granule), share));
 }
 
 Result<Spot> Books::place(const Request& request) const {
