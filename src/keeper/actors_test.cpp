@@ -123,7 +123,7 @@ private:
         for (int number = 3; number < 64; ++number) {
             Message message;
             message.kind = which == 0 ? Kind::store : Kind::listeners;
-            if (which == 2) message.version = 9;
+            if (which == 2) message.kind = Kind::drop, message.version = 9;  // Right but for its version.
             if (which == 3) message.kind = static_cast<Kind>(77);
             sockaddr_storage peer{};
             socklen_t size = sizeof peer;

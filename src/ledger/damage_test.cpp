@@ -93,6 +93,18 @@ TEST_CASE("any bit turned in the last records gives the records before it and re
         }
 }
 
+TEST_CASE("records turned to zeros, which look like an end, are missed all the same") {
+    const Bed bed(Bed::On::memory);
+    const Sample sample(bed);
+    for (std::size_t kept = 0; kept + 1 < sample.ends.size(); ++kept) {
+        CAPTURE(kept);
+        std::string bytes = sample.bytes;
+        std::fill(bytes.begin() + static_cast<long>(sample.ends[kept]), bytes.end(), '\0');
+        start_over(bed, sample, bytes);
+        check_recovery(bed, sample.before(sample.ends[kept]), sample.batches.back().first_sequence + 1);
+    }
+}
+
 TEST_CASE("any bit turned in the head's checked part sets the file aside and the ledger goes on after it") {
     const Bed bed(Bed::On::memory);
     const Sample sample(bed);

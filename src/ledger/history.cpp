@@ -122,23 +122,21 @@ Result<std::vector<std::shared_ptr<const Segment>>> Ledger::State::segments_hold
     return found;
 }
 
-/// Where the newest snapshot up to `sequence` lies now; empty: there is none.
-std::filesystem::path Ledger::State::snapshot_path(u64 up_to) {
+/// The newest snapshot up to `wanted`, opened; none when there is none.
+Result<Fd> Ledger::State::snapshot_opened(u64 wanted) {
     const Lock lock(files);
-    std::filesystem::path path;
+    const SnapshotFile* newest = nullptr;
     for (const SnapshotFile& file : snapshots)
-        if (file.sequence <= up_to) path = file.path;
-    return path;
+        if (file.sequence <= wanted) newest = &file;
+    if (newest == nullptr) return Fd();
+    return open_snapshot(newest->path);
 }
 
 Result<std::optional<Snapshot>> Ledger::snapshot_before(u64 sequence) const {
-    std::filesystem::path path = state_->snapshot_path(sequence);
-    if (path.empty()) return std::nullopt;
-    std::error_code error;
-    if (!std::filesystem::exists(path, error)) path = state_->snapshot_path(sequence);  // Archived or deleted since the list was read.
-    if (path.empty()) return std::nullopt;
+    TRY(const Fd file, state_->snapshot_opened(sequence));
+    if (!file) return std::nullopt;
     std::optional<Snapshot> found(std::in_place);
-    TRY(*found, read_snapshot(path));
+    TRY(*found, read_snapshot(file));
     return found;
 }
 

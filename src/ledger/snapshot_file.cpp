@@ -49,12 +49,6 @@ Result<SnapshotHead> read_head(const Fd& file) {
         return untrusted("The snapshot is not as long as its head says.");
     return head;
 }
-
-Result<Fd> open_to_read(const std::filesystem::path& path) {
-    Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file) return std::unexpected(system_error("open", errno));
-    return file;
-}
 }  // namespace
 
 Result<void> write_snapshot(const std::filesystem::path& directory, u64 sequence, const LifeName& life, std::span<const std::byte> state) {
@@ -79,14 +73,24 @@ Result<void> write_snapshot(const std::filesystem::path& directory, u64 sequence
     return written;
 }
 
+Result<Fd> open_snapshot(const std::filesystem::path& path) {
+    Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return std::unexpected(system_error("open", errno));
+    return file;
+}
+
 Result<SnapshotFacts> read_snapshot_head(const std::filesystem::path& path) {
-    TRY(const Fd file, open_to_read(path));
+    TRY(const Fd file, open_snapshot(path));
     TRY(const SnapshotHead head, read_head(file));
     return SnapshotFacts{head.sequence, head.life};
 }
 
 Result<Snapshot> read_snapshot(const std::filesystem::path& path) {
-    TRY(const Fd file, open_to_read(path));
+    TRY(const Fd file, open_snapshot(path));
+    return read_snapshot(file);
+}
+
+Result<Snapshot> read_snapshot(const Fd& file) {
     TRY(const SnapshotHead head, read_head(file));
     Snapshot snapshot{head.sequence, std::vector<std::byte>(head.state_bytes)};
     TRY(const bool whole, read_all(file, snapshot.state));

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <span>
 
+#include "base/fd.hpp"
 #include "base/result.hpp"
 #include "ledger/format.hpp"
 #include "ledger/ledger.hpp"
@@ -21,4 +22,7 @@ struct SnapshotFacts {
 [[nodiscard]] Result<SnapshotFacts> read_snapshot_head(const std::filesystem::path& path);
 /// All of it. Errors: as above.
 [[nodiscard]] Result<Snapshot> read_snapshot(const std::filesystem::path& path);
+/// The same in two steps: once it is open, a rename or a deletion does not matter.
+[[nodiscard]] Result<Fd> open_snapshot(const std::filesystem::path& path);
+[[nodiscard]] Result<Snapshot> read_snapshot(const Fd& file);
 }  // namespace vramd::ledger

@@ -44,6 +44,7 @@ struct Ledger::State {
     Result<void> prepare_spare();
     Result<void> archive_before(u64 sequence);
     Result<void> trim_history();
+    [[nodiscard]] Result<Fd> snapshot_opened(u64 wanted);
     /// Mapped, by rising number; a file that is deleted or renamed meanwhile stays readable.
     [[nodiscard]] Result<std::vector<std::shared_ptr<const Segment>>> segments_holding(u64 from, u64 to);
 };
