@@ -85,14 +85,8 @@ Result<std::unique_ptr<Content>> Runner::open_content(const Caller& caller, Allo
 }
 
 u64 Runner::limit_of(transfer::Kind kind) {
-    {
-        const Lock lock(small_lock_);
-        if (limits_) return kind == transfer::Kind::copy ? limits_->copy_bytes_per_second : limits_->zero_bytes_per_second;
-    }
-    const auto measured = transfer::measure_limits(0);
-    if (!measured) return 0;
     const Lock lock(small_lock_);
-    limits_ = *measured;
+    if (!limits_) return 0;
     return kind == transfer::Kind::copy ? limits_->copy_bytes_per_second : limits_->zero_bytes_per_second;
 }
 

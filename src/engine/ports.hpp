@@ -112,6 +112,7 @@ struct Ports {
     std::shared_ptr<Executor> executor;
     std::shared_ptr<Loading> loading;
     std::shared_ptr<transfer::Engine> transfer;
+    std::function<Result<transfer::Limits>()> measure_limits;  ///< Run once after the start, on the executor; may be empty.
     std::vector<ConfiguredDevice> devices;
     std::vector<KeptBlock> kept;
 };

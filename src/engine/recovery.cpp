@@ -86,6 +86,12 @@ Result<void> Runner::recover() {
         }
         for (const Effect& effect : effects) start(effect);
     }
+    if (ports_.measure_limits)
+        ports_.executor->post([this] {
+            const auto measured = ports_.measure_limits();
+            const Lock lock(small_lock_);
+            if (measured) limits_ = *measured;
+        });
     const Lock lock(lock_);
     schedule_leases();
     recovery_.replay_ns = replayed - begun;

@@ -11,7 +11,12 @@ Runner::Runner(Options options, Ports ports) : options_(std::move(options)), por
     if (options_.read_only) read_only_reason_ = "The core was started read-only after repeated failures.";
 }
 
-Runner::~Runner() = default;
+Runner::~Runner() {
+    // What may still call back ends first, while everything that it calls is there.
+    ports_.loading.reset();
+    ports_.transfer.reset();
+    ports_.executor.reset();
+}
 
 Result<std::unique_ptr<Engine>> Engine::start(Options options, Ports ports) {
     auto runner = std::make_unique<Runner>(std::move(options), std::move(ports));
@@ -219,9 +224,15 @@ Result<report::AllocationTold> Runner::renew_lease(RenewLeaseCommand command) {
 
 // ----------------------------------------------------------------------------------------------------------------------------- timers
 void Runner::schedule_leases() {
+    if (stopping_) return;
+    // What is being read or made ready cannot end now: its last user, or its being ready, comes by here again.
     const auto& leases = state_.books.leases();
-    if (leases.empty() || stopping_) return;
-    const u64 soonest = leases.begin()->first;
+    const auto can_end = [this](const std::pair<u64, u64>& lease) {
+        return !in_use(lease.second) && state_.books.allocation_by_serial(lease.second)->row.status == AllocationStatus::live;
+    };
+    const auto first = std::find_if(leases.begin(), leases.end(), can_end);
+    if (first == leases.end()) return;
+    const u64 soonest = first->first;
     if (lease_timer_ns_ != 0 && lease_timer_ns_ <= soonest) return;
     lease_timer_ns_ = soonest;
     ports_.executor->post_at(soonest, [this] { expire_leases(); });

@@ -123,6 +123,7 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     ports.executor = threads;
     ports.loading = engine::loading_by_processes(loaders, engine::ModelFolders({settings.model_folders.begin(), settings.model_folders.end()}));
     ports.transfer = std::make_shared<transfer::Engine>(transfer::Options{});
+    ports.measure_limits = [] { return transfer::measure_limits(0); };
     TRY(ports.devices, open_devices(settings));
     for (keeper::KeptBlock& block : kept.blocks) ports.kept.push_back({block.key, block.size_bytes, std::move(block.descriptor)});
     engine::Options options;
