@@ -1,0 +1,189 @@
+#include <doctest/doctest.h>
+
+#include "core/driver.hpp"
+
+using namespace vramd;
+using namespace vramd::core;
+
+namespace {
+const Caller somebody{"me", Role::user};
+
+Inspection header(u64 inode, u64 bytes) {
+    Inspection inspection;
+    inspection.identity.inode = inode;
+    inspection.memory_bytes = bytes;
+    inspection.tensor_bytes = bytes;
+    return inspection;
+}
+
+OperationId begin(Driver& driver, const std::string& name) {
+    LoadModelCommand command;
+    command.caller = somebody;
+    command.request.name = name;
+    command.request.path = name + ".gguf";
+    return driver.give(command)->operation;
+}
+/// From the header to the block: the loader runs now.
+void inspect(Driver& driver, OperationId operation, const Inspection& inspection) {
+    REQUIRE(driver.give(InspectedCommand{operation, inspection, 1, 2}));
+    driver.finish();
+}
+OperationState state_of(const Driver& driver, OperationId id) { return driver.state.catalogue.operation(id)->state; }
+template <class E>
+bool wants(const Driver& driver, OperationId id) {
+    for (const Effect& effect : driver.effects)
+        if (const auto* found = std::get_if<E>(&effect); found != nullptr && found->operation == id) return true;
+    return false;
+}
+}  // namespace
+
+TEST_CASE("a load inspects, reserves exactly what the header says, loads, and is resident") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    const auto operation = begin(driver, "m");
+    CHECK(wants<InspectModelEffect>(driver, operation));
+    inspect(driver, operation, header(1, 5000));
+    CHECK(wants<LoadModelEffect>(driver, operation));
+    CHECK(driver.state.books.sums(0).live == 8192);
+    REQUIRE(driver.give(LoadedCommand{operation, 5}));
+    CHECK(state_of(driver, operation) == OperationState::succeeded);
+    CHECK(driver.state.catalogue.model_named("m")->state == ModelState::resident);
+    CHECK(audit(driver.state).empty());
+    REQUIRE(driver.give(UnloadModelCommand{somebody, "m", "", false}));
+    driver.finish();
+    CHECK(driver.state.books.sums(0).committed == 0);
+}
+
+TEST_CASE("loads of one file are one load, under as many names as were asked for") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    const auto first = begin(driver, "one");
+    const auto second = begin(driver, "two");
+    inspect(driver, first, header(1, 5000));
+    inspect(driver, second, header(1, 5000));
+    CHECK(driver.state.books.sums(0).live == 8192);
+    CHECK(state_of(driver, second) == OperationState::running);
+    REQUIRE(driver.give(LoadedCommand{first, 5}));
+    CHECK(state_of(driver, second) == OperationState::succeeded);
+    REQUIRE(driver.give(UnloadModelCommand{somebody, "one", "", false}));
+    driver.finish();
+    CHECK(driver.state.books.sums(0).live == 8192);  // "two" still stands for it.
+    REQUIRE(driver.give(UnloadModelCommand{somebody, "two", "", false}));
+    driver.finish();
+    CHECK(driver.state.books.sums(0).live == 0);
+}
+
+TEST_CASE("a name that stands for another file is refused, and the refusal names that file") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    const auto first = begin(driver, "m");
+    inspect(driver, first, header(1, 100));
+    REQUIRE(driver.give(LoadedCommand{first, 5}));
+    const auto second = begin(driver, "m");
+    inspect(driver, second, header(2, 100));
+    CHECK(state_of(driver, second) == OperationState::failed);
+    CHECK(driver.state.catalogue.operation(second)->error.code == Code::name_in_use);
+    CHECK(driver.state.catalogue.operation(second)->error.detail.find("m.gguf") != std::string::npos);
+}
+
+TEST_CASE("a cancelled load ends when its loader is gone, and gives all memory back, at whatever stage it was") {
+    for (const int stage : {0, 1, 2}) {
+        CAPTURE(stage);
+        Driver driver;
+        driver.add_device("a", 1 * mib);
+        const auto operation = begin(driver, "m");
+        if (stage == 1) {  // The block is being made.
+            REQUIRE(driver.give(InspectedCommand{operation, header(1, 5000), 1, 2}));
+        }
+        if (stage == 2) inspect(driver, operation, header(1, 5000));
+        REQUIRE(driver.give(CancelOperationCommand{somebody, operation}));
+        CHECK(wants<StopLoadEffect>(driver, operation));
+        CHECK(state_of(driver, operation) == OperationState::running);
+        if (stage == 1)
+            driver.finish();
+        else
+            REQUIRE(driver.give(OperationFailedCommand{operation, {Code::cancelled, "operation", 0, 0, "killed"}}));
+        driver.finish();
+        CHECK(state_of(driver, operation) == OperationState::cancelled);
+        CHECK(driver.state.books.sums(0).committed == 0);
+        CHECK(audit(driver.state).empty());
+    }
+}
+
+TEST_CASE("cancelling one of two who wait for the same load leaves the other's going") {
+    for (const bool cancel_first : {true, false}) {
+        Driver driver;
+        driver.add_device("a", 1 * mib);
+        const auto first = begin(driver, "one");
+        const auto second = begin(driver, "two");
+        inspect(driver, first, header(1, 5000));
+        inspect(driver, second, header(1, 5000));
+        const auto cancelled = cancel_first ? first : second;
+        const auto other = cancel_first ? second : first;
+        REQUIRE(driver.give(CancelOperationCommand{somebody, cancelled}));
+        CHECK(state_of(driver, cancelled) == OperationState::cancelled);
+        CHECK(!wants<StopLoadEffect>(driver, first));
+        REQUIRE(driver.give(LoadedCommand{first, 5}));
+        CHECK(state_of(driver, other) == OperationState::succeeded);
+        CHECK(audit(driver.state).empty());
+    }
+}
+
+TEST_CASE("a model that does not fit fails whole, with both figures") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    const auto operation = begin(driver, "m");
+    inspect(driver, operation, header(1, 2 * mib));
+    CHECK(state_of(driver, operation) == OperationState::failed);
+    CHECK(driver.state.catalogue.operation(operation)->error.code == Code::insufficient_memory);
+    CHECK(driver.state.books.sums(0).committed == 0);
+}
+
+TEST_CASE("a block that cannot be made ends the load, and nothing is left") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    const auto operation = begin(driver, "m");
+    REQUIRE(driver.give(InspectedCommand{operation, header(1, 5000), 1, 2}));
+    REQUIRE(driver.give(BlockFailedCommand{1, {Code::insufficient_memory, "sizeBytes", 8192, 0, {}}}));
+    CHECK(state_of(driver, operation) == OperationState::failed);
+    CHECK(driver.state.books.sums(0).committed == 0);
+    CHECK(audit(driver.state).empty());
+}
+
+TEST_CASE("a restart goes on with loads and drops allocations that nobody was told of") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    const auto inspecting = begin(driver, "early");
+    const auto loading = begin(driver, "late");
+    inspect(driver, loading, header(1, 5000));
+    AllocateCommand command;
+    command.caller = somebody;
+    command.size_bytes = 100;
+    const auto pending = driver.give(command);
+    REQUIRE(pending);
+    driver.effects.clear();  // The core dies here.
+    REQUIRE(driver.give(RecoverCommand{}));
+    for (const Effect& effect : unfinished(driver.state)) driver.effects.push_back(effect);
+    CHECK(wants<InspectModelEffect>(driver, inspecting));
+    CHECK(wants<LoadModelEffect>(driver, loading));
+    driver.finish();
+    CHECK(driver.state.books.allocation(pending->allocation) == nullptr);
+    CHECK(driver.state.books.sums(0).live == 8192);
+    CHECK(audit(driver.state).empty());
+}
+
+TEST_CASE("memory that did not outlive a restart takes its allocations and models with it") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    const auto operation = begin(driver, "m");
+    inspect(driver, operation, header(1, 5000));
+    REQUIRE(driver.give(LoadedCommand{operation, 5}));
+    const auto id = driver.allocate("me", 100);
+    std::vector<BlockKey> all;
+    for (const auto& [key, block] : driver.state.books.blocks()) all.push_back(key);
+    REQUIRE(driver.give(BlocksLostCommand{all}));
+    CHECK(driver.state.books.allocation(id) == nullptr);
+    CHECK(driver.state.catalogue.model_named("m") == nullptr);
+    CHECK(driver.state.books.sums(0).committed == 0);
+    CHECK(audit(driver.state).empty());
+}

@@ -1,0 +1,77 @@
+#include <doctest/doctest.h>
+
+#include "base/choices.hpp"
+#include "core/driver.hpp"
+
+using namespace vramd;
+using namespace vramd::core;
+
+namespace {
+Command any_command(Choices& choices, const Driver& driver) {
+    const auto some_allocation = [&]() -> AllocationId {
+        const auto& all = driver.state.books.allocations();
+        if (all.empty()) return {1, 1};
+        auto at = all.begin();
+        std::advance(at, static_cast<std::ptrdiff_t>(choices.below(all.size())));
+        return at->second.row.id;
+    };
+    const Caller caller{"owner" + std::to_string(choices.below(3)), choices.one_in(4) ? Role::admin : Role::user};
+    switch (choices.below(8)) {
+        case 0:
+        case 1:
+        case 2: {
+            AllocateCommand command;
+            command.caller = caller;
+            command.size_bytes = 1 + choices.below(60'000);
+            command.alignment_bytes = u64{1} << choices.below(13);
+            command.type = static_cast<AllocationType>(choices.below(6));
+            command.persistent = !choices.one_in(3);
+            command.purpose = "p" + std::to_string(choices.below(4));
+            command.secret = choices.below(1000);
+            return command;
+        }
+        case 3: return FreeCommand{caller, some_allocation()};
+        case 4: return AccessCommand{some_allocation()};
+        case 5: return RenewLeaseCommand{caller, some_allocation(), 1 + choices.below(100)};
+        case 6: return ExpireCommand{};
+        default: return RecoverCommand{};
+    }
+}
+}  // namespace
+
+TEST_CASE("whatever is done, a saved state comes back the same, decides the same and passes the audit") {
+    for (u64 seed = 1; seed <= 30; ++seed) {
+        CAPTURE(seed);
+        Choices choices = Choices::from_seed(seed);
+        Driver driver;
+        driver.add_device("a", 512 * kib);
+        driver.add_device("b", 128 * kib);
+        for (int step = 0; step < 150; ++step) {
+            driver.now.monotonic_ns += choices.below(5) * ns_per_second;
+            const Command command = any_command(choices, driver);
+            auto copy = restore(save(driver.state));
+            REQUIRE(copy);
+            CHECK(state_hash(*copy) == state_hash(driver.state));
+            const auto twin = decide(*copy, command, driver.now);
+            const auto decision = driver.give(command);
+            REQUIRE(twin.has_value() == decision.has_value());
+            if (decision) {
+                for (const Event& event : twin->events) apply(*copy, event);
+                CHECK(state_hash(*copy) == state_hash(driver.state));
+            }
+            if (choices.one_in(2)) driver.finish();
+            const auto findings = audit(driver.state);
+            CHECK_MESSAGE(findings.empty(), (findings.empty() ? "" : findings.front()));
+        }
+    }
+}
+
+TEST_CASE("a saved state that was cut or grew is refused, not misread") {
+    Driver driver;
+    driver.add_device("a", 512 * kib);
+    driver.allocate("me", 1000);
+    std::vector<std::byte> bytes = save(driver.state);
+    for (std::size_t size = 0; size < bytes.size(); ++size) CHECK(!restore(std::span(bytes).first(size)).has_value());
+    bytes.push_back(std::byte{0});
+    CHECK(!restore(bytes).has_value());
+}
