@@ -24,7 +24,7 @@ std::string progress_text(const Step& step) {
         text = size_text(step.done_bytes);
     }
     if (step.bytes_per_second && *step.bytes_per_second > 0) text += "  " + rate_text(*step.bytes_per_second);
-    if (step.eta_ms) text += "  " + duration_text(*step.eta_ms) + " left";
+    if (step.eta_ms && step.done_bytes < step.total_bytes) text += "  " + duration_text(*step.eta_ms) + " left";
     if (!step.stage.empty()) text += "  " + step.stage;
     return text;
 }

@@ -116,10 +116,10 @@ std::string field_text(const Session& session, std::string_view key, const json:
     const std::string_view name(key);
     const auto whole = number_at(object, key);
     const auto real = real_at(object, key);
-    if (whole && name.ends_with("BytesPerSecond")) return rate_text(*whole);
+    if (whole && (name.ends_with("BytesPerSecond") || name == "bytesPerSecond")) return rate_text(*whole);
     if (whole && (name.ends_with("Bytes") || name == "bytes")) return session.size(*whole);
     if (whole && name == "alignment") return session.size(*whole);
-    if (real && name.ends_with("Percentage")) return percentage_text(*real);
+    if (real && (name.ends_with("Percentage") || name == "percentage")) return percentage_text(*real);
     if (real && name.ends_with("Ms")) return duration_text(*real);
     if (real && name.ends_with("Seconds")) return duration_text(*real * 1000);
     const std::string text = printable(text_at(object, key));
@@ -263,6 +263,7 @@ std::string csv_line(std::span<const std::string> cells) {
 }
 
 std::string label_of(std::string_view key) {
+    if (key == "bytesPerSecond") return "Rate";
     for (const std::string_view unit : {"BytesPerSecond", "Bytes", "Percentage", "Ms"}) {
         if (!key.ends_with(unit) || key.size() == unit.size()) continue;
         key.remove_suffix(unit.size());

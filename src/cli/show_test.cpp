@@ -41,6 +41,7 @@ TEST_CASE("a field's name becomes words without its unit") {
     CHECK(label_of("sizeBytes") == "Size");
     CHECK(label_of("usagePercentage") == "Usage");
     CHECK(label_of("loadBytesPerSecond") == "Load rate");
+    CHECK(label_of("bytesPerSecond") == "Rate");
     CHECK(label_of("totalMs") == "Total");
     CHECK(label_of("isPinned") == "Is pinned");
     CHECK(label_of("bytes") == "Bytes");
@@ -90,6 +91,7 @@ TEST_CASE("progress never goes backwards, and without a terminal says one line p
     CHECK(jumping.lines() == 1);
     CHECK(progress_text({"reading", 512 * mib, gib, 2 * gib, 250.0}) ==
           "[############------------]   50 %  512 MiB of 1.00 GiB  2.00 GiB/s  250 ms left  reading");
+    CHECK(progress_text({"done", gib, gib, {}, 0.0}).find("left") == std::string::npos);
     CHECK(progress_text({"", gib - 1, gib, {}, {}}).find(" 99 %") != std::string::npos);
 }
 

@@ -47,7 +47,7 @@ json::object request_of(const Given& given, const std::string& name) {
 
 /// Asks the daemon to cancel, and says what is left.
 Failure cancelled(Session& session, const std::string& target, const std::string& name) {
-    Failure failure(Exit::interrupted, "Interrupted; the load of " + name + " was cancelled and what it had taken is given back.");
+    Failure failure(Exit::interrupted, "Interrupted; the load of " + name + " is cancelled, and its memory is being given back.");
     const auto reply = session.ask({.method = "DELETE", .target = target});
     if (!reply) {
         failure.what = "Interrupted; the load of " + name + " goes on, for it could not be cancelled.";
