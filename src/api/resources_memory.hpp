@@ -1,6 +1,6 @@
 /// The resources of /api/memory that tell: devices' status and usage, allocation records.
 #pragma once
-#include "api/resources_common.hpp"
+#include "api/resources_parts.hpp"
 
 namespace vramd::api {
 struct Allocation {

@@ -1,7 +1,7 @@
 /// The resources of /api/model and /api/operations.
 #pragma once
 #include "api/problem.hpp"
-#include "api/resources_common.hpp"
+#include "api/resources_parts.hpp"
 
 namespace vramd::api {
 inline constexpr u64 model_name_bytes_max = 256;

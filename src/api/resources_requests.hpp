@@ -1,6 +1,6 @@
 /// What callers of /api/memory may send: bodies and queries.
 #pragma once
-#include "api/resources_common.hpp"
+#include "api/resources_parts.hpp"
 
 namespace vramd::api {
 inline constexpr u64 alignment_bytes_max = gib;

@@ -1,6 +1,6 @@
 /// The resources of /api/system, /api/devices, /api/audit and the health calls.
 #pragma once
-#include "api/resources_common.hpp"
+#include "api/resources_parts.hpp"
 
 namespace vramd::api {
 struct Worker {

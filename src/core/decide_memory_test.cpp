@@ -1,7 +1,6 @@
 #include <doctest/doctest.h>
 
 #include "core/driver.hpp"
-#include "core/report/report.hpp"
 
 using namespace vramd;
 using namespace vramd::core;

@@ -175,31 +175,32 @@ struct Gathered {
 };
 }  // namespace
 
+/// Collects the used holes of a device's arenas and lets nothing be placed there until their blocks are thawed; false: no such device.
+bool Runner::freeze_used_holes(const std::string& device_id, std::vector<transfer::Place>& holes, std::vector<BlockKey>& blocks) {
+    const Lock lock(lock_);
+    const auto index = state_.books.device_named(device_id);
+    device::Device* device = index ? device_of(*index) : nullptr;
+    if (device == nullptr) return false;
+    for (const auto& [key, block] : state_.books.blocks()) {
+        if (block.row.device != *index || !block.space || block.row.state != BlockState::ready) continue;
+        blocks.push_back(key);
+        frozen_[key] += 1;
+        block.space->for_each_hole([&, key = key, &row = block.row](const memory::Hole& hole) {
+            const u64 end = std::min(row.dirty_bytes, hole.offset_bytes + hole.size_bytes);
+            if (end <= hole.offset_bytes) return;
+            holes.push_back({device, key, *Range::within(row.size_bytes, hole.offset_bytes, end - hole.offset_bytes)});
+        });
+    }
+    return true;
+}
+
 /// Overwrites what free memory was used for: holes of arenas below their dirty mark. (Above it all reads as zero, and pooled blocks are
 /// zeroed by their device.) Nothing is placed in those blocks meanwhile.
 void Runner::clear_free(ClearRequest request, Done<Moved> done) {
     if (request.caller.role != Role::admin) return done(refuse(Code::forbidden, "/deviceId", "Only an admin may clear a device's free memory."));
     std::vector<transfer::Place> holes;
     std::vector<BlockKey> blocks;
-    {
-        const Lock lock(lock_);
-        const auto index = state_.books.device_named(request.device_id);
-        device::Device* device = index ? device_of(*index) : nullptr;
-        if (device == nullptr) {
-            done(refuse(Code::not_found, "/deviceId", "There is no device " + request.device_id + "."));
-            return;
-        }
-        for (const auto& [key, block] : state_.books.blocks()) {
-            if (block.row.device != *index || !block.space || block.row.state != BlockState::ready) continue;
-            blocks.push_back(key);
-            frozen_[key] += 1;
-            block.space->for_each_hole([&, key = key, &row = block.row](const memory::Hole& hole) {
-                const u64 end = std::min(row.dirty_bytes, hole.offset_bytes + hole.size_bytes);
-                if (end <= hole.offset_bytes) return;
-                holes.push_back({device, key, *Range::within(row.size_bytes, hole.offset_bytes, end - hole.offset_bytes)});
-            });
-        }
-    }
+    if (!freeze_used_holes(request.device_id, holes, blocks)) return done(refuse(Code::not_found, "/deviceId", "There is no device " + request.device_id + "."));
     const auto thaw = [this, blocks] {
         const Lock lock(lock_);
         for (const BlockKey key : blocks)

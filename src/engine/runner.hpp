@@ -116,6 +116,7 @@ private:
     [[nodiscard]] bool in_use(u64 serial) const REQUIRES(lock_);
     void accessed(AllocationId id);
     void clear_allocation(ClearRequest request, Done<Moved> done);
+    [[nodiscard]] bool freeze_used_holes(const std::string& device_id, std::vector<transfer::Place>& holes, std::vector<BlockKey>& blocks);
     void clear_free(ClearRequest request, Done<Moved> done);
     [[nodiscard]] u64 limit_of(transfer::Kind kind);
 

@@ -132,6 +132,7 @@ private:
     struct Saved;
     void attach(Allocation allocation);
     void detach(u64 serial);
+    void audit_block(const Block& block, std::vector<std::string>& findings) const;
     void set_lease(Allocation& allocation, u64 until_monotonic_ns);
     [[nodiscard]] u64 arena_block_bytes(const Request& request) const;
 

@@ -87,10 +87,36 @@ Result<Books> Books::restore(std::span<const std::byte> bytes) {
     return books;
 }
 
+namespace {
+void expect(std::vector<std::string>& findings, u64 kept, u64 counted, const std::string& what) {
+    if (kept != counted) findings.push_back(what + ": the books say " + std::to_string(kept) + ", the rows say " + std::to_string(counted) + ".");
+}
+}  // namespace
+
+void Books::audit_block(const Block& block, std::vector<std::string>& findings) const {
+    const std::string which = "block " + std::to_string(block.row.key);
+    if (block.row.state == BlockState::releasing && !block.allocations.empty()) findings.push_back(which + " is given up but holds allocations.");
+    u64 end = 0;
+    u64 granted = 0;
+    for (const auto& [offset, serial] : block.allocations) {
+        const Allocation* allocation = allocation_by_serial(serial);
+        if (allocation == nullptr || allocation->row.block != block.row.key || allocation->row.offset_bytes != offset) {
+            findings.push_back(which + " lists an allocation that is not there.");
+            continue;
+        }
+        if (offset < end) findings.push_back(which + " holds two allocations in one place.");
+        if (offset % (u64{1} << allocation->row.alignment_log2) != 0) findings.push_back(which + " holds a misaligned allocation.");
+        if (name(allocation->row.owner) != name(block.row.owner)) findings.push_back(which + " holds bytes of two owners.");
+        end = offset + allocation->row.granted_bytes;
+        granted += allocation->row.granted_bytes;
+    }
+    if (end > block.row.size_bytes) findings.push_back(which + " holds an allocation beyond its end.");
+    if (!block.space) return;
+    expect(findings, block.space->stats().used_bytes, granted, which + " used bytes");
+    if (!block.space->consistent()) findings.push_back(which + " has a sub-allocator that contradicts itself.");
+}
+
 void Books::audit(std::vector<std::string>& findings) const {
-    const auto expect = [&findings](u64 kept, u64 counted, const std::string& what) {
-        if (kept != counted) findings.push_back(what + ": the books say " + std::to_string(kept) + ", the rows say " + std::to_string(counted) + ".");
-    };
     std::vector<DeviceSums> devices(devices_.size());
     std::map<std::string, OwnerSums, std::less<>> owners;
     for (const auto& [key, block] : blocks_) {
@@ -98,27 +124,7 @@ void Books::audit(std::vector<std::string>& findings) const {
         sums.committed += block.row.size_bytes;
         sums.blocks += 1;
         if (block.row.state == BlockState::releasing) sums.zombie += block.row.size_bytes;
-        const std::string which = "block " + std::to_string(key);
-        if (block.row.state == BlockState::releasing && !block.allocations.empty()) findings.push_back(which + " is given up but holds allocations.");
-        u64 end = 0;
-        u64 granted = 0;
-        for (const auto& [offset, serial] : block.allocations) {
-            const Allocation* allocation = allocation_by_serial(serial);
-            if (allocation == nullptr || allocation->row.block != key || allocation->row.offset_bytes != offset) {
-                findings.push_back(which + " lists an allocation that is not there.");
-                continue;
-            }
-            if (offset < end) findings.push_back(which + " holds two allocations in one place.");
-            if (offset % (u64{1} << allocation->row.alignment_log2) != 0) findings.push_back(which + " holds a misaligned allocation.");
-            if (name(allocation->row.owner) != name(block.row.owner)) findings.push_back(which + " holds bytes of two owners.");
-            end = offset + allocation->row.granted_bytes;
-            granted += allocation->row.granted_bytes;
-        }
-        if (end > block.row.size_bytes) findings.push_back(which + " holds an allocation beyond its end.");
-        if (block.space) {
-            expect(block.space->stats().used_bytes, granted, which + " used bytes");
-            if (!block.space->consistent()) findings.push_back(which + " has a sub-allocator that contradicts itself.");
-        }
+        audit_block(block, findings);
     }
     u64 leases = 0;
     for (const auto& [serial, allocation] : allocations_) {
@@ -136,15 +142,15 @@ void Books::audit(std::vector<std::string>& findings) const {
         if (allocation.row.lease_until_monotonic_ns != 0) ++leases;
         if (serial >= next_allocation_) findings.push_back("allocation " + std::to_string(serial) + " has a number not given out yet.");
     }
-    expect(leases_.size(), leases, "leases");
-    expect(owner_sums_.size(), owners.size(), "owners");
+    expect(findings, leases_.size(), leases, "leases");
+    expect(findings, owner_sums_.size(), owners.size(), "owners");
     for (const auto& [owner, sums] : owners)
-        if (const auto kept = owner_sums_.find(owner); kept != owner_sums_.end()) expect(kept->second.live, sums.live, "bytes of " + owner);
+        if (const auto kept = owner_sums_.find(owner); kept != owner_sums_.end()) expect(findings, kept->second.live, sums.live, "bytes of " + owner);
     for (std::size_t i = 0; i < devices_.size(); ++i) {
-        expect(device_sums_[i].committed, devices[i].committed, devices_[i].id + " committed bytes");
-        expect(device_sums_[i].live, devices[i].live, devices_[i].id + " live bytes");
-        expect(device_sums_[i].zombie, devices[i].zombie, devices_[i].id + " zombie bytes");
-        expect(device_sums_[i].allocations, devices[i].allocations, devices_[i].id + " allocations");
+        expect(findings, device_sums_[i].committed, devices[i].committed, devices_[i].id + " committed bytes");
+        expect(findings, device_sums_[i].live, devices[i].live, devices_[i].id + " live bytes");
+        expect(findings, device_sums_[i].zombie, devices[i].zombie, devices_[i].id + " zombie bytes");
+        expect(findings, device_sums_[i].allocations, devices[i].allocations, devices_[i].id + " allocations");
         if (devices[i].committed > devices_[i].capacity_bytes) findings.push_back(devices_[i].id + " has more blocks than its capacity.");
     }
 }

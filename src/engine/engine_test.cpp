@@ -1,0 +1,287 @@
+/// The engine on the machine's own memory, with real threads; the ThreadSanitizer run of these tests is what shows its locking.
+#include <doctest/doctest.h>
+#include <stdlib.h>
+
+#include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <future>
+#include <map>
+#include <thread>
+
+#include "base/random.hpp"
+#include "device/host/host.hpp"
+#include "engine/runner.hpp"
+#include "engine/threads.hpp"
+
+using namespace vramd;
+using namespace vramd::engine;
+
+namespace {
+const Caller admin{"uid:0", Role::admin};
+
+/// Holds descriptors as the keeper does, in this process.
+class HoldingVault final : public Vault {
+public:
+    Result<void> store(BlockKey key, u64 size_bytes, const Fd& memory) override {
+        TRY(Fd copy, memory.duplicate());
+        const Lock lock(lock_);
+        blocks_.insert_or_assign(key, std::pair(size_bytes, std::move(copy)));
+        return {};
+    }
+    Result<void> drop(BlockKey key) override {
+        const Lock lock(lock_);
+        if (blocks_.erase(key) == 0) return refuse(Code::not_found, "block", key, 0);
+        return {};
+    }
+    std::vector<KeptBlock> kept() {
+        const Lock lock(lock_);
+        std::vector<KeptBlock> list;
+        for (const auto& [key, block] : blocks_) list.push_back({key, block.first, *block.second.duplicate()});
+        return list;
+    }
+
+private:
+    Mutex lock_;
+    std::map<BlockKey, std::pair<u64, Fd>> blocks_ GUARDED_BY(lock_);
+};
+
+/// For tests that load nothing.
+class NothingToLoad final : public Loading {
+public:
+    void inspect(u64, const std::string&, Inspected done) override { done(refuse(Code::not_found, "/path", "There is no such file.")); }
+    void load(u64, const std::string&, const Inspection&, Destination, std::move_only_function<void(u64)>,
+              std::move_only_function<void(Result<void>)> done) override {
+        done(refuse(Code::not_found, "/path", "There is no such file."));
+    }
+    void cancel(u64) override {}
+    std::vector<Running> running() override { return {}; }
+    std::vector<File> files() override { return {}; }
+};
+
+/// One daemon's insides, without its doors.
+struct Daemon {
+    explicit Daemon(u64 capacity_bytes = 64 * mib) : capacity(capacity_bytes) {
+        char pattern[] = "/tmp/vramd-engine-XXXXXX";
+        REQUIRE(mkdtemp(pattern) != nullptr);
+        folder = pattern;
+        start();
+    }
+    ~Daemon() {
+        end();
+        std::error_code ignored;  // A folder under /tmp that stays behind harms nobody.
+        std::filesystem::remove_all(folder, ignored);
+    }
+    void start() {
+        threads = std::make_shared<Threads>(4);
+        Ports ports;
+        ports.secret = random_secret;
+        ports.vault = vault;
+        ports.executor = threads;
+        ports.loading = std::make_shared<NothingToLoad>();
+        ports.transfer = std::make_shared<transfer::Engine>(transfer::Options{});
+        device::host::Options host;
+        host.id = "a";
+        host.capacity_bytes = capacity;
+        host.pool_max_bytes = capacity / 4;
+        std::shared_ptr<device::Device> device = std::move(device::host::open(host).value());
+        ports.devices.push_back({"a", capacity, device->facts().granularity_bytes, device});
+        ports.kept = vault->kept();
+        Options options;
+        options.state_directory = folder / "ledger";
+        options.life = "test";
+        options.ledger_segment_bytes = mib;
+        core = std::make_unique<Runner>(std::move(options), std::move(ports));
+        REQUIRE(core->recover().has_value());
+    }
+    void end() {
+        core->stop(0);
+        threads->stop();
+        core.reset();
+    }
+    Result<Allocated> allocate(const std::string& owner, u64 size_bytes, u64 timeout_ns = 0) {
+        std::promise<Result<Allocated>> answer;
+        AllocateCommand command;
+        command.caller = {owner, Role::user};
+        command.size_bytes = size_bytes;
+        core->allocate(std::move(command), timeout_ns, [&answer](Result<Allocated> result) { answer.set_value(std::move(result)); });
+        return answer.get_future().get();
+    }
+    Result<Freed> free(const std::string& owner, AllocationId id, bool force = false) {
+        std::promise<Result<Freed>> answer;
+        core->free({{owner, Role::user}, id}, force, [&answer](Result<Freed> result) { answer.set_value(std::move(result)); });
+        return answer.get_future().get();
+    }
+    Result<Moved> clear(ClearRequest request) {
+        std::promise<Result<Moved>> answer;
+        core->clear(std::move(request), [&answer](Result<Moved> result) { answer.set_value(std::move(result)); });
+        return answer.get_future().get();
+    }
+    Result<Moved> copy(CopyRequest request) {
+        std::promise<Result<Moved>> answer;
+        core->copy(std::move(request), [&answer](Result<Moved> result) { answer.set_value(std::move(result)); });
+        return answer.get_future().get();
+    }
+
+    u64 capacity;
+    std::filesystem::path folder;
+    std::shared_ptr<HoldingVault> vault = std::make_shared<HoldingVault>();
+    std::shared_ptr<Threads> threads;
+    std::unique_ptr<Runner> core;
+};
+
+/// One user's work: allocates, writes, reads back, copies, clears, frees; false where a byte is wrong.
+bool work(Daemon& daemon, const std::string& owner, u64 seed, int rounds) {
+    SeededRandom random(seed);
+    const Caller caller{owner, Role::user};
+    for (int i = 0; i < rounds; ++i) {
+        const u64 size = 1 + random.below(random.below(8) == 0 ? 3 * mib : 20'000);
+        const auto first = daemon.allocate(owner, size, 10 * ns_per_second);
+        const auto second = daemon.allocate(owner, size, 10 * ns_per_second);
+        if (!first || !second) return false;
+        {
+            const auto content = daemon.core->open_content(caller, first->record.id, Access::write);
+            if (!content) return false;
+            const auto room = (*content)->room(0, size);
+            for (const std::byte byte : *room)
+                if (byte != std::byte{0}) return false;
+            std::memset(room->data(), static_cast<int>(1 + seed % 200), room->size());
+        }
+        if (!daemon.copy({caller, first->record.id, second->record.id, 0, 0, std::nullopt})) return false;
+        {
+            const auto content = daemon.core->open_content(caller, second->record.id, Access::read);
+            if (!content || (*(*content)->view(0, 1))[0] != static_cast<std::byte>(1 + seed % 200)) return false;
+        }
+        if (!daemon.clear({caller, first->record.id, "", 0, std::nullopt, 0xab})) return false;
+        if (!daemon.free(owner, first->record.id) || !daemon.free(owner, second->record.id)) return false;
+    }
+    return true;
+}
+}  // namespace
+
+TEST_CASE("four users at once see only their own bytes, and the books are right afterwards") {
+    Daemon daemon;
+    std::atomic<int> right = 0;
+    std::vector<std::thread> users;
+    for (int i = 0; i < 4; ++i)
+        users.emplace_back([&daemon, &right, i] { right += work(daemon, "user" + std::to_string(i), static_cast<u64>(i) + 1, 40) ? 1 : 0; });
+    std::thread reader([&daemon] {
+        for (int i = 0; i < 200; ++i) {
+            (void)daemon.core->devices();  // Only to be there while things change.
+            (void)daemon.core->allocations(admin, {});
+        }
+    });
+    for (std::thread& user : users) user.join();
+    reader.join();
+    CHECK(right == 4);
+    const AuditTold audit = daemon.core->audit();
+    CHECK_MESSAGE(audit.ok, (audit.findings.empty() ? "" : audit.findings.front()));
+    CHECK(daemon.core->devices()[0].books.live_bytes == 0);
+}
+
+TEST_CASE("a core that ends and starts again has the same ids and the same bytes") {
+    Daemon daemon;
+    const auto small = daemon.allocate("me", 1000);
+    const auto large = daemon.allocate("me", 9 * mib);
+    REQUIRE(small);
+    REQUIRE(large);
+    for (const AllocationId id : {small->record.id, large->record.id}) {
+        const auto content = daemon.core->open_content({"me", Role::user}, id, Access::write);
+        const auto room = (*content)->room(0, UINT64_MAX);
+        std::memset(room->data(), 0x5a, room->size());
+    }
+    const u64 before = daemon.core->hash();
+    daemon.end();
+    daemon.start();
+    CHECK(daemon.core->hash() == before);
+    for (const AllocationId id : {small->record.id, large->record.id}) {
+        const auto content = daemon.core->open_content({"me", Role::user}, id, Access::read);
+        REQUIRE(content);
+        const auto bytes = *(*content)->view(0, UINT64_MAX);
+        CHECK(std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0x5a}; }));
+    }
+    CHECK(daemon.core->audit().ok);
+}
+
+TEST_CASE("a free while somebody reads is refused; a forced one waits for the reader") {
+    Daemon daemon;
+    const auto made = daemon.allocate("me", 1000);
+    REQUIRE(made);
+    auto content = daemon.core->open_content({"me", Role::user}, made->record.id, Access::read);
+    REQUIRE(content);
+    const auto refused = daemon.free("me", made->record.id);
+    REQUIRE(!refused);
+    CHECK(refused.error().code == Code::leased);
+    std::promise<Result<Freed>> answer;
+    daemon.core->free({{"me", Role::user}, made->record.id}, true, [&answer](Result<Freed> result) { answer.set_value(std::move(result)); });
+    auto future = answer.get_future();
+    CHECK(future.wait_for(std::chrono::seconds(0)) == std::future_status::timeout);
+    content->reset();
+    const auto freed = future.get();
+    REQUIRE(freed);
+    CHECK(freed->freed_bytes == 1024);
+}
+
+TEST_CASE("a request that does not fit waits, and gets its place when another lets go") {
+    Daemon daemon(16 * mib);
+    const auto holder = daemon.allocate("you", 12 * mib);
+    REQUIRE(holder);
+    CHECK(!daemon.allocate("me", 10 * mib));
+    std::promise<Result<Allocated>> answer;
+    AllocateCommand command;
+    command.caller = {"me", Role::user};
+    command.size_bytes = 10 * mib;
+    daemon.core->allocate(command, 30 * ns_per_second, [&answer](Result<Allocated> result) { answer.set_value(std::move(result)); });
+    REQUIRE(daemon.free("you", holder->record.id));
+    const auto placed = answer.get_future().get();
+    REQUIRE(placed);
+    CHECK(placed->record.size_bytes == 10 * mib);
+}
+
+TEST_CASE("a request whose time runs out is refused for want of memory") {
+    Daemon daemon(16 * mib);
+    REQUIRE(daemon.allocate("you", 12 * mib));
+    const auto refused = daemon.allocate("me", 10 * mib, 50 * ns_per_ms);
+    REQUIRE(!refused);
+    CHECK(refused.error().code == Code::insufficient_memory);
+}
+
+TEST_CASE("clearing a device's free memory overwrites what was used, and nothing that is in use") {
+    Daemon daemon;
+    const auto kept = daemon.allocate("me", 4096);
+    const auto used = daemon.allocate("me", 4096);
+    const auto last = daemon.allocate("me", 4096);
+    REQUIRE(kept);
+    REQUIRE(used);
+    REQUIRE(last);
+    for (const auto* made : {&kept, &used, &last}) REQUIRE(daemon.clear({admin, (*made)->record.id, "", 0, std::nullopt, 7}));
+    REQUIRE(daemon.free("me", used->record.id));
+    const auto moved = daemon.clear({admin, std::nullopt, "a", 0, std::nullopt, 0});
+    REQUIRE(moved);
+    CHECK(moved->bytes == 4096);
+    CHECK(moved->free_ranges_touched == 1);
+    const auto content = daemon.core->open_content({"me", Role::user}, kept->record.id, Access::read);
+    const auto bytes = *(*content)->view(0, UINT64_MAX);
+    CHECK(std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{7}; }));
+    const auto refused = daemon.clear({{"me", Role::user}, std::nullopt, "a", 0, std::nullopt, 0});
+    REQUIRE(!refused);
+    CHECK(refused.error().code == Code::forbidden);
+}
+
+TEST_CASE("thousands of changes outgrow the ledger's file many times, and a restart still knows all") {
+    Daemon daemon;
+    std::vector<AllocationId> held;
+    for (int i = 0; i < 6000; ++i) {
+        const auto made = daemon.allocate("me", 256);
+        REQUIRE(made);
+        held.push_back(made->record.id);
+        if (held.size() < 100) continue;
+        REQUIRE(daemon.free("me", held.front()));
+        held.erase(held.begin());
+    }
+    const u64 before = daemon.core->hash();
+    daemon.end();
+    daemon.start();
+    CHECK(daemon.core->hash() == before);
+    for (const AllocationId id : held) CHECK(daemon.core->allocation({"me", Role::user}, id).has_value());
+}
