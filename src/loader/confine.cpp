@@ -81,8 +81,12 @@ constexpr std::array allowed_calls = {
 /// A sanitizer's runtime sleeps, changes signal stacks when threads end, writes reports, probes memory by
 /// writing it into a pipe, and starts a thread of its own whose first steps may fall behind the door.
 constexpr std::array sanitizer_calls = {
-    SCMP_SYS(clock_nanosleep),   SCMP_SYS(nanosleep), SCMP_SYS(sigaltstack), SCMP_SYS(rt_sigaction), SCMP_SYS(getrusage),
-    SCMP_SYS(sched_getaffinity), SCMP_SYS(pipe2),     SCMP_SYS(pipe),        SCMP_SYS(write),        SCMP_SYS(rseq),
+    SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep),
+    SCMP_SYS(sigaltstack),     SCMP_SYS(rt_sigaction),
+    SCMP_SYS(getrusage),       SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(pipe2),           SCMP_SYS(pipe),
+    SCMP_SYS(write),           SCMP_SYS(rseq),
+    SCMP_SYS(gettimeofday),    SCMP_SYS(time),
     SCMP_SYS(set_robust_list),
 };
 /// Calls by which it would describe an error: refused, so that the report comes out shorter instead of being lost to SIGSYS.
