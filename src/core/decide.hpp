@@ -28,6 +28,9 @@ namespace vramd::core {
 
 /// Adds the events that end an allocation: `freed` or `dropped`, and its block's release when that leaves it empty and alone.
 void end_allocation(const State& state, Decision& decision, const memory::Allocation& allocation, Event ended);
+/// Gives back empty arenas of anybody (but the `frozen`, sorted), if with them and the releases under way `size_bytes` would fit the
+/// device; false, and nothing added, if not.
+[[nodiscard]] bool make_room(const memory::Books& books, Decision& decision, u16 device, u64 size_bytes, std::span<const u64> frozen);
 /// Adds BlockReleasing and its effect.
 void release_block(Decision& decision, BlockKey block);
 /// Adds the end of a model's load: every operation that waits for it ends so, its memory goes back.

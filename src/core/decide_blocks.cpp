@@ -20,8 +20,8 @@ void end_contents(const State& state, Decision& decision, const memory::Block& b
             const model::Model& model = *state.catalogue.model(allocation->row.model);
             for (const OperationId operation : state.catalogue.waiting_for(allocation->row.model)) {
                 const bool cancelled = state.catalogue.operation(operation)->cancelling;
-                decision.events.push_back(OperationEnded{operation, cancelled ? OperationState::cancelled : OperationState::failed, error.code, error.field,
-                                                         describe(error), wall_ns});
+                decision.events.push_back(OperationEnded{operation, cancelled ? OperationState::cancelled : OperationState::failed,
+                                                         error.code, error.field, describe(error), wall_ns});
             }
             decision.events.push_back(ModelGone{model.id});
         }
@@ -51,7 +51,8 @@ Result<Decision> decide_one(const State& state, const BlockCreatedCommand& comma
         }
         const model::Model& model = *state.catalogue.model(allocation->row.model);
         if (state.catalogue.cancelling(model.id.serial)) {
-            end_load(state, decision, model, OperationState::cancelled, {Code::cancelled, "operation", 0, 0, "The load was cancelled."}, now.wall_ns);
+            end_load(state, decision, model, OperationState::cancelled, {Code::cancelled, "operation", 0, 0, "The load was cancelled."},
+                     now.wall_ns);
             release_block(decision, command.block);
         } else {
             decision.effects.push_back(LoadModelEffect{model.operation});
@@ -79,9 +80,11 @@ Result<Decision> decide_one(const State& state, const BlockReleasedCommand& comm
 }
 
 Result<Decision> decide_one(const State& state, const AddDeviceCommand& command, Moment) {
-    if (command.device_id.empty() || command.capacity_bytes == 0) return refuse(Code::invalid_field, "capacityBytes", command.capacity_bytes, number_max);
-    Decision decision;
     const auto device = state.books.device_named(command.device_id);
+    const bool gone = device && command.capacity_bytes == 0;
+    if (command.device_id.empty() || (command.capacity_bytes == 0 && !gone))
+        return refuse(Code::invalid_field, "capacityBytes", command.capacity_bytes, number_max);
+    Decision decision;
     if (!device) {
         decision.events.push_back(DeviceAdded{command.device_id, command.capacity_bytes, command.granule_bytes});
         return decision;
@@ -105,20 +108,27 @@ Result<Decision> decide_one(const State& state, const BlocksLostCommand& command
     return decision;
 }
 
-Result<Decision> decide_one(const State& state, const RecoverCommand&, Moment) {
+Result<Decision> decide_one(const State& state, const RecoverCommand&, Moment now) {
     Decision decision;
+    const Error cancelled{Code::cancelled, "operation", 0, 0, "The load was cancelled."};
+    for (const auto& [serial, model] : state.catalogue.models())
+        if (model.state == ModelState::loading && state.catalogue.cancelling(serial))
+            end_load(state, decision, model, OperationState::cancelled, cancelled, now.wall_ns);
     const Error nobody{Code::cancelled, "allocation", 0, 0, "The daemon restarted before anybody was told of it."};
     for (const auto& [key, block] : state.books.blocks()) {
         u64 left = 0;
         for (const memory::Allocation* allocation : allocations_of(state, block)) {
+            if (allocation->row.model != 0 && state.catalogue.cancelling(allocation->row.model)) continue;
             if (allocation->row.status == AllocationStatus::pending && allocation->row.model == 0)
                 decision.events.push_back(AllocationDropped{allocation->row.id, nobody.code, nobody.detail});
             else
                 ++left;
         }
         // The effect that releases runs with the other unfinished ones; a block that was never made releases as well.
-        if (left == 0 && block.row.state != BlockState::releasing && block.row.kind != BlockKind::arena) decision.events.push_back(BlockReleasing{key});
-        if (left == 0 && block.row.state == BlockState::creating && block.row.kind == BlockKind::arena) decision.events.push_back(BlockReleasing{key});
+        if (left == 0 && block.row.state != BlockState::releasing && block.row.kind != BlockKind::arena)
+            decision.events.push_back(BlockReleasing{key});
+        if (left == 0 && block.row.state == BlockState::creating && block.row.kind == BlockKind::arena)
+            decision.events.push_back(BlockReleasing{key});
     }
     return decision;
 }

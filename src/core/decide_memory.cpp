@@ -8,8 +8,17 @@ namespace vramd::core {
 namespace {
 using memory::Books;
 
+Result<void> check_lease(u64 seconds) {
+    if (seconds == 0 || seconds > lease_seconds_max) return refuse(Code::invalid_field, "/leaseSeconds", seconds, lease_seconds_max);
+    return {};
+}
+
 Result<void> check(const AllocateCommand& command) {
-    if (command.size_bytes == 0 || command.size_bytes > number_max) return refuse(Code::invalid_field, "/sizeBytes", command.size_bytes, number_max);
+    if (!command.persistent) {
+        TRY_DO(check_lease(command.lease_seconds));
+    }
+    if (command.size_bytes == 0 || command.size_bytes > number_max)
+        return refuse(Code::invalid_field, "/sizeBytes", command.size_bytes, number_max);
     if (!std::has_single_bit(command.alignment_bytes) || command.alignment_bytes > memory::alignment_max_bytes)
         return refuse(Code::invalid_field, "/alignment",
                       "/alignment must be a power of two from 1 to " + std::to_string(memory::alignment_max_bytes) + ", got " +
@@ -23,11 +32,12 @@ Result<void> check(const AllocateCommand& command) {
 Result<std::vector<u16>> candidates(const Books& books, const AllocateCommand& command, std::string_view owner) {
     if (!command.device_id.empty()) {
         const auto device = books.device_named(command.device_id);
-        if (!device) return not_found("device", command.device_id);
+        if (!device || books.devices()[*device].capacity_bytes == 0) return not_found("device", command.device_id);
         return std::vector<u16>{*device};
     }
     std::vector<u16> all;
-    for (u16 i = 0; i < books.devices().size(); ++i) all.push_back(i);
+    for (u16 i = 0; i < books.devices().size(); ++i)
+        if (books.devices()[i].capacity_bytes > 0) all.push_back(i);
     std::stable_sort(all.begin(), all.end(), [&](u16 a, u16 b) { return books.available_for(a, owner) > books.available_for(b, owner); });
     if (all.empty()) return refuse(Code::not_found, "/deviceId", "There is no device.");
     return all;
@@ -52,20 +62,6 @@ void take(Decision& decision, const Books& books, const memory::Spot& spot, u16 
         decision.events.push_back(AllocationReady{reserved.id});
 }
 
-/// Frees of this owner's empty arenas and others' that would make the request fit.
-bool make_room(const Books& books, Decision& decision, u16 device, u64 size_bytes) {
-    u64 room = books.uncommitted_bytes(device);
-    for (const auto& [key, block] : books.blocks())
-        if (block.row.device == device && block.row.state == BlockState::releasing) room += block.row.size_bytes;
-    const std::vector<BlockKey> empty = books.empty_blocks(device);
-    for (const BlockKey key : empty) room += books.block(key)->row.size_bytes;
-    const u64 granule = books.devices()[device].granule_bytes;
-    if (size_bytes > round_down(room, granule)) return false;
-    for (const BlockKey key : empty) release_block(decision, key);
-    decision.again_after_release = true;
-    return true;
-}
-
 u64 lease_until(u64 seconds, Moment now) { return now.monotonic_ns + seconds * ns_per_second; }
 
 const memory::Allocation* visible(const State& state, const Caller& caller, AllocationId id) {
@@ -73,6 +69,20 @@ const memory::Allocation* visible(const State& state, const Caller& caller, Allo
     return allocation != nullptr && may_see(state, caller, *allocation) ? allocation : nullptr;
 }
 }  // namespace
+
+bool make_room(const Books& books, Decision& decision, u16 device, u64 size_bytes, std::span<const u64> frozen) {
+    u64 room = books.uncommitted_bytes(device);
+    for (const auto& [key, block] : books.blocks())
+        if (block.row.device == device && block.row.state == BlockState::releasing) room += block.row.size_bytes;
+    std::vector<BlockKey> empty = books.empty_blocks(device);
+    std::erase_if(empty, [frozen](BlockKey key) { return std::ranges::binary_search(frozen, key); });
+    for (const BlockKey key : empty) room += books.block(key)->row.size_bytes;
+    const u64 granule = books.devices()[device].granule_bytes;
+    if (size_bytes > round_down(room, granule)) return false;
+    for (const BlockKey key : empty) release_block(decision, key);
+    decision.again_after_release = true;
+    return true;
+}
 
 Result<Decision> decide_one(const State& state, const AllocateCommand& command, Moment now) {
     TRY_DO(check(command));
@@ -92,7 +102,8 @@ Result<Decision> decide_one(const State& state, const AllocateCommand& command, 
     reserved.wall_ns = now.wall_ns;
     Error refusal{};
     for (const u16 device : devices) {
-        const auto spot = state.books.place({device, owner, command.size_bytes, command.alignment_bytes, command.type, command.shareable, command.frozen});
+        const auto spot = state.books.place(
+            {device, owner, command.size_bytes, command.alignment_bytes, command.type, command.shareable, command.frozen});
         if (!spot) {
             if (refusal.field.empty()) refusal = spot.error();
             continue;
@@ -103,7 +114,7 @@ Result<Decision> decide_one(const State& state, const AllocateCommand& command, 
     }
     for (const u16 device : devices) {
         Decision decision;
-        if (make_room(state.books, decision, device, command.size_bytes)) return decision;
+        if (make_room(state.books, decision, device, command.size_bytes, command.frozen)) return decision;
     }
     return std::unexpected(refusal);
 }
@@ -113,9 +124,11 @@ Result<Decision> decide_one(const State& state, const FreeCommand& command, Mome
     if (allocation == nullptr) return not_found("allocation", to_text(command.id));
     if (allocation->row.model != 0) {
         const model::Model* model = state.catalogue.model(allocation->row.model);
-        return refuse(Code::conflict, "allocation", "The allocation holds the model " + model->names.front() + "; unload the model instead.");
+        return refuse(Code::conflict, "allocation",
+                      "The allocation holds the model " + model->names.front() + "; unload the model instead.");
     }
-    if (command.in_use) return refuse(Code::leased, "allocation", "The allocation's content is being read or written; try again when that has ended.");
+    if (command.in_use)
+        return refuse(Code::leased, "allocation", "The allocation's content is being read or written; try again when that has ended.");
     if (allocation->row.status == AllocationStatus::pending)
         return refuse(Code::conflict, "allocation", "The allocation is still being made ready; try again in a moment.");
     Decision decision;
@@ -127,6 +140,7 @@ Result<Decision> decide_one(const State& state, const FreeCommand& command, Mome
 Result<Decision> decide_one(const State& state, const RenewLeaseCommand& command, Moment now) {
     const memory::Allocation* allocation = visible(state, command.caller, command.id);
     if (allocation == nullptr) return not_found("allocation", to_text(command.id));
+    TRY_DO(check_lease(command.lease_seconds));
     if (allocation->row.persistent) return refuse(Code::conflict, "allocation", "The allocation is persistent: it has no lease to renew.");
     Decision decision;
     decision.allocation = command.id;
@@ -146,7 +160,8 @@ Result<Decision> decide_one(const State& state, const AccessCommand& command, Mo
 Result<Decision> decide_one(const State& state, const ZeroedCommand& command, Moment) {
     const memory::Allocation* allocation = state.books.allocation(command.id);
     Decision decision;
-    if (allocation != nullptr && allocation->row.status == AllocationStatus::pending) decision.events.push_back(AllocationReady{command.id});
+    if (allocation != nullptr && allocation->row.status == AllocationStatus::pending)
+        decision.events.push_back(AllocationReady{command.id});
     return decision;
 }
 

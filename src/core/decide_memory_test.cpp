@@ -165,3 +165,62 @@ TEST_CASE("pinned, mapped, shareable and large memory has a block of its own; a 
     for (const auto& [serial, allocation] : driver.state.books.allocations())
         if (allocation.row.type == AllocationType::texture) CHECK(allocation.row.offset_bytes % (64 * kib) == 0);
 }
+
+TEST_CASE("a lease of no time, or of more than fits, is refused; the longest one does not wrap into the past") {
+    Driver driver;
+    driver.add_device("a", 64 * mib);
+    AllocateCommand command;
+    command.caller = {"me", Role::user};
+    command.size_bytes = 256;
+    command.persistent = false;
+    for (const u64 seconds : {u64{0}, lease_seconds_max + 1, u64{18'446'744'074}, UINT64_MAX}) {
+        command.lease_seconds = seconds;
+        const auto refused = driver.give(command);
+        REQUIRE(!refused);
+        CHECK(refused.error().field == "/leaseSeconds");
+    }
+    command.lease_seconds = lease_seconds_max;
+    const auto id = driver.give(command)->allocation;
+    driver.finish();
+    CHECK(row_of(driver, id).lease_until_monotonic_ns > driver.now.monotonic_ns);
+    CHECK(row_of(driver, id).lease_seconds == lease_seconds_max);
+    CHECK(!driver.give(RenewLeaseCommand{command.caller, id, 0}));
+    CHECK(!driver.give(RenewLeaseCommand{command.caller, id, lease_seconds_max + 1}));
+    CHECK(driver.give(RenewLeaseCommand{command.caller, id, lease_seconds_max}));
+}
+
+TEST_CASE("a device that is not configured any more takes no request, and takes them again when it is back") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    driver.add_device("b", 64 * mib);
+    driver.add_device("b", 0);
+    const auto id = driver.allocate("me", 4096);
+    REQUIRE(id.serial != 0);
+    CHECK(driver.state.books.block(row_of(driver, id).block)->row.device == 0);
+    AllocateCommand command;
+    command.caller = {"me", Role::user};
+    command.size_bytes = 256;
+    command.device_id = "b";
+    const auto refused = driver.give(command);
+    REQUIRE(!refused);
+    CHECK(refused.error().code == Code::not_found);
+    driver.add_device("b", 64 * mib);
+    CHECK(driver.give(command).has_value());
+    CHECK(!driver.give(AddDeviceCommand{"c", 0, 4096}));
+}
+
+TEST_CASE("an empty arena that is being written is not given back to make room") {
+    Driver driver;
+    driver.add_device("a", 2 * mib);
+    const auto id = driver.allocate("me", 256 * kib);
+    const u64 block = row_of(driver, id).block;
+    REQUIRE(driver.free("me", id));
+    AllocateCommand command;
+    command.caller = {"you", Role::user};
+    command.size_bytes = 2 * mib;
+    command.frozen = {block};
+    CHECK(!driver.give(command));
+    CHECK(driver.state.books.block(block)->row.state == BlockState::ready);
+    command.frozen.clear();
+    CHECK(driver.give(command).has_value());
+}

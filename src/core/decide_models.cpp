@@ -11,12 +11,18 @@ constexpr std::size_t name_max = 200;
 Result<void> check(const State& state, const LoadRequest& request) {
     if (request.name.empty() || request.name.size() > name_max) return refuse(Code::invalid_field, "/name", request.name.size(), name_max);
     if (request.path.empty()) return refuse(Code::invalid_field, "/path", "/path must name a model file.");
-    if (!request.device_id.empty() && !state.books.device_named(request.device_id)) return not_found("device", request.device_id);
+    if (state.catalogue.running() >= model::running_max)
+        return refuse(Code::busy, "operations",
+                      "As many loads are running as may run at once (" + std::to_string(model::running_max) + ").");
+    if (request.device_id.empty()) return {};
+    const auto device = state.books.device_named(request.device_id);
+    if (!device || state.books.devices()[*device].capacity_bytes == 0) return not_found("device", request.device_id);
     return {};
 }
 
 void end_operation(Decision& decision, OperationId id, OperationState how, const Error& error, u64 wall_ns) {
-    decision.events.push_back(OperationEnded{id, how, error.code, error.field, how == OperationState::succeeded ? "" : describe(error), wall_ns});
+    decision.events.push_back(
+        OperationEnded{id, how, error.code, error.field, how == OperationState::succeeded ? "" : describe(error), wall_ns});
 }
 
 Decision failed(const State& state, OperationId id, Error error, u64 wall_ns) {
@@ -27,22 +33,30 @@ Decision failed(const State& state, OperationId id, Error error, u64 wall_ns) {
     return decision;
 }
 
-/// Where the model goes: the device named, else the one with most room of those it fits.
+/// Asks for the header once more, and decides by what is there then.
+Decision again(Decision decision, OperationId id) {
+    decision.effects.push_back(InspectModelEffect{id});
+    return decision;
+}
+
+/// Where the model goes: the device named, else the one with most room.
 std::optional<u16> device_for(const memory::Books& books, const LoadRequest& request, u64 size_bytes) {
     if (!request.device_id.empty()) return books.device_named(request.device_id);
     std::optional<u16> best;
-    for (u16 i = 0; i < books.devices().size(); ++i) {
-        if (round_down(books.uncommitted_bytes(i), books.devices()[i].granule_bytes) < size_bytes) continue;
+    Decision unused;
+    for (u16 i = 0; i < books.devices().size(); ++i)
         if (!best || books.uncommitted_bytes(i) > books.uncommitted_bytes(*best)) best = i;
-    }
-    return best ? best : std::optional<u16>(0);
+    if (best && books.uncommitted_bytes(*best) >= size_bytes) return best;
+    for (u16 i = 0; i < books.devices().size(); ++i)
+        if (make_room(books, unused, i, size_bytes, {})) return i;
+    return best;
 }
 
 Error does_not_fit(const memory::Books& books, u16 device, u64 size_bytes) {
     const u64 room = books.uncommitted_bytes(device);
     return {Code::insufficient_memory, "sizeBytes", size_bytes, room,
-            "The model takes " + std::to_string(size_bytes) + " bytes on " + books.devices()[device].id + ", where " + std::to_string(room) +
-                " bytes are free."};
+            "The model takes " + std::to_string(size_bytes) + " bytes on " + books.devices()[device].id + ", where " +
+                std::to_string(room) + " bytes are free."};
 }
 }  // namespace
 
@@ -50,7 +64,8 @@ Result<Decision> decide_one(const State& state, const LoadModelCommand& command,
     TRY_DO(check(state, command.request));
     Decision decision;
     decision.operation = {state.catalogue.next_operation(), command.operation_secret};
-    decision.events.push_back(OperationStarted{decision.operation, OperationKind::load_model, command.caller.owner, command.request, now.wall_ns});
+    decision.events.push_back(
+        OperationStarted{decision.operation, OperationKind::load_model, command.caller.owner, command.request, now.wall_ns});
     decision.effects.push_back(InspectModelEffect{decision.operation});
     return decision;
 }
@@ -63,14 +78,21 @@ Result<Decision> decide_one(const State& state, const InspectedCommand& command,
     const model::Model* same = state.catalogue.model_of(command.inspection.identity);
     const model::Model* named = state.catalogue.model_named(request.name);
     if (named != nullptr && named != same) {
-        return failed(state, command.operation,
-                      {Code::name_in_use, "/name", 0, 0, "The name " + request.name + " stands for another file (" + named->request.path + ")."}, now.wall_ns);
+        return failed(
+            state, command.operation,
+            {Code::name_in_use, "/name", 0, 0, "The name " + request.name + " stands for another file (" + named->request.path + ")."},
+            now.wall_ns);
     }
     Decision decision;
     decision.operation = command.operation;
     if (same != nullptr && same->state == ModelState::loading && state.catalogue.cancelling(same->id.serial))
-        return failed(state, command.operation, {Code::conflict, "/name", 0, 0, "A load of the same file is being cancelled; try again."}, now.wall_ns);
+        return again(std::move(decision), command.operation);  // That load's process is gone within milliseconds.
     if (same != nullptr) {
+        const std::string& there = state.books.devices()[same->device].id;
+        if (!request.device_id.empty() && request.device_id != there)
+            return failed(state, command.operation,
+                          {Code::conflict, "/deviceId", 0, 0, "The model is on " + there + " already; unload it there first."},
+                          now.wall_ns);
         decision.events.push_back(ModelNamed{same->id, command.operation});
         if (same->state == ModelState::resident) end_operation(decision, command.operation, OperationState::succeeded, {}, now.wall_ns);
         return decision;
@@ -80,6 +102,8 @@ Result<Decision> decide_one(const State& state, const InspectedCommand& command,
     if (!device) return failed(state, command.operation, {Code::not_found, "/deviceId", 0, 0, "There is no such device."}, now.wall_ns);
     const u64 granule = state.books.devices()[*device].granule_bytes;
     const u64 room = round_down(state.books.uncommitted_bytes(*device), granule);
+    if (size_bytes > room && make_room(state.books, decision, *device, size_bytes, {}))
+        return again(std::move(decision), command.operation);
     if (size_bytes > room) return failed(state, command.operation, does_not_fit(state.books, *device, size_bytes), now.wall_ns);
     const u64 granted = round_up(size_bytes, granule);
     const ModelId model{state.catalogue.next_model(), command.model_secret};
@@ -125,7 +149,8 @@ Result<Decision> decide_one(const State& state, const OperationFailedCommand& co
     const model::Operation* operation = state.catalogue.operation(command.operation);
     const model::Model* model = state.catalogue.loading_by(command.operation);
     const bool running = operation != nullptr && operation->state == OperationState::running;
-    if (model == nullptr) return running && operation->model == 0 ? failed(state, command.operation, command.error, now.wall_ns) : Decision{};
+    if (model == nullptr)
+        return running && operation->model == 0 ? failed(state, command.operation, command.error, now.wall_ns) : Decision{};
     Decision decision;
     const bool cancelled = state.catalogue.cancelling(model->id.serial);
     const BlockKey block = state.books.allocation(model->allocation)->row.block;
@@ -140,7 +165,8 @@ Result<Decision> decide_one(const State& state, const UnloadModelCommand& comman
     const std::string& device = state.books.devices()[model->device].id;
     if (!command.device_id.empty() && command.device_id != device) return not_found("model on this device:", command.name);
     if (model->state == ModelState::loading)
-        return refuse(Code::conflict, "name", "The model " + command.name + " is being loaded; cancel operation " + to_text(model->operation) + " instead.");
+        return refuse(Code::conflict, "name",
+                      "The model " + command.name + " is being loaded; cancel operation " + to_text(model->operation) + " instead.");
     Decision decision;
     if (model->names.size() > 1) {  // Others know the same memory by another name.
         decision.events.push_back(ModelUnnamed{model->id, command.name});
@@ -166,7 +192,8 @@ Result<Decision> decide_one(const State& state, const CancelOperationCommand& co
     const model::Model* model = state.catalogue.model(operation->model);
     // Others wait for the same load: it goes on without this one.
     if (model != nullptr && state.catalogue.waiting_for(model->id.serial).size() > 1) {
-        end_operation(decision, command.id, OperationState::cancelled, {Code::cancelled, "operation", 0, 0, "The load was cancelled."}, now.wall_ns);
+        end_operation(decision, command.id, OperationState::cancelled, {Code::cancelled, "operation", 0, 0, "The load was cancelled."},
+                      now.wall_ns);
         return decision;
     }
     if (!operation->cancelling) decision.events.push_back(OperationCancelling{command.id});

@@ -187,3 +187,93 @@ TEST_CASE("memory that did not outlive a restart takes its allocations and model
     CHECK(driver.state.books.sums(0).committed == 0);
     CHECK(audit(driver.state).empty());
 }
+
+TEST_CASE("a load of a file whose load is being cancelled reads the header again instead of failing") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    const auto dying = begin(driver, "m");
+    inspect(driver, dying, header(1, 5000));
+    REQUIRE(driver.give(CancelOperationCommand{somebody, dying}));
+    const auto next = begin(driver, "m");
+    driver.effects.clear();
+    inspect(driver, next, header(1, 5000));
+    CHECK(state_of(driver, next) == OperationState::running);
+    CHECK(wants<InspectModelEffect>(driver, next));
+    REQUIRE(driver.give(OperationFailedCommand{dying, {Code::cancelled, "operation", 0, 0, "killed"}}));
+    driver.finish();
+    driver.effects.clear();
+    inspect(driver, next, header(1, 5000));
+    REQUIRE(driver.give(LoadedCommand{next, 5}));
+    CHECK(state_of(driver, next) == OperationState::succeeded);
+    CHECK(audit(driver.state).empty());
+}
+
+TEST_CASE("a load that was being cancelled when the core died is ended by the restart, not loaded to its end") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    const auto operation = begin(driver, "m");
+    inspect(driver, operation, header(1, 5000));
+    REQUIRE(driver.give(CancelOperationCommand{somebody, operation}));
+    driver.effects.clear();  // The core dies here.
+    REQUIRE(driver.give(RecoverCommand{}));
+    for (const Effect& effect : unfinished(driver.state)) driver.effects.push_back(effect);
+    CHECK(!wants<LoadModelEffect>(driver, operation));
+    driver.finish();
+    CHECK(state_of(driver, operation) == OperationState::cancelled);
+    CHECK(driver.state.books.sums(0).committed == 0);
+    CHECK(audit(driver.state).empty());
+}
+
+TEST_CASE("a load takes the room of a model that is being given back, and of arenas that stand empty") {
+    Driver driver;
+    driver.add_device("a", 4 * mib);
+    const auto first = begin(driver, "old");
+    inspect(driver, first, header(1, 3 * mib));
+    REQUIRE(driver.give(LoadedCommand{first, 5}));
+    REQUIRE(driver.free("me", driver.allocate("me", 256)));                // Leaves an empty arena.
+    REQUIRE(driver.give(UnloadModelCommand{somebody, "old", "", false}));  // Its block is not back yet.
+    const auto second = begin(driver, "new");
+    REQUIRE(driver.give(InspectedCommand{second, header(2, 4 * mib), 1, 2}));
+    CHECK(state_of(driver, second) == OperationState::running);
+    driver.finish();  // Both are back now.
+    CHECK(wants<InspectModelEffect>(driver, second));
+    inspect(driver, second, header(2, 4 * mib));
+    REQUIRE(driver.give(LoadedCommand{second, 5}));
+    CHECK(state_of(driver, second) == OperationState::succeeded);
+    CHECK(audit(driver.state).empty());
+}
+
+TEST_CASE("a load onto a device other than the model's is refused rather than called done") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    driver.add_device("b", 1 * mib);
+    LoadModelCommand command;
+    command.caller = somebody;
+    command.request.name = "m";
+    command.request.path = "m.gguf";
+    command.request.device_id = "a";
+    const auto first = driver.give(command)->operation;
+    inspect(driver, first, header(1, 100));
+    REQUIRE(driver.give(LoadedCommand{first, 5}));
+    command.request.device_id = "b";
+    const auto second = driver.give(command)->operation;
+    inspect(driver, second, header(1, 100));
+    CHECK(state_of(driver, second) == OperationState::failed);
+    CHECK(driver.state.catalogue.operation(second)->error.code == Code::conflict);
+}
+
+TEST_CASE("no more loads run at once than can be told of") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    OperationId last;
+    for (std::size_t i = 0; i < model::running_max; ++i) last = begin(driver, "m");
+    LoadModelCommand command;
+    command.caller = somebody;
+    command.request.name = "m";
+    command.request.path = "m.gguf";
+    const auto refused = driver.give(command);
+    REQUIRE(!refused);
+    CHECK(refused.error().code == Code::busy);
+    REQUIRE(driver.give(OperationFailedCommand{last, {Code::not_found, "path", 0, 0, "gone"}}));
+    CHECK(driver.give(command).has_value());
+}

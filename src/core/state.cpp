@@ -43,8 +43,7 @@ std::vector<std::byte> save(const State& state) {
     std::vector<std::byte> out;
     ArchiveWriter writer(out);
     writer(static_cast<u64>(books.size()));
-    out.reserve(out.size() + books.size());
-    for (const std::byte byte : books) out.push_back(byte);
+    out.insert(out.end(), books.begin(), books.end());
     state.catalogue.save(out);
     return out;
 }

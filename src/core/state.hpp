@@ -17,6 +17,8 @@
 namespace vramd::core {
 /// The owner of all model memory.
 inline constexpr std::string_view model_owner = "vramd";
+/// The longest lease: a hundred years. In nanoseconds its end is far from wrapping.
+inline constexpr u64 lease_seconds_max = 3'153'600'000;
 
 struct State {
     memory::Books books;

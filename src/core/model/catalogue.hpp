@@ -18,6 +18,8 @@
 namespace vramd::model {
 /// Finished operations that can still be asked for.
 inline constexpr std::size_t finished_max = 1000;
+/// Operations that run at once. Not more than `finished_max`: all that one event batch ends can still be told of.
+inline constexpr std::size_t running_max = finished_max;
 
 struct Model {
     ModelId id;
@@ -71,6 +73,7 @@ public:
     [[nodiscard]] std::vector<OperationId> waiting_for(u64 model) const;
     /// Whether the last operation that waits for this model is being cancelled.
     [[nodiscard]] bool cancelling(u64 model) const;
+    [[nodiscard]] std::size_t running() const { return operations_.size() - finished_.size(); }
     [[nodiscard]] u64 next_model() const { return next_model_; }
     [[nodiscard]] u64 next_operation() const { return next_operation_; }
 
