@@ -94,7 +94,7 @@ class Client:
 class Daemon:
     """`vramd serve` under test. A context manager; `stop` also asserts a clean end."""
 
-    def __init__(self, devices=("host:a=64MiB",), model_dirs=(), environment=None, state_dir=None, arguments=()):
+    def __init__(self, devices=("host:a=64MiB",), model_dirs=(), environment=None, state_dir=None, arguments=(), door="tcp"):
         self.folder = tempfile.mkdtemp(prefix="vramd-")
         self.state_dir = state_dir or os.path.join(self.folder, "state")
         self.socket_path = os.path.join(self.folder, "vramd.sock")
@@ -107,7 +107,7 @@ class Daemon:
         self.command += list(arguments)
         self.environment = {**os.environ, **(environment or {})}
         self.process = self.log = self.default = None
-        self.port = 0
+        self.port, self.door = 0, door
 
     def __enter__(self):
         try:
@@ -132,7 +132,7 @@ class Daemon:
         words = dict(word.split("=", 1) for word in line.split() if "=" in word)
         self.port = int(words["http"].rsplit(":", 1)[1])
         self.ready = words
-        self.default = Client(self.tcp)
+        self.default = self.client(self.door)
         return self
 
     def read_ready(self, deadline):
