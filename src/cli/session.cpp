@@ -1,5 +1,6 @@
 #include "cli/session.hpp"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -152,6 +153,11 @@ Told<void> Session::connect() {
 
 void Session::out(std::string_view text) {
     (void)std::fwrite(text.data(), 1, text.size(), stdout);  // A full disk is seen at the final flush.
+}
+
+std::size_t Session::screen_columns() const {
+    winsize size{};
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 std::string Session::size(u64 bytes) const { return wishes_.sizes == Sizes::exact ? std::to_string(bytes) : size_text(bytes); }

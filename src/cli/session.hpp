@@ -62,6 +62,8 @@ public:
     [[nodiscard]] bool colors_stdout() const { return colors_stdout_; }
     /// stdout is a terminal whose cursor can be moved.
     [[nodiscard]] bool has_screen() const { return has_screen_; }
+    /// How wide the terminal behind stdout is; 0 where stdout is none, so that what goes into a pipe or a file is whole.
+    [[nodiscard]] std::size_t screen_columns() const;
     [[nodiscard]] std::string size(u64 bytes) const;
     [[nodiscard]] double now_seconds() const;
 

@@ -1,6 +1,7 @@
 #include "cli/show.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "cli/figures.hpp"
 
@@ -14,6 +15,30 @@ bool is_number(As as) { return as != As::text && as != As::time && as != As::usa
 /// Columns on a screen: code points, for names may be in any script.
 std::size_t width_of(std::string_view text) {
     return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<u8>(c) & 0xc0) != 0x80; }));
+}
+
+std::vector<std::size_t> widths_of(std::span<const Column> columns, const std::vector<std::vector<std::string>>& rows) {
+    std::vector<std::size_t> widths;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+        widths.push_back(width_of(columns[i].head));
+        for (const auto& row : rows) widths[i] = std::max(widths[i], width_of(row[i]));
+    }
+    return widths;
+}
+
+/// The first third and the end of a text, for names differ at their ends: "If_0_outp…conv.weight".
+std::string shortened(const std::string& text, std::size_t width_max) {
+    const std::size_t width = width_of(text);
+    if (width <= width_max) return text;
+    const std::size_t front = (width_max - 1) / 3;
+    const std::size_t resume = width - (width_max - 1 - front);
+    std::string out;
+    std::size_t letters = 0;  // Begun so far.
+    for (const char c : text) {
+        if ((static_cast<u8>(c) & 0xc0) != 0x80 && ++letters == front + 1) out += "\xe2\x80\xa6";
+        if (letters <= front || letters > resume) out += c;
+    }
+    return out;
 }
 
 /// Control characters out: a name must not move the cursor.
@@ -83,10 +108,12 @@ public:
         const Format format = session_.wishes().format;
         if (format == Format::csv && !head_written_) write_csv_head();
         if (format != Format::table && format != Format::wide) return;
-        if (count_ == 0)
+        if (count_ == 0) {
             session_.out(std::string(view_.none) + "\n");
-        else
+        } else {
+            if (format == Format::table) fit_to_screen(columns_, rows_, session_.screen_columns());
             session_.out(table_text(columns_, rows_, session_.colors_stdout() ? When::always : When::never));
+        }
     }
 
 private:
@@ -224,12 +251,22 @@ Told<void> show_record(Session& session, const std::string& body, std::string_vi
     return {};
 }
 
+void fit_to_screen(std::span<const Column> columns, std::vector<std::vector<std::string>>& rows, std::size_t columns_max) {
+    if (columns_max == 0 || columns.empty()) return;
+    const std::vector<std::size_t> widths = widths_of(columns, rows);
+    const std::size_t whole = std::accumulate(widths.begin(), widths.end(), gap.size() * (columns.size() - 1));
+    if (whole <= columns_max) return;
+    std::size_t widest = columns.size();
+    for (std::size_t i = 0; i < columns.size(); ++i)
+        if (columns[i].as == As::text && (widest == columns.size() || widths[i] > widths[widest])) widest = i;
+    if (widest == columns.size()) return;
+    const std::size_t excess = whole - columns_max;
+    const std::size_t room = widths[widest] > excess + shortened_min ? widths[widest] - excess : shortened_min;
+    for (auto& row : rows) row[widest] = shortened(row[widest], room);
+}
+
 std::string table_text(std::span<const Column> columns, const std::vector<std::vector<std::string>>& rows, When bold_head) {
-    std::vector<std::size_t> widths;
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-        widths.push_back(width_of(columns[i].head));
-        for (const auto& row : rows) widths[i] = std::max(widths[i], width_of(row[i]));
-    }
+    const std::vector<std::size_t> widths = widths_of(columns, rows);
     const auto line = [&](auto cell_of) {
         std::string text;
         for (std::size_t i = 0; i < columns.size(); ++i) {

@@ -40,6 +40,10 @@ struct ListView {
 
 /// Cells as lines, columns padded; numbers to the right. Rows have as many cells as there are columns.
 [[nodiscard]] std::string table_text(std::span<const Column> columns, const std::vector<std::vector<std::string>>& rows, When bold_head);
+/// Shortens the longest texts of the widest text column in their middle, so that the lines fit into `columns_max` columns of a screen; a
+/// column keeps at least `shortened_min` of them, for ids and devices are never cut. 0: nothing is cut.
+void fit_to_screen(std::span<const Column> columns, std::vector<std::vector<std::string>>& rows, std::size_t columns_max);
+inline constexpr std::size_t shortened_min = 24;
 /// One CSV line (RFC 4180).
 [[nodiscard]] std::string csv_line(std::span<const std::string> cells);
 /// "sizeBytes" as "Size", "isPinned" as "Is pinned".

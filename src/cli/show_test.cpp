@@ -18,6 +18,29 @@ TEST_CASE("a table's columns are padded, numbers to the right, names in any scri
     CHECK(table_text(columns, rows, When::always).starts_with("\x1b[1mNAME"));
 }
 
+TEST_CASE("a table wider than the screen loses the middle of its longest names, and nothing where there is no screen") {
+    constexpr Column columns[] = {{"NAME", "name"}, {"DTYPE", "dtype"}, {"SIZE", "sizeBytes", As::size}};
+    const std::string letters = "abcdefghijklmnopqrstuvwxyz";
+    const std::string accented = "\xc3\xa9" + letters + letters;
+    const std::vector<std::vector<std::string>> whole = {
+        {letters + letters, "f32", "64 B"}, {"short", "i64", "1.00 KiB"}, {accented, "", ""}};
+    auto rows = whole;
+    fit_to_screen(columns, rows, 0);
+    CHECK(rows == whole);
+    fit_to_screen(columns, rows, 53 + 2 + 5 + 2 + 8);
+    CHECK(rows == whole);
+    fit_to_screen(columns, rows, 25 + 2 + 5 + 2 + 8);
+    CHECK(rows[0][0] == "abcdefgh\xe2\x80\xa6klmnopqrstuvwxyz");
+    CHECK(rows[1][0] == "short");
+    CHECK(rows[2][0] ==
+          "\xc3\xa9"
+          "abcdefg\xe2\x80\xa6klmnopqrstuvwxyz");
+    rows = whole;
+    fit_to_screen(columns, rows, 1);
+    CHECK(rows[0][0] == "abcdefg\xe2\x80\xa6klmnopqrstuvwxyz");
+    CHECK(rows[0][1] == "f32");
+}
+
 TEST_CASE("CSV quotes what has commas, quotes or line ends, and nothing else") {
     const std::vector<std::string> cells = {"a", "b,c", "d\"e", "f\ng", ""};
     CHECK(csv_line(cells) == "a,\"b,c\",\"d\"\"e\",\"f\ng\",\n");
