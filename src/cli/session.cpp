@@ -42,7 +42,7 @@ std::string shell_word(std::string_view text) {
     return plain ? std::string(text) : quoted + "'";
 }
 
-std::string curl_command(const http::Address& address, const Call& call) {
+std::string curl_command(const http::Address& address, const Call& call, std::string_view token) {
     std::string line = "curl";
     if (call.method != "GET") line += " -X " + call.method;
     std::string origin = "http://localhost";
@@ -51,6 +51,7 @@ std::string curl_command(const http::Address& address, const Call& call) {
     else
         origin = "http://" + (address.host.contains(':') ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
     for (const http::Field& header : call.headers) line += " -H " + shell_word(header.first + ": " + header.second);
+    line += token;
     if (!call.body.empty()) line += " -H 'Content-Type: application/json' -d " + shell_word(call.body);
     if (!call.curl_data.empty()) line += " --data-binary " + shell_word(call.curl_data);
     return line + " " + shell_word(origin + call.target) + "\n";
@@ -110,9 +111,9 @@ Told<http::ClientReply> Session::ask(Call call) {
     if (places_.empty()) return std::unexpected(address_failure_);
     if (wishes_.asks == Asks::for_curl) {
         // A token on a command line is seen by everybody on the machine: the shell's variable is shown instead.
-        if (!wishes_.token.empty()) call.headers.emplace_back("Authorization", "Bearer $VRAMD_TOKEN");
+        const std::string_view token = wishes_.token.empty() ? "" : " -H \"Authorization: Bearer $VRAMD_TOKEN\"";
         const bool there = places_[0].door == http::Door::tcp || access(places_[0].socket_path.c_str(), F_OK) == 0;
-        out(curl_command(there ? places_.front() : places_.back(), call));
+        out(curl_command(there ? places_.front() : places_.back(), call, token));
         return std::unexpected(Failure(Exit::done, {}));
     }
     TRY_DO(connect());
