@@ -13,7 +13,7 @@ make_bare_debian() {
         cp /etc/apt/sources.list.d/debian.sources "$folder/etc/apt/sources.list.d/"
         rm -f "$folder/etc/apt/sources.list"
     fi
-    grep -ls '^ *Acquire' /etc/apt/apt.conf.d/* | xargs -r cp -t "$folder/etc/apt/apt.conf.d/"
+    { grep -ls '^ *Acquire::.*[Pp]roxy' /etc/apt/apt.conf.d/* || true; } | xargs -r cp -t "$folder/etc/apt/apt.conf.d/"
     cp -r /usr/local/share/ca-certificates "$folder/usr/local/share/"
     chroot "$folder" update-ca-certificates
 }

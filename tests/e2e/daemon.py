@@ -234,6 +234,8 @@ class Daemon:
         assert not sockets, f"sockets left: {sockets}"
 
     def discard(self):
+        if self.default is not None:
+            self.default.close()
         if self.process is not None:
             if self.process.poll() is None:
                 family = self.family()
