@@ -1,5 +1,8 @@
-# Whole daemons of this build, each test file a CTest. test_models needs the samples (./dev samples fetches them).
-foreach(test memory life models bad_input)
-  add_test(NAME e2e_${test} COMMAND python3 ${CMAKE_SOURCE_DIR}/tests/e2e/test_${test}.py)
-  set_tests_properties(e2e_${test} PROPERTIES TIMEOUT 600 ENVIRONMENT "VRAMD_BIN=$<TARGET_FILE_DIR:vramd>")
+# Whole daemons of this build, each test_*.py a CTest. Those that load models need the samples (./dev samples fetches them).
+file(GLOB e2e_tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/e2e/test_*.py)
+foreach(path ${e2e_tests})
+  get_filename_component(name ${path} NAME_WE)
+  string(REPLACE "test_" "e2e_" name ${name})
+  add_test(NAME ${name} COMMAND python3 ${path})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "VRAMD_BIN=$<TARGET_FILE_DIR:vramd>")
 endforeach()
