@@ -52,14 +52,18 @@ void Runner::let_go(u64 serial) {
 }
 
 /// Finds the bytes and holds their allocation still until `let_go`.
-Result<transfer::Place> Runner::hold_place(const Caller& caller, AllocationId id, u64 offset_bytes, std::optional<u64> size_bytes, Access access) {
+Result<transfer::Place> Runner::hold_place(const Caller& caller, AllocationId id, u64 offset_bytes, std::optional<u64> size_bytes,
+                                           Access access) {
     const Lock lock(lock_);
     const memory::Allocation* allocation = state_.books.allocation(id);
     if (allocation == nullptr || !core::may_see(state_, caller, *allocation))
         return refuse(Code::not_found, "allocation", "There is no allocation " + to_text(id) + ", or it is not yours.");
     const memory::AllocationRow& row = allocation->row;
     if (row.status != AllocationStatus::live) return refuse(Code::conflict, "allocation", "The allocation is not ready yet.");
-    if (access == Access::write && row.model != 0) return refuse(Code::conflict, "allocation", "The allocation holds a model, which cannot be changed.");
+    // Else readers that follow one another would keep a forced free waiting for ever.
+    if (after_use_.contains(row.id.serial)) return refuse(Code::conflict, "allocation", "The allocation is being freed.");
+    if (access == Access::write && row.model != 0)
+        return refuse(Code::conflict, "allocation", "The allocation holds a model, which cannot be changed.");
     TRY(const Range rest, Range::within(row.size_bytes, offset_bytes, 0));
     TRY(const Range part, Range::within(row.size_bytes, offset_bytes, size_bytes.value_or(row.size_bytes - rest.offset_bytes())));
     device::Device* device = nullptr;
@@ -164,16 +168,26 @@ void Runner::copy(CopyRequest request, Done<Moved> done) {
     (*shared)(std::unexpected(ticket.error()));
 }
 
-namespace {
-/// The answers of several jobs, told once when the last has ended.
-struct Gathered {
-    Mutex lock;
-    u64 left = 0;
+/// A clear of a device's free memory on its way through the holes, one after the other.
+struct Runner::Clearing {
+    std::vector<transfer::Place> holes;
+    std::vector<BlockKey> blocks;  ///< Frozen until it ends.
+    std::size_t next = 0;
+    u8 fill_value = 0;
     Moved moved;
     std::optional<Error> error;
     Done<Moved> done;
+
+    void count(const Result<transfer::Outcome>& outcome) {
+        if (outcome) {
+            moved.bytes += outcome->bytes;
+            moved.duration_ns += outcome->duration_ns;
+            moved.free_ranges_touched += 1;
+        } else if (outcome.error().code != Code::not_found) {  // A block that went meanwhile is cleared by its device.
+            error = outcome.error();
+        }
+    }
 };
-}  // namespace
 
 /// Collects the used holes of a device's arenas and lets nothing be placed there until their blocks are thawed; false: no such device.
 bool Runner::freeze_used_holes(const std::string& device_id, std::vector<transfer::Place>& holes, std::vector<BlockKey>& blocks) {
@@ -197,46 +211,46 @@ bool Runner::freeze_used_holes(const std::string& device_id, std::vector<transfe
 /// Overwrites what free memory was used for: holes of arenas below their dirty mark. (Above it all reads as zero, and pooled blocks are
 /// zeroed by their device.) Nothing is placed in those blocks meanwhile.
 void Runner::clear_free(ClearRequest request, Done<Moved> done) {
-    if (request.caller.role != Role::admin) return done(refuse(Code::forbidden, "/deviceId", "Only an admin may clear a device's free memory."));
-    std::vector<transfer::Place> holes;
-    std::vector<BlockKey> blocks;
-    if (!freeze_used_holes(request.device_id, holes, blocks)) return done(refuse(Code::not_found, "/deviceId", "There is no device " + request.device_id + "."));
-    const auto thaw = [this, blocks] {
+    if (request.caller.role != Role::admin)
+        return done(refuse(Code::forbidden, "/deviceId", "Only an admin may clear a device's free memory."));
+    auto clearing = std::make_shared<Clearing>();
+    if (!freeze_used_holes(request.device_id, clearing->holes, clearing->blocks))
+        return done(refuse(Code::not_found, "/deviceId", "There is no device " + request.device_id + "."));
+    clearing->fill_value = request.fill_value;
+    clearing->done = std::move(done);
+    ports_.executor->post([this, clearing] { clear_next(clearing); });
+}
+
+void Runner::thaw(const std::vector<BlockKey>& blocks) {
+    {
         const Lock lock(lock_);
         for (const BlockKey key : blocks)
             if (--frozen_[key] == 0) frozen_.erase(key);
-    };
-    if (holes.empty()) {
-        thaw();
-        return done(Moved{});
     }
-    auto gathered = std::make_shared<Gathered>();
-    gathered->left = holes.size();
-    gathered->done = std::move(done);
-    const auto ended = [this, gathered, thaw](Result<transfer::Outcome> outcome) {
-        {
-            const Lock lock(gathered->lock);
-            if (outcome) {
-                gathered->moved.bytes += outcome->bytes;
-                gathered->moved.duration_ns += outcome->duration_ns;
-                gathered->moved.free_ranges_touched += 1;
-            } else {
-                gathered->error = outcome.error();
-            }
-            if (--gathered->left > 0) return;
-        }
-        thaw();
-        gathered->moved.limit_bytes_per_second = limit_of(transfer::Kind::fill);
-        if (gathered->error) return gathered->done(std::unexpected(*gathered->error));
-        gathered->done(gathered->moved);
-    };
-    for (const transfer::Place& hole : holes) {
+    retry_waiting();  // Some may have found no room but there.
+}
+
+/// One hole after the other: there can be more of them than the transfer engine takes at once.
+void Runner::clear_next(std::shared_ptr<Clearing> clearing) {
+    while (clearing->next < clearing->holes.size()) {
         transfer::Job job;
-        job.kind = request.fill_value == 0 ? transfer::Kind::zero : transfer::Kind::fill;
-        job.fill_value = static_cast<std::byte>(request.fill_value);
-        job.target = hole;
-        const auto ticket = ports_.transfer->submit(std::move(job), ended);
-        if (!ticket) ended(std::unexpected(ticket.error()));
+        job.kind = clearing->fill_value == 0 ? transfer::Kind::zero : transfer::Kind::fill;
+        job.fill_value = static_cast<std::byte>(clearing->fill_value);
+        job.target = clearing->holes[clearing->next++];
+        if (job.target->range.size_bytes() <= transfer::run_now_max_bytes) {
+            clearing->count(ports_.transfer->run_now(std::move(job)));
+            continue;
+        }
+        const auto ticket = ports_.transfer->submit(std::move(job), [this, clearing](Result<transfer::Outcome> outcome) {
+            clearing->count(outcome);
+            ports_.executor->post([this, clearing] { clear_next(clearing); });
+        });
+        if (ticket) return;
+        clearing->count(std::unexpected(ticket.error()));
     }
+    thaw(clearing->blocks);
+    clearing->moved.limit_bytes_per_second = limit_of(transfer::Kind::fill);
+    if (clearing->error) return clearing->done(std::unexpected(*clearing->error));
+    clearing->done(clearing->moved);
 }
 }  // namespace vramd::engine

@@ -6,9 +6,12 @@ namespace vramd::engine {
 namespace {
 device::BlockKind kind_of(BlockKind kind, bool shareable) {
     switch (kind) {
-        case BlockKind::arena: return device::BlockKind::arena;
-        case BlockKind::pinned: return device::BlockKind::pinned;
-        case BlockKind::dedicated: break;
+        case BlockKind::arena:
+            return device::BlockKind::arena;
+        case BlockKind::pinned:
+            return device::BlockKind::pinned;
+        case BlockKind::dedicated:
+            break;
     }
     return shareable ? device::BlockKind::shareable : device::BlockKind::dedicated;
 }
@@ -43,18 +46,18 @@ void Runner::start_one(const CreateBlockEffect& effect) {
             spec = spec_of(key, device);
         }
         if (!spec) {
-            (void)commit(BlockFailedCommand{key, {Code::device_lost, "device", 0, 0, "The device is not there."}});  // Refused only when read-only: stays.
+            conclude(BlockFailedCommand{key, {Code::device_lost, "device", 0, 0, "The device is not there."}});
             return;
         }
         Result<Fd> memory = device->create(*spec);
         Result<void> stored;
         if (memory) stored = ports_.vault->store(key, spec->size_bytes, *memory);
         if (memory && stored) {
-            (void)commit(BlockCreatedCommand{key});  // As above.
+            conclude(BlockCreatedCommand{key});
             return;
         }
         if (memory) (void)device->release(key);  // It exists: that cannot fail.
-        (void)commit(BlockFailedCommand{key, memory ? stored.error() : memory.error()});
+        conclude(BlockFailedCommand{key, memory ? stored.error() : memory.error()});
     });
 }
 
@@ -69,7 +72,7 @@ void Runner::start_one(const ReleaseBlockEffect& effect) {
         // Either may not have it: a block whose making failed, or whose release was begun before a restart.
         if (spec) (void)device->release(key);
         (void)ports_.vault->drop(key);
-        (void)commit(BlockReleasedCommand{key});
+        conclude(BlockReleasedCommand{key});
     });
 }
 
@@ -91,9 +94,9 @@ void Runner::start_one(const ZeroEffect& effect) {
     }
     const auto ended = [this, id = effect.id](Result<transfer::Outcome> outcome) {
         if (outcome)
-            (void)commit(ZeroedCommand{id});  // Refused only when read-only: the next start drops it.
+            conclude(ZeroedCommand{id});
         else
-            (void)commit(ZeroFailedCommand{id, outcome.error()});
+            conclude(ZeroFailedCommand{id, outcome.error()});
     };
     if (!found) return ended(refuse(Code::device_lost, "device", "The device is not there."));
     job.kind = transfer::Kind::zero;
@@ -112,10 +115,23 @@ void Runner::start_one(const InspectModelEffect& effect) {
     }
     ports_.loading->inspect(effect.operation.serial, path, [this, id = effect.operation](Result<Inspection> inspection) {
         if (inspection)
-            (void)commit(InspectedCommand{id, *std::move(inspection), ports_.secret(), ports_.secret()});  // Refused only when read-only.
+            conclude(InspectedCommand{id, *std::move(inspection), ports_.secret(), ports_.secret()});
         else
-            (void)commit(OperationFailedCommand{id, inspection.error()});
+            conclude(OperationFailedCommand{id, inspection.error()});
     });
+    stop_if_cancelled(effect.operation);
+}
+
+/// A cancel that came before the job was known to `loading` found nothing to stop.
+void Runner::stop_if_cancelled(OperationId operation) {
+    {
+        const Lock lock(lock_);
+        const model::Model* model = state_.catalogue.loading_by(operation);
+        const model::Operation* row = state_.catalogue.operation(operation);
+        const bool cancelled = model != nullptr ? state_.catalogue.cancelling(model->id.serial) : row != nullptr && row->cancelling;
+        if (!cancelled) return;
+    }
+    ports_.loading->cancel(operation.serial);
 }
 
 void Runner::start_one(const LoadModelEffect& effect) {
@@ -133,10 +149,13 @@ void Runner::start_one(const LoadModelEffect& effect) {
     }
     const u64 started = ports_.clock().monotonic_ns;
     if (!spec) {
-        (void)commit(OperationFailedCommand{effect.operation, {Code::device_lost, "device", 0, 0, "The device is not there."}});
+        conclude(OperationFailedCommand{effect.operation, {Code::device_lost, "device", 0, 0, "The device is not there."}});
         return;
     }
-    if (inspection->memory_bytes == 0) return load_ended(effect.operation, spec->key, *device, started, {});
+    // Sealed already: the core died between a load's end and its record. What is sealed is whole, for only a finished load is sealed.
+    const auto mapping = device->map(spec->key);
+    const bool whole = mapping && !mapping->write();
+    if (whole || inspection->memory_bytes == 0) return load_ended(effect.operation, spec->key, *device, started, {});
     Result<Fd> memory = device->share(spec->key);
     if (!memory) return load_ended(effect.operation, spec->key, *device, started, std::unexpected(memory.error()));
     const u64 serial = effect.operation.serial;
@@ -147,23 +166,22 @@ void Runner::start_one(const LoadModelEffect& effect) {
             u64& landed = progress_[serial];
             if (bytes > landed) landed = bytes;
         },
-        [this, id = effect.operation, key = spec->key, device, started](Result<void> result) { load_ended(id, key, *device, started, std::move(result)); });
+        [this, id = effect.operation, key = spec->key, device, started](Result<void> result) {
+            load_ended(id, key, *device, started, std::move(result));
+        });
+    stop_if_cancelled(effect.operation);
 }
 
 /// The loader's process is gone. What it loaded can be sealed now, so that nobody who attaches it can write it.
 void Runner::load_ended(OperationId operation, BlockKey block, device::Device& device, u64 started_ns, Result<void> result) {
-    {
-        const Lock lock(small_lock_);
-        progress_.erase(operation.serial);
-    }
     if (result) {
         const auto sealed = device.seal_for_sharing(block);
         if (!sealed && sealed.error().code != Code::unsupported) result = std::unexpected(sealed.error());
     }
     if (result)
-        (void)commit(LoadedCommand{operation, ports_.clock().monotonic_ns - started_ns});  // Refused only when read-only: loaded again at the next start.
+        conclude(LoadedCommand{operation, ports_.clock().monotonic_ns - started_ns});
     else
-        (void)commit(OperationFailedCommand{operation, result.error()});
+        conclude(OperationFailedCommand{operation, result.error()});
 }
 
 void Runner::start_one(const StopLoadEffect& effect) { ports_.loading->cancel(effect.operation.serial); }

@@ -1,135 +1,10 @@
 /// The engine on the machine's own memory, with real threads; the ThreadSanitizer run of these tests is what shows its locking.
-#include <doctest/doctest.h>
-#include <stdlib.h>
-
-#include <atomic>
-#include <cstring>
-#include <filesystem>
-#include <future>
-#include <map>
-#include <thread>
-
-#include "base/random.hpp"
-#include "device/host/host.hpp"
-#include "engine/runner.hpp"
-#include "engine/threads.hpp"
+#include "engine/test_daemon.hpp"
 
 using namespace vramd;
 using namespace vramd::engine;
 
 namespace {
-const Caller admin{"uid:0", Role::admin};
-
-/// Holds descriptors as the keeper does, in this process.
-class HoldingVault final : public Vault {
-public:
-    Result<void> store(BlockKey key, u64 size_bytes, const Fd& memory) override {
-        TRY(Fd copy, memory.duplicate());
-        const Lock lock(lock_);
-        blocks_.insert_or_assign(key, std::pair(size_bytes, std::move(copy)));
-        return {};
-    }
-    Result<void> drop(BlockKey key) override {
-        const Lock lock(lock_);
-        if (blocks_.erase(key) == 0) return refuse(Code::not_found, "block", key, 0);
-        return {};
-    }
-    std::vector<KeptBlock> kept() {
-        const Lock lock(lock_);
-        std::vector<KeptBlock> list;
-        for (const auto& [key, block] : blocks_) list.push_back({key, block.first, *block.second.duplicate()});
-        return list;
-    }
-
-private:
-    Mutex lock_;
-    std::map<BlockKey, std::pair<u64, Fd>> blocks_ GUARDED_BY(lock_);
-};
-
-/// For tests that load nothing.
-class NothingToLoad final : public Loading {
-public:
-    void inspect(u64, const std::string&, Inspected done) override { done(refuse(Code::not_found, "/path", "There is no such file.")); }
-    void load(u64, const std::string&, const Inspection&, Destination, std::move_only_function<void(u64)>,
-              std::move_only_function<void(Result<void>)> done) override {
-        done(refuse(Code::not_found, "/path", "There is no such file."));
-    }
-    void cancel(u64) override {}
-    std::vector<Running> running() override { return {}; }
-    std::vector<File> files() override { return {}; }
-};
-
-/// One daemon's insides, without its doors.
-struct Daemon {
-    explicit Daemon(u64 capacity_bytes = 64 * mib) : capacity(capacity_bytes) {
-        char pattern[] = "/tmp/vramd-engine-XXXXXX";
-        REQUIRE(mkdtemp(pattern) != nullptr);
-        folder = pattern;
-        start();
-    }
-    ~Daemon() {
-        end();
-        std::error_code ignored;  // A folder under /tmp that stays behind harms nobody.
-        std::filesystem::remove_all(folder, ignored);
-    }
-    void start() {
-        threads = std::make_shared<Threads>(4);
-        Ports ports;
-        ports.secret = random_secret;
-        ports.vault = vault;
-        ports.executor = threads;
-        ports.loading = std::make_shared<NothingToLoad>();
-        ports.transfer = std::make_shared<transfer::Engine>(transfer::Options{});
-        device::host::Options host;
-        host.id = "a";
-        host.capacity_bytes = capacity;
-        host.pool_max_bytes = capacity / 4;
-        std::shared_ptr<device::Device> device = std::move(device::host::open(host).value());
-        ports.devices.push_back({"a", capacity, device->facts().granularity_bytes, device});
-        ports.kept = vault->kept();
-        Options options;
-        options.state_directory = folder / "ledger";
-        options.life = "test";
-        options.ledger_segment_bytes = mib;
-        core = std::make_unique<Runner>(std::move(options), std::move(ports));
-        REQUIRE(core->recover().has_value());
-    }
-    void end() {
-        core->stop(0);
-        threads->stop();
-        core.reset();
-    }
-    Result<Allocated> allocate(const std::string& owner, u64 size_bytes, u64 timeout_ns = 0) {
-        std::promise<Result<Allocated>> answer;
-        AllocateCommand command;
-        command.caller = {owner, Role::user};
-        command.size_bytes = size_bytes;
-        core->allocate(std::move(command), timeout_ns, [&answer](Result<Allocated> result) { answer.set_value(std::move(result)); });
-        return answer.get_future().get();
-    }
-    Result<Freed> free(const std::string& owner, AllocationId id, bool force = false) {
-        std::promise<Result<Freed>> answer;
-        core->free({{owner, Role::user}, id}, force, [&answer](Result<Freed> result) { answer.set_value(std::move(result)); });
-        return answer.get_future().get();
-    }
-    Result<Moved> clear(ClearRequest request) {
-        std::promise<Result<Moved>> answer;
-        core->clear(std::move(request), [&answer](Result<Moved> result) { answer.set_value(std::move(result)); });
-        return answer.get_future().get();
-    }
-    Result<Moved> copy(CopyRequest request) {
-        std::promise<Result<Moved>> answer;
-        core->copy(std::move(request), [&answer](Result<Moved> result) { answer.set_value(std::move(result)); });
-        return answer.get_future().get();
-    }
-
-    u64 capacity;
-    std::filesystem::path folder;
-    std::shared_ptr<HoldingVault> vault = std::make_shared<HoldingVault>();
-    std::shared_ptr<Threads> threads;
-    std::unique_ptr<Runner> core;
-};
-
 /// One user's work: allocates, writes, reads back, copies, clears, frees; false where a byte is wrong.
 bool work(Daemon& daemon, const std::string& owner, u64 seed, int rounds) {
     SeededRandom random(seed);
@@ -164,7 +39,8 @@ TEST_CASE("four users at once see only their own bytes, and the books are right 
     std::atomic<int> right = 0;
     std::vector<std::thread> users;
     for (int i = 0; i < 4; ++i)
-        users.emplace_back([&daemon, &right, i] { right += work(daemon, "user" + std::to_string(i), static_cast<u64>(i) + 1, 40) ? 1 : 0; });
+        users.emplace_back(
+            [&daemon, &right, i] { right += work(daemon, "user" + std::to_string(i), static_cast<u64>(i) + 1, 40) ? 1 : 0; });
     std::thread reader([&daemon] {
         for (int i = 0; i < 200; ++i) {
             (void)daemon.core->devices();  // Only to be there while things change.
@@ -213,7 +89,8 @@ TEST_CASE("a free while somebody reads is refused; a forced one waits for the re
     REQUIRE(!refused);
     CHECK(refused.error().code == Code::leased);
     std::promise<Result<Freed>> answer;
-    daemon.core->free({{"me", Role::user}, made->record.id}, true, [&answer](Result<Freed> result) { answer.set_value(std::move(result)); });
+    daemon.core->free({{"me", Role::user}, made->record.id}, true,
+                      [&answer](Result<Freed> result) { answer.set_value(std::move(result)); });
     auto future = answer.get_future();
     CHECK(future.wait_for(std::chrono::seconds(0)) == std::future_status::timeout);
     content->reset();

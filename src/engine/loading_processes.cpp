@@ -8,6 +8,7 @@
 namespace vramd::engine {
 namespace {
 using worker::Loaders;
+constexpr std::size_t named_max = 64;  // Jobs whose files' names are kept between inspection and load.
 
 /// A model's files on their way through one or two inspections and perhaps a load.
 struct Files {
@@ -46,40 +47,36 @@ public:
     void inspect(u64 job, const std::string& path, Inspected done) override {
         auto files = open_files(folders_, path);
         if (!files) return done(std::unexpected(files.error()));
-        ask(job, "inspect " + path, std::make_shared<Files>(*std::move(files)), std::make_shared<Inspected>(std::move(done)));
+        auto shared = std::make_shared<Files>(*std::move(files));
+        auto remembering = [this, job, shared, done = std::move(done)](Result<Inspection> inspection) mutable {
+            if (inspection) remember(job, *shared);
+            done(std::move(inspection));
+        };
+        ask(job, "inspect " + path, shared, std::make_shared<Inspected>(std::move(remembering)));
     }
 
     void load(u64 job, const std::string& path, const Inspection& expected, Destination into, std::move_only_function<void(u64)> progress,
               std::move_only_function<void(Result<void>)> done) override {
-        // The header is read again first: it names the files, and a file that changed since the inspection fails by its hash.
-        auto shared_into = std::make_shared<Destination>(std::move(into));
-        auto shared_progress = std::make_shared<std::move_only_function<void(u64)>>(std::move(progress));
-        auto shared_done = std::make_shared<std::move_only_function<void(Result<void>)>>(std::move(done));
         auto opened = open_files(folders_, path);
-        if (!opened) return (*shared_done)(std::unexpected(opened.error()));
+        if (!opened) return done(std::unexpected(opened.error()));
         auto files = std::make_shared<Files>(*std::move(opened));
-        const u64 hash = expected.identity.header_hash;
-        const auto fill = [this, job, path, files, hash, shared_into, shared_progress, shared_done](Result<Inspection> now) {
+        auto work = std::make_shared<worker::LoadJob>();
+        work->memory = std::move(into.memory);
+        work->offset_bytes = into.offset_bytes;
+        work->size_bytes = into.size_bytes;
+        work->expected_hash = expected.identity.header_hash;  // A file that changed since the inspection fails by it.
+        work->progress = [progress = std::move(progress)](u64 bytes, u64) mutable { progress(bytes); };
+        auto shared_done = std::make_shared<std::move_only_function<void(Result<void>)>>(std::move(done));
+        if (const auto names = recall(job)) {
+            if (const auto others = open_others(*files, *names); !others) return (*shared_done)(std::unexpected(others.error()));
+            return fill(job, path, *files, *work, shared_done);
+        }
+        // Of an inspection before a restart only the hash is known: the header is read again, for it names the files.
+        const auto go_on = [this, job, path, files, work, shared_done](Result<Inspection> now) {
             if (!now) return (*shared_done)(std::unexpected(now.error()));
-            if (now->identity.header_hash != hash)
-                return (*shared_done)(refuse(Code::invalid_model, "path", "The model's file changed after its header was read."));
-            worker::LoadJob work;
-            work.files = files->open;
-            work.memory = std::move(shared_into->memory);
-            work.offset_bytes = shared_into->offset_bytes;
-            work.size_bytes = shared_into->size_bytes;
-            work.expected_hash = hash;
-            work.progress = [shared_progress](u64 bytes, u64) { (*shared_progress)(bytes); };
-            work.done = [this, job, shared_done](Result<worker::Loaded> loaded) {
-                forget(job);
-                if (loaded)
-                    (*shared_done)({});
-                else
-                    (*shared_done)(std::unexpected(loaded.error()));
-            };
-            submit(job, "load " + path, [&] { return loaders_->load(std::move(work)); }, [&](const Error& error) { (*shared_done)(std::unexpected(error)); });
+            fill(job, path, *files, *work, shared_done);
         };
-        ask(job, "inspect " + path, files, std::make_shared<Inspected>(fill));
+        ask(job, "inspect " + path, files, std::make_shared<Inspected>(go_on));
     }
 
     void cancel(u64 job) override {
@@ -112,6 +109,37 @@ private:
         std::string what;
         bool cancelled = false;
     };
+
+    using LoadDone = std::shared_ptr<std::move_only_function<void(Result<void>)>>;
+
+    void fill(u64 job, const std::string& path, const Files& files, worker::LoadJob& work, const LoadDone& done) {
+        work.files = files.open;
+        work.done = [this, job, done](Result<worker::Loaded> loaded) {
+            forget(job);
+            if (loaded) return (*done)({});
+            const Error& error = loaded.error();
+            // Whatever names other files than the inspection did is another header.
+            if (error.code == Code::invalid_field && error.field == "files")
+                return (*done)(refuse(Code::invalid_model, "path", "The model's file changed after its header was read."));
+            (*done)(std::unexpected(error));
+        };
+        submit(job, "load " + path, [&] { return loaders_->load(std::move(work)); }, [&](const Error& error) { (*done)(std::unexpected(error)); });
+    }
+
+    /// Keeps which files a header names until the job's load, which then need not read it in a process of its own.
+    void remember(u64 job, const Files& files) {
+        std::vector<std::string> names;
+        for (const worker::NamedFile& other : files.open->others) names.push_back(other.name);
+        const Lock lock(lock_);
+        named_[job] = std::move(names);
+        if (named_.size() > named_max) named_.erase(named_.begin());  // The oldest; its load reads the header again.
+    }
+    std::optional<std::vector<std::string>> recall(u64 job) {
+        const Lock lock(lock_);
+        auto found = named_.extract(job);
+        if (found.empty()) return std::nullopt;
+        return std::move(found.mapped());
+    }
 
     /// Reads the header, and once more with the files that it names.
     void ask(u64 job, const std::string& what, std::shared_ptr<Files> files, std::shared_ptr<Inspected> done) {
@@ -162,6 +190,7 @@ private:
     ModelFolders folders_;
     Mutex lock_;
     std::map<u64, Entry> jobs_ GUARDED_BY(lock_);
+    std::map<u64, std::vector<std::string>> named_ GUARDED_BY(lock_);  ///< By job, of those inspected and not loaded yet.
 };
 }  // namespace
 

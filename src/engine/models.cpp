@@ -41,39 +41,57 @@ void Runner::unload_model(UnloadModelCommand command, Done<Freed> done) {
 Result<report::OperationTold> Runner::cancel(CancelOperationCommand command) {
     const OperationId id = command.id;
     report::OperationTold told;
-    TRY_DO(commit(std::move(command), [&](const core::Decision&) { told = report::operation(state_, *state_.catalogue.operation(id)); }));
-    fill_progress(told);
+    u64 loading = 0;
+    TRY_DO(commit(std::move(command), [&](const core::Decision&) {
+        const model::Operation& operation = *state_.catalogue.operation(id);
+        told = report::operation(state_, operation);
+        loading = loading_serial_of(operation);
+    }));
+    fill_progress(told, loading);
     return told;
 }
 
-void Runner::fill_progress(report::OperationTold& told) {
+/// Several operations may wait for one load: its progress is kept by the one that began it.
+u64 Runner::loading_serial_of(const model::Operation& operation) {
+    const model::Model* model = state_.catalogue.model(operation.model);
+    return model == nullptr ? operation.id.serial : model->operation.serial;
+}
+
+void Runner::fill_progress(report::OperationTold& told, u64 loading_serial) {
     if (told.state != OperationState::running) return;
     const Lock lock(small_lock_);
-    if (const auto found = progress_.find(told.id.serial); found != progress_.end()) told.done_bytes = std::min(found->second, told.total_bytes);
+    if (const auto found = progress_.find(loading_serial); found != progress_.end())
+        told.done_bytes = std::min(found->second, told.total_bytes);
 }
 
 Result<report::OperationTold> Runner::operation(const Caller& caller, OperationId id) {
     report::OperationTold told;
+    u64 loading = 0;
     {
         const Lock lock(lock_);
         const model::Operation* operation = state_.catalogue.operation(id);
         if (operation == nullptr || (caller.role != Role::admin && operation->owner != caller.owner))
             return refuse(Code::not_found, "operation", "There is no operation " + to_text(id) + ", or it is not yours.");
         told = report::operation(state_, *operation);
+        loading = loading_serial_of(*operation);
     }
-    fill_progress(told);
+    fill_progress(told, loading);
     return told;
 }
 
 std::vector<report::OperationTold> Runner::operations(const Caller& caller, u64 limit) {
     std::vector<report::OperationTold> list;
+    std::vector<u64> loading;
     {
         const Lock lock(lock_);
         const auto& all = state_.catalogue.operations();
-        for (auto it = all.rbegin(); it != all.rend() && list.size() < limit; ++it)
-            if (caller.role == Role::admin || it->second.owner == caller.owner) list.push_back(report::operation(state_, it->second));
+        for (auto it = all.rbegin(); it != all.rend() && list.size() < limit; ++it) {
+            if (caller.role != Role::admin && it->second.owner != caller.owner) continue;
+            list.push_back(report::operation(state_, it->second));
+            loading.push_back(loading_serial_of(it->second));
+        }
     }
-    for (report::OperationTold& told : list) fill_progress(told);
+    for (std::size_t i = 0; i < list.size(); ++i) fill_progress(list[i], loading[i]);
     return list;
 }
 
@@ -110,6 +128,10 @@ struct Runner::Survey {
 
 namespace {
 std::string key_of(const Loading::File& file) { return file.folder + '\0' + file.path; }
+/// A refusal that says something of the file, not of the moment (a busy loader, a deadline missed).
+bool is_lasting(const Result<Inspection>& result) {
+    return result || result.error().code == Code::invalid_model || result.error().code == Code::unsupported;
+}
 bool same_file(const Loading::File& a, const Loading::File& b) {
     return a.inode == b.inode && a.modified_ns == b.modified_ns && a.file_bytes == b.file_bytes;
 }
@@ -131,7 +153,7 @@ void Runner::survey_next(std::shared_ptr<Survey> survey) {
         while (survey->next < survey->files.size()) {
             const Loading::File& file = survey->files[survey->next];
             const auto known = inspected_.find(key_of(file));
-            if (known == inspected_.end() || !same_file(known->second.file, file)) break;
+            if (known == inspected_.end() || !same_file(known->second.file, file) || !is_lasting(known->second.result)) break;
             ++survey->next;
         }
         job = next_survey_job_++;
@@ -150,26 +172,29 @@ void Runner::survey_next(std::shared_ptr<Survey> survey) {
 void Runner::survey_ended(Survey& survey) {
     std::vector<AvailableModel> list;
     {
-        const Lock lock(lock_);
         const Lock small(small_lock_);
+        std::set<std::string> there;
         for (const Loading::File& file : survey.files) {
             AvailableModel& told = list.emplace_back();
             told.path = file.path;
             told.folder = file.folder;
             told.file_bytes = file.file_bytes;
-            const auto found = inspected_.find(key_of(file));
+            const auto found = inspected_.find(*there.insert(key_of(file)).first);
             if (found == inspected_.end()) continue;
             if (!found->second.result) {
                 told.error = found->second.result.error();
                 continue;
             }
             told.inspection = *found->second.result;
-            if (const model::Model* model = state_.catalogue.model_of(told.inspection->identity)) told.loaded_as = model->names;
         }
-        // Files that are gone are forgotten.
-        std::erase_if(inspected_, [&survey](const auto& entry) {
-            return std::ranges::none_of(survey.files, [&entry](const Loading::File& file) { return key_of(file) == entry.first; });
-        });
+        std::erase_if(inspected_,
+                      [&there](const auto& entry) { return !there.contains(entry.first); });  // Files that are gone are forgotten.
+    }
+    {
+        const Lock lock(lock_);
+        for (AvailableModel& told : list)
+            if (const model::Model* model = told.inspection ? state_.catalogue.model_of(told.inspection->identity) : nullptr)
+                told.loaded_as = model->names;
     }
     survey.done(std::move(list));
 }

@@ -3,6 +3,10 @@
 #include "engine/runner.hpp"
 
 namespace vramd::engine {
+namespace {
+constexpr u64 measure_after_ns = 1 * ns_per_second;  // It takes all processors for some 50 ms: not while the first requests wait.
+}  // namespace
+
 Result<void> Runner::replay() {
     ledger::Options options;
     options.directory = options_.state_directory;
@@ -15,7 +19,8 @@ Result<void> Runner::replay() {
         TRY(state_, core::restore(opened.snapshot->state));
     }
     for (const ledger::Damage& damage : opened.findings.damages)
-        recovery_.findings.push_back("The ledger's file " + damage.file + " is damaged at byte " + std::to_string(damage.offset_bytes) + ": " + damage.why);
+        recovery_.findings.push_back("The ledger's file " + damage.file + " is damaged at byte " + std::to_string(damage.offset_bytes) +
+                                     ": " + damage.why);
     for (const std::string& file : opened.findings.archived)
         recovery_.findings.push_back("The ledger's file " + file + " is of another life of the memory; it is history now.");
     return ledger_->replay([this](const ledger::Batch& batch) -> Result<ledger::Visit> {
@@ -42,30 +47,50 @@ void Runner::adopt_blocks() {
             wanted = block != nullptr && block->row.state != BlockState::creating;
             if (wanted) spec = spec_of(kept.key, device);
         }
-        if (!wanted || options_.read_only) {
-            if (!options_.read_only) (void)ports_.vault->drop(kept.key);  // Not there either: then there is nothing to drop.
-            if (!wanted) continue;
+        if (spec) {
+            const auto taken = device->adopt(*spec, std::move(kept.memory));
+            if (taken) {
+                adopted.insert(kept.key);
+                continue;
+            }
+            const Lock lock(lock_);
+            recovery_.findings.push_back("A block did not come back: " + describe(taken.error()));
         }
-        if (!spec) continue;
-        const auto taken = device->adopt(*spec, std::move(kept.memory));
-        if (taken) {
-            adopted.insert(kept.key);
-            continue;
-        }
-        (void)ports_.vault->drop(kept.key);
-        const Lock lock(lock_);
-        recovery_.findings.push_back("A block did not come back: " + describe(taken.error()));
+        // A read-only core lets nothing go: the next one may know better.
+        if (!options_.read_only) (void)ports_.vault->drop(kept.key);  // Not there either: then there is nothing to drop.
     }
     ports_.kept.clear();
-    BlocksLostCommand lost;
+    std::vector<BlockKey> lost;
     {
         const Lock lock(lock_);
         recovery_.adopted_blocks = adopted.size();
         for (const auto& [key, block] : state_.books.blocks())
-            if (block.row.state == BlockState::ready && !adopted.contains(key)) lost.blocks.push_back(key);
-        if (!lost.blocks.empty()) recovery_.findings.push_back(std::to_string(lost.blocks.size()) + " blocks did not outlive the restart.");
+            if (block.row.state == BlockState::ready && !adopted.contains(key)) lost.push_back(key);
+        if (!lost.empty()) recovery_.findings.push_back(std::to_string(lost.size()) + " blocks did not outlive the restart.");
     }
-    if (!lost.blocks.empty()) (void)commit(std::move(lost));  // Refused only when read-only: told in the findings all the same.
+    // One by one, for a record of the ledger holds only so much. Refused only when read-only: told in the findings all the same.
+    for (const BlockKey key : lost) (void)commit(BlocksLostCommand{{key}});
+}
+
+/// Devices of an earlier configuration: their blocks are lost by now, and nobody is there to make or release what was under way.
+void Runner::retire_devices() {
+    std::vector<Command> commands;
+    std::vector<BlockKey> blocks;
+    {
+        const Lock lock(lock_);
+        for (const auto& [key, block] : state_.books.blocks()) {
+            if (device_of(block.row.device) != nullptr) continue;
+            blocks.push_back(key);
+            if (block.row.state == BlockState::creating)
+                commands.push_back(BlockFailedCommand{key, {Code::device_lost, "device", 0, 0, "The device is not configured any more."}});
+            else
+                commands.push_back(BlockReleasedCommand{key});
+        }
+        for (const memory::DeviceRow& row : state_.books.devices())
+            if (!devices_.contains(row.id)) commands.push_back(AddDeviceCommand{row.id, 0, row.granule_bytes});
+    }
+    for (const BlockKey key : blocks) (void)ports_.vault->drop(key);  // Not there: then there is nothing to drop.
+    for (Command& command : commands) conclude(std::move(command));
 }
 
 Result<void> Runner::recover() {
@@ -77,6 +102,7 @@ Result<void> Runner::recover() {
     if (!options_.read_only) {
         for (const ConfiguredDevice& device : ports_.devices)
             TRY_DO(commit(AddDeviceCommand{device.device_id, device.capacity_bytes, device.granule_bytes}));
+        retire_devices();
         TRY(const core::Decision undone, commit(RecoverCommand{}));
         std::vector<Effect> effects;
         {
@@ -87,7 +113,7 @@ Result<void> Runner::recover() {
         for (const Effect& effect : effects) start(effect);
     }
     if (ports_.measure_limits)
-        ports_.executor->post([this] {
+        ports_.executor->post_at(ports_.clock().monotonic_ns + measure_after_ns, [this] {
             const auto measured = ports_.measure_limits();
             const Lock lock(small_lock_);
             if (measured) limits_ = *measured;

@@ -25,7 +25,8 @@ Result<std::unique_ptr<Engine>> Engine::start(Options options, Ports ports) {
 }
 
 // --------------------------------------------------------------------------------------------------------------------- the one way in
-Result<core::Decision> Runner::commit_locked(const Command& command, std::move_only_function<void(const core::Decision&)>& under_lock, Told& told) {
+Result<core::Decision> Runner::commit_locked(const Command& command, std::move_only_function<void(const core::Decision&)>& under_lock,
+                                             Told& told) {
     const Moment now = ports_.clock();
     TRY(core::Decision decision, core::decide(state_, command, now));
     if (!decision.events.empty()) {
@@ -56,6 +57,24 @@ Result<core::Decision> Runner::commit(Command command, std::move_only_function<v
     return decision;
 }
 
+void Runner::conclude(Command command) {
+    Told told;
+    Result<core::Decision> decision;
+    {
+        const Lock lock(lock_);
+        std::move_only_function<void(const core::Decision&)> nothing;
+        decision = commit_locked(command, nothing, told);
+        if (!decision && decision.error().code == Code::read_only && !options_.read_only) {
+            unrecorded_.push_back(std::move(command));
+            return;
+        }
+    }
+    if (decision) return finish(told, decision->effects);
+    // A tensor table can be larger than a record; all other finished effects are small.
+    if (const auto* inspected = std::get_if<InspectedCommand>(&command); inspected != nullptr && decision.error().code == Code::too_large)
+        conclude(OperationFailedCommand{inspected->operation, decision.error()});
+}
+
 void Runner::finish(Told& told, const std::vector<Effect>& effects) {
     for (const Effect& effect : effects) start(effect);
     for (auto& tell : told) tell();
@@ -76,8 +95,20 @@ void Runner::note(const Event& event, Told& told) {
         for (auto& done : waiters.mapped())
             told.push_back([done = std::move(done), record = report::operation(state_, *operation)]() mutable { done(std::move(record)); });
     }
-    const bool room = std::holds_alternative<BlockGone>(event) || std::holds_alternative<AllocationFreed>(event);
+    const bool block_gone = std::holds_alternative<BlockGone>(event);
+    if (block_gone) shrink_devices(told);
+    const bool room = block_gone || std::holds_alternative<AllocationFreed>(event) || std::holds_alternative<AllocationDropped>(event);
     if (room && !waiting_.empty()) told.push_back([this] { retry_waiting(); });
+}
+
+/// A capacity that was made smaller while more was handed out takes effect as blocks go.
+void Runner::shrink_devices(Told& told) {
+    for (const memory::DeviceRow& row : state_.books.devices()) {
+        const auto configured = devices_.find(row.id);
+        if (configured == devices_.end() || row.capacity_bytes <= configured->second.capacity_bytes) continue;
+        told.push_back(
+            [this, command = AddDeviceCommand{row.id, configured->second.capacity_bytes, row.granule_bytes}] { conclude(command); });
+    }
 }
 
 void Runner::note_allocation(AllocationId id, const Error* error, Told& told) {
@@ -106,6 +137,7 @@ void Runner::allocate(AllocateCommand command, u64 timeout_ns, Done<Allocated> d
     Waiting waiting;
     waiting.asked_ns = ports_.clock().monotonic_ns;
     waiting.deadline_ns = waiting.asked_ns + std::min<u64>(timeout_ns, u64{1} << 62);
+    waiting.release_deadline_ns = std::max(waiting.deadline_ns, waiting.asked_ns + 5 * ns_per_second);
     waiting.command = std::move(command);
     if (waiting.command.secret == 0) waiting.command.secret = ports_.secret();
     waiting.done = std::move(done);
@@ -118,6 +150,7 @@ void Runner::try_allocate(Waiting waiting) {
     Told told;
     Result<core::Decision> decision;
     u64 order = 0;
+    std::optional<Error> refusal;
     {
         const Lock lock(lock_);
         waiting.command.frozen.clear();
@@ -130,28 +163,36 @@ void Runner::try_allocate(Waiting waiting) {
                     const u64 placed = ports_.clock().monotonic_ns;
                     const u64 zero_started = made.effects.empty() ? 0 : placed;
                     const bool zeroes = !made.effects.empty() && std::holds_alternative<ZeroEffect>(made.effects.front());
-                    allocation_waiters_.emplace(made.allocation.serial, AllocationWaiter{std::move(waiting.done), waiting.asked_ns, placed, placed - begun,
-                                                                                        zeroes ? zero_started : 0});
+                    allocation_waiters_.emplace(made.allocation.serial, AllocationWaiter{std::move(waiting.done), waiting.asked_ns, placed,
+                                                                                         placed - begun, zeroes ? zero_started : 0});
                 }
             };
             decision = commit_locked(Command(waiting.command), enlist, told);
         }
-        const bool later = decision ? decision->again_after_release
-                                    : decision.error().code == Code::insufficient_memory && waiting.deadline_ns > ports_.clock().monotonic_ns;
-        if (later) {
-            // A release under way is waited for even by those who do not wait for others.
-            if (decision) waiting.deadline_ns = std::max(waiting.deadline_ns, begun + 5 * ns_per_second);
-            if (waiting.order == 0) waiting.order = next_order_++;
-            order = waiting.order;
-            const u64 deadline = waiting.deadline_ns;
-            waiting_.push_back(std::move(waiting));
-            ports_.executor->post_at(deadline, [this, order] { expire_waiting(order); });
+        const bool no_room = decision ? decision->again_after_release : decision.error().code == Code::insufficient_memory;
+        const bool under_way = decision ? decision->again_after_release : !frozen_.empty();
+        const u64 deadline = under_way ? waiting.release_deadline_ns : waiting.deadline_ns;
+        if (no_room && deadline > ports_.clock().monotonic_ns) {
+            order = wait_for_room(std::move(waiting), deadline);
+        } else if (no_room && decision) {
+            refusal = Error{Code::insufficient_memory, "sizeBytes", waiting.command.size_bytes, 0,
+                            "The memory that is being given back did not come in time."};
         }
     }
-    if (decision)
-        finish(told, decision->effects);
-    else if (order == 0)
-        waiting.done(std::unexpected(decision.error()));
+    if (decision) finish(told, decision->effects);
+    if (!decision && order == 0) refusal = decision.error();
+    if (refusal) waiting.done(std::unexpected(*refusal));
+}
+
+/// Enlists what does not fit, until something is freed or the deadline passes; its place in the order stays over all attempts.
+u64 Runner::wait_for_room(Waiting waiting, u64 deadline_ns) {
+    if (waiting.order == 0) waiting.order = next_order_++;
+    const u64 order = waiting.order;
+    // A timer that is set already stays good: it fires at the deadline or before, and then looks again.
+    if (waiting.timer_ns != deadline_ns) ports_.executor->post_at(deadline_ns, [this, order] { expire_waiting(order); });
+    waiting.timer_ns = deadline_ns;
+    waiting_.push_back(std::move(waiting));
+    return order;
 }
 
 /// Something was freed: all that wait try again, the most urgent and oldest first.
@@ -176,8 +217,6 @@ void Runner::expire_waiting(u64 order) {
         over = std::move(*found);
         waiting_.erase(found);
     }
-    // The last attempt: its time is up, so a refusal is final and says what would fit.
-    over->deadline_ns = 0;
     try_allocate(std::move(*over));
 }
 
@@ -196,12 +235,12 @@ void Runner::free(FreeCommand command, bool force, Done<Freed> done) {
     {
         const Lock lock(lock_);
         command.in_use = in_use(command.id.serial);
-        if (command.in_use && force && state_.books.allocation(command.id) != nullptr) {
+        const memory::Allocation* allocation = state_.books.allocation(command.id);
+        if (command.in_use && force && allocation != nullptr && core::may_see(state_, command.caller, *allocation)) {
             after_use_[command.id.serial].push_back(
                 [this, command, done = std::move(done)]() mutable { free(std::move(command), true, std::move(done)); });
             return;
         }
-        const memory::Allocation* allocation = state_.books.allocation(command.id);
         const u16 device = allocation == nullptr ? u16{0} : state_.books.block(allocation->row.block)->row.device;
         std::move_only_function<void(const core::Decision&)> tell = [&](const core::Decision& made) {
             freed.freed_bytes = made.freed_bytes;
@@ -233,18 +272,18 @@ void Runner::schedule_leases() {
     const auto first = std::find_if(leases.begin(), leases.end(), can_end);
     if (first == leases.end()) return;
     const u64 soonest = first->first;
-    if (lease_timer_ns_ != 0 && lease_timer_ns_ <= soonest) return;
-    lease_timer_ns_ = soonest;
-    ports_.executor->post_at(soonest, [this] { expire_leases(); });
+    if (!lease_timers_.empty() && *lease_timers_.begin() <= soonest) return;
+    lease_timers_.insert(soonest);
+    ports_.executor->post_at(soonest, [this, soonest] { expire_leases(soonest); });
 }
 
-void Runner::expire_leases() {
+void Runner::expire_leases(u64 timer_ns) {
     for (bool more = true; more;) {
         Told told;
         Result<core::Decision> decision;
         {
             const Lock lock(lock_);
-            lease_timer_ns_ = 0;
+            lease_timers_.erase(timer_ns);
             ExpireCommand command;
             for (const auto& [serial, count] : uses_) command.in_use.push_back(serial);
             std::move_only_function<void(const core::Decision&)> nothing;
@@ -255,7 +294,7 @@ void Runner::expire_leases() {
     }
 }
 
-/// Starts a snapshot when the ledger's file is more than half full.
+/// Starts a snapshot when the ledger's file is more than half full. One that failed is tried again each second until it succeeds.
 void Runner::keep_snapshot() {
     if (snapshot_running_ || ledger_->room_bytes() > options_.ledger_segment_bytes / 2) return;
     snapshot_running_ = true;
@@ -267,14 +306,29 @@ void Runner::write_snapshot() {
     std::vector<std::byte> bytes;
     {
         const Lock lock(lock_);
+        if (stopping_) return;
         sequence = ledger_->sequence();
         bytes = core::save(state_);
     }
     const auto written = ledger_->snapshot(sequence, bytes);
+    std::vector<Command> unrecorded;
+    {
+        const Lock lock(lock_);
+        if (stopping_) return;
+        if (written) {
+            snapshot_running_ = false;
+            read_only_reason_.clear();
+            unrecorded.swap(unrecorded_);
+        } else {
+            if (ledger_->room_bytes() <= options_.ledger_segment_bytes / 8)
+                read_only_reason_ = "The ledger cannot be kept: " + describe(written.error());
+            ports_.executor->post_at(ports_.clock().monotonic_ns + ns_per_second, [this] { write_snapshot(); });
+        }
+    }
+    for (Command& command : unrecorded) conclude(std::move(command));
+    if (!written) return;
     const Lock lock(lock_);
-    snapshot_running_ = false;
-    if (options_.read_only) return;
-    read_only_reason_ = written || ledger_->room_bytes() > options_.ledger_segment_bytes / 8 ? "" : "The ledger cannot be kept: " + describe(written.error());
+    schedule_leases();  // Their ends may have been refused meanwhile.
 }
 
 void Runner::stop(u64 deadline_ns) {
@@ -286,7 +340,8 @@ void Runner::stop(u64 deadline_ns) {
     }
     for (Waiting& waiting : left) waiting.done(refuse(Code::busy, "daemon", "The daemon is stopping."));
     for (const Loading::Running& job : ports_.loading->running()) ports_.loading->cancel(job.job);
-    (void)deadline_ns;  // Loads end by their process's death, which takes no time worth waiting for; what they wrote is undone at the next start.
+    (void)deadline_ns;  // Loads end by their process's death, which takes no time worth waiting for; what they wrote is undone at the next
+                        // start.
 }
 
 void Runner::abandon() {

@@ -71,7 +71,9 @@ private:
     struct Waiting {
         AllocateCommand command;
         u64 asked_ns = 0;
-        u64 deadline_ns = 0;
+        u64 deadline_ns = 0;          ///< For others to free something.
+        u64 release_deadline_ns = 0;  ///< For what is under way already (a release, a clear): even who waits for nobody waits for that.
+        u64 timer_ns = 0;             ///< When the executor looks at it next; 0: never.
         u64 order = 0;
         Done<Allocated> done;
     };
@@ -80,20 +82,25 @@ private:
         Result<Inspection> result;
     };
     struct Survey;
+    struct Clearing;
 
     // runner.cpp: the one way in.
     /// Decides, records, applies, tells, starts effects. `under_lock` runs after the apply, before the lock is let go.
     Result<core::Decision> commit(Command command, std::move_only_function<void(const core::Decision&)> under_lock = {});
-    Result<core::Decision> commit_locked(const Command& command, std::move_only_function<void(const core::Decision&)>& under_lock, Told& told)
-        REQUIRES(lock_);
+    Result<core::Decision> commit_locked(const Command& command, std::move_only_function<void(const core::Decision&)>& under_lock,
+                                         Told& told) REQUIRES(lock_);
     void finish(Told& told, const std::vector<Effect>& effects);
+    /// Records a finished effect. What the ledger cannot take now is given again after its next snapshot: somebody waits to be told.
+    void conclude(Command command);
     void note(const Event& event, Told& told) REQUIRES(lock_);
     void note_allocation(AllocationId id, const Error* error, Told& told) REQUIRES(lock_);
+    void shrink_devices(Told& told) REQUIRES(lock_);
     void try_allocate(Waiting waiting);
+    u64 wait_for_room(Waiting waiting, u64 deadline_ns) REQUIRES(lock_);
     void retry_waiting();
     void expire_waiting(u64 order);
     void schedule_leases() REQUIRES(lock_);
-    void expire_leases();
+    void expire_leases(u64 timer_ns);
     void keep_snapshot() REQUIRES(lock_);
     void write_snapshot();
 
@@ -105,12 +112,14 @@ private:
     void start_one(const InspectModelEffect& effect);
     void start_one(const LoadModelEffect& effect);
     void start_one(const StopLoadEffect& effect);
+    void stop_if_cancelled(OperationId operation);
     void load_ended(OperationId operation, BlockKey block, device::Device& device, u64 started_ns, Result<void> result);
     [[nodiscard]] std::optional<device::BlockSpec> spec_of(BlockKey key, device::Device*& device) REQUIRES(lock_);
     [[nodiscard]] device::Device* device_of(u16 index) REQUIRES(lock_);
 
     // content.cpp
-    [[nodiscard]] Result<transfer::Place> hold_place(const Caller& caller, AllocationId id, u64 offset_bytes, std::optional<u64> size_bytes, Access access);
+    [[nodiscard]] Result<transfer::Place> hold_place(const Caller& caller, AllocationId id, u64 offset_bytes, std::optional<u64> size_bytes,
+                                                     Access access);
     void hold(u64 serial) REQUIRES(lock_);
     void let_go(u64 serial);
     [[nodiscard]] bool in_use(u64 serial) const REQUIRES(lock_);
@@ -118,16 +127,20 @@ private:
     void clear_allocation(ClearRequest request, Done<Moved> done);
     [[nodiscard]] bool freeze_used_holes(const std::string& device_id, std::vector<transfer::Place>& holes, std::vector<BlockKey>& blocks);
     void clear_free(ClearRequest request, Done<Moved> done);
+    void clear_next(std::shared_ptr<Clearing> clearing);
+    void thaw(const std::vector<BlockKey>& blocks);
     [[nodiscard]] u64 limit_of(transfer::Kind kind);
 
     // models.cpp
     void survey_next(std::shared_ptr<Survey> survey);
     void survey_ended(Survey& survey);
-    void fill_progress(report::OperationTold& told);
+    void fill_progress(report::OperationTold& told, u64 loading_serial);
+    [[nodiscard]] u64 loading_serial_of(const model::Operation& operation) REQUIRES(lock_);
 
     // recovery.cpp
     [[nodiscard]] Result<void> replay();
     void adopt_blocks();
+    void retire_devices();
 
     // told.cpp
     [[nodiscard]] DeviceTold device_told(u16 index, device::Device& device, report::DeviceBooks books);
@@ -149,12 +162,13 @@ private:
     std::map<u64, std::vector<Done<Freed>>> release_waiters_ GUARDED_BY(lock_);
     std::vector<Waiting> waiting_ GUARDED_BY(lock_);
     u64 next_order_ GUARDED_BY(lock_) = 1;
-    u64 lease_timer_ns_ GUARDED_BY(lock_) = 0;
-    std::map<u64, u64> uses_ GUARDED_BY(lock_);  ///< Allocation serial → readers and writers of its content.
+    std::set<u64> lease_timers_ GUARDED_BY(lock_);       ///< Deadlines that the executor will call at.
+    std::vector<Command> unrecorded_ GUARDED_BY(lock_);  ///< Finished effects that the ledger had no room for.
+    std::map<u64, u64> uses_ GUARDED_BY(lock_);          ///< Allocation serial → readers and writers of its content.
     std::map<u64, std::vector<std::move_only_function<void()>>> after_use_ GUARDED_BY(lock_);
     std::map<BlockKey, u64> frozen_ GUARDED_BY(lock_);
 
-    Mutex small_lock_;  ///< Never held together with lock_ in the other order: lock_ first.
+    Mutex small_lock_;                                     ///< Never held together with lock_ in the other order: lock_ first.
     std::map<u64, u64> progress_ GUARDED_BY(small_lock_);  ///< Operation serial → bytes landed.
     std::map<std::string, Inspected> inspected_ GUARDED_BY(small_lock_);
     std::optional<transfer::Limits> limits_ GUARDED_BY(small_lock_);

@@ -31,7 +31,10 @@ Result<DeviceTold> Runner::device(std::string_view device_id) {
     DeviceTold told;
     {
         const Lock lock(lock_);
-        told.books = report::device_books(state_, *state_.books.device_named(device_id), report::Detail::histogram);
+        const auto index = state_.books.device_named(device_id);
+        // A read-only core may not have been able to enter it.
+        if (!index) return refuse(Code::not_found, "deviceId", "The device " + std::string(device_id) + " is not in the books yet.");
+        told.books = report::device_books(state_, *index, report::Detail::histogram);
     }
     told.facts = configured->second.device->facts();
     told.reading = configured->second.device->read();
@@ -102,10 +105,12 @@ AuditTold Runner::audit() {
     for (const auto& [key, state] : before) {
         const auto still = after.find(key);
         const bool ready = state == BlockState::ready && still != after.end() && still->second == BlockState::ready;
-        if (ready && !on_devices.contains(key)) told.findings.push_back("block " + std::to_string(key) + " is in the books and on no device.");
+        if (ready && !on_devices.contains(key))
+            told.findings.push_back("block " + std::to_string(key) + " is in the books and on no device.");
     }
     for (const auto& [key, id] : on_devices)
-        if (!before.contains(key) && !after.contains(key)) told.findings.push_back("block " + std::to_string(key) + " is on " + id + " and not in the books.");
+        if (!before.contains(key) && !after.contains(key))
+            told.findings.push_back("block " + std::to_string(key) + " is on " + id + " and not in the books.");
     told.ok = told.findings.empty();
     return told;
 }
