@@ -43,7 +43,7 @@ test_everything() {
     mapfile -t tsan < <(tsan_tests)
     step "sample models" fetch_samples || check_failed=$((check_failed + 1))
     check "tidy" - python3 tests/tidy/tidy.py
-    step "build release" build release || check_failed=$((check_failed + 1))
+    step "build release" build release vramd vramd-core vramd-worker vramctl || check_failed=$((check_failed + 1))
     step "build asan" build asan || check_failed=$((check_failed + 1))
     check "tests under ASan and UBSan" "$asan/Testing/Temporary/LastTest.log" run_ctest asan
     if ((${#tsan[@]})); then
