@@ -141,6 +141,17 @@ TEST_CASE("each problem has its page, named by the type of its documents") {
     CHECK(ask(*door.api, head_of(http::Method::get, "/problems")).body.find("insufficient-memory") != std::string::npos);
 }
 
+TEST_CASE("what is wrong with a model file is a sentence that begins with the place") {
+    const auto told = [](Code code, const char* field, const char* detail) {
+        return problem_of(Error{code, field, 0, 0, detail}, {}).detail;
+    };
+    CHECK(told(Code::invalid_model, "index", "it has no object weight_map") == "index: it has no object weight_map.");
+    CHECK(told(Code::invalid_model, "header", "84 bytes are needed at 970") == "header: 84 bytes are needed at 970.");
+    CHECK(told(Code::invalid_model, "w", "The file changed.") == "The file changed.");
+    CHECK(told(Code::invalid_model, "/path", "it is none") == "it is none.");
+    CHECK(told(Code::not_found, "device", "There is no device x.") == "There is no device x.");
+}
+
 TEST_CASE("memory that could not be had is told with its figures") {
     engine::Shortfall shortfall{2048, 1024, 512, {"Free something."}};
     const http::Reply reply = problem_reply(Error{Code::insufficient_memory, "/sizeBytes", 2048, 1024, {}}, "/x", shortfall);

@@ -3,13 +3,26 @@
 #include "api/codec.hpp"
 
 namespace vramd::api {
+namespace {
+/// A sentence for a person. What is wrong with a model file is told by its reader as a rule's half ("it ends beyond the file") at a place
+/// ("tensor w"): together they are a sentence.
+std::string detail_of(const Error& error) {
+    std::string detail = vramd::describe(error);
+    const bool has_place = !error.field.empty() && error.field.front() != '/';
+    const bool is_half = !detail.empty() && !(detail.front() >= 'A' && detail.front() <= 'Z') && !detail.starts_with(error.field);
+    if (error.code == Code::invalid_model && has_place && is_half) detail = error.field + ": " + detail;
+    if (error.code == Code::invalid_model && !detail.empty() && detail.back() != '.') detail += '.';
+    return detail;
+}
+}  // namespace
+
 Problem problem_of(const Error& error, std::string_view instance) {
     const CodeFacts& facts = facts_of(error.code);
     Problem problem;
     problem.type = "/problems/" + std::string(facts.name);
     problem.title = facts.title;
     problem.status = facts.status;
-    problem.detail = vramd::describe(error);
+    problem.detail = detail_of(error);
     if (!instance.empty()) problem.instance = instance;
     problem.code = facts.name;
     if (!error.field.empty()) problem.field = error.field;
