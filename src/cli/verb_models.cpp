@@ -14,10 +14,10 @@ constexpr Column available_columns[] = {
     {"NEEDS", "predictedBytes", As::size},
     {"TENSORS", "tensorCount", As::number},
     {"LOADED AS", "loadedAs"},
-    {"PROBLEM", "problem.title"},
+    {"PROBLEM", "problem.detail"},
     {"FILE", "fileBytes", As::size, Shown::wide},
     {"FOLDER", "folder", As::text, Shown::wide},
-    {"DETAIL", "problem.detail", As::text, Shown::wide},
+    {"CODE", "problem.code", As::text, Shown::wide},
 };
 
 Told<void> run(Session& session, const Given& given) {
