@@ -25,7 +25,8 @@ TEST_CASE("an id's text leads back to the same id, for small and for huge number
 TEST_CASE("what is not exactly an id's text is no id") {
     const std::string text = to_text(Id<Sample>{7, 42});
     CHECK(id_from<Sample>(text).has_value());
-    for (const std::string& bad : {std::string(), std::string("alc_"), text + "!", "mdl_" + text.substr(4), text.substr(0, text.size() - 1), text + "zzzzzzzzzzzzzz",
-                                   text.substr(0, 17) + "0" + text.substr(17), std::string("alc_zzzzzzzzzzzzz7"), std::string("ALC_") + text.substr(4)})
+    for (const std::string& bad :
+         {std::string(), std::string("alc_"), text + "!", "mdl_" + text.substr(4), text.substr(0, text.size() - 1), text + "zzzzzzzzzzzzzz",
+          text.substr(0, 17) + "0" + text.substr(17), std::string("alc_zzzzzzzzzzzzz7"), std::string("ALC_") + text.substr(4)})
         CHECK_MESSAGE(!id_from<Sample>(bad).has_value(), bad);
 }

@@ -7,7 +7,9 @@
 
 namespace vramd {
 namespace {
-void say(const char* text) noexcept { (void)!write(STDERR_FILENO, text, std::strlen(text)); /* About to abort: nothing to do if stderr is gone. */ }
+void say(const char* text) noexcept {
+    (void)!write(STDERR_FILENO, text, std::strlen(text)); /* About to abort: nothing to do if stderr is gone. */
+}
 }  // namespace
 
 void invariant_broken(const char* condition, const char* file, int line) noexcept {

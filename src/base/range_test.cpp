@@ -7,8 +7,19 @@
 using namespace vramd;
 
 namespace {
-constexpr u64 edge_values[] = {0,          1,           255,        256,         4096,       UINT64_C(1) << 31, (UINT64_C(1) << 31) - 1, UINT64_C(1) << 32,
-                               (UINT64_C(1) << 53) + 1, UINT64_C(1) << 63, (UINT64_C(1) << 63) - 1, UINT64_MAX - 1, UINT64_MAX};
+constexpr u64 edge_values[] = {0,
+                               1,
+                               255,
+                               256,
+                               4096,
+                               UINT64_C(1) << 31,
+                               (UINT64_C(1) << 31) - 1,
+                               UINT64_C(1) << 32,
+                               (UINT64_C(1) << 53) + 1,
+                               UINT64_C(1) << 63,
+                               (UINT64_C(1) << 63) - 1,
+                               UINT64_MAX - 1,
+                               UINT64_MAX};
 }
 
 TEST_CASE("a range whose end would wrap past 2^64 is refused and says how much fits") {

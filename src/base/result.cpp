@@ -8,11 +8,14 @@ std::string describe(const Error& error) {
     const CodeFacts& facts = facts_of(error.code);
     if (error.field.empty()) return std::string(facts.title) + ".";
     switch (error.code) {
-        case Code::not_found: return error.field + ": there is no such thing, or it is not yours.";
-        case Code::leased: return error.field + ": somebody is using it.";
+        case Code::not_found:
+            return error.field + ": there is no such thing, or it is not yours.";
+        case Code::leased:
+            return error.field + ": somebody is using it.";
         case Code::insufficient_memory:
             return std::to_string(error.value) + " bytes were asked for; the largest free place has " + std::to_string(error.limit) + ".";
-        default: break;
+        default:
+            break;
     }
     return error.field + " is " + std::to_string(error.value) + "; the limit is " + std::to_string(error.limit) + ".";
 }

@@ -6,7 +6,9 @@
 namespace vramd::core {
 namespace {
 template <class T>
-concept ForBooks = requires(memory::Books& books, const T& event) { books.apply(event); };
+concept ForBooks = requires(memory::Books& books, const T& event) {
+    books.apply(event);
+};
 }  // namespace
 
 void apply(State& state, const Event& event) {

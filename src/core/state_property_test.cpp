@@ -30,11 +30,16 @@ Command any_command(Choices& choices, const Driver& driver) {
             command.secret = choices.below(1000);
             return command;
         }
-        case 3: return FreeCommand{caller, some_allocation()};
-        case 4: return AccessCommand{some_allocation()};
-        case 5: return RenewLeaseCommand{caller, some_allocation(), 1 + choices.below(100)};
-        case 6: return ExpireCommand{};
-        default: return RecoverCommand{};
+        case 3:
+            return FreeCommand{caller, some_allocation()};
+        case 4:
+            return AccessCommand{some_allocation()};
+        case 5:
+            return RenewLeaseCommand{caller, some_allocation(), 1 + choices.below(100)};
+        case 6:
+            return ExpireCommand{};
+        default:
+            return RecoverCommand{};
     }
 }
 }  // namespace

@@ -39,7 +39,8 @@ ModelFolders::ModelFolders(std::vector<fs::path> folders) {
 
 Result<OpenModel> ModelFolders::open(std::string_view path) const {
     const fs::path asked(path);
-    Error refusal{Code::path_not_allowed, "/path", 0, 0, "/path does not lie beneath a model folder: " + std::string(path.substr(0, 200)) + "."};
+    Error refusal{Code::path_not_allowed, "/path", 0, 0,
+                  "/path does not lie beneath a model folder: " + std::string(path.substr(0, 200)) + "."};
     for (const fs::path& folder : folders_) {
         const std::string relative = asked.is_absolute() ? beneath(folder, asked.lexically_normal()) : std::string(path);
         if (relative.empty()) continue;
@@ -49,7 +50,8 @@ Result<OpenModel> ModelFolders::open(std::string_view path) const {
         if (!file) {
             refusal = file.error();
             refusal.field = "/path";
-            if (refusal.code == Code::not_found) refusal.detail = "There is no file " + std::string(path.substr(0, 200)) + " beneath the model folders.";
+            if (refusal.code == Code::not_found)
+                refusal.detail = "There is no file " + std::string(path.substr(0, 200)) + " beneath the model folders.";
             if (refusal.code == Code::not_found) continue;
             return std::unexpected(refusal);
         }
@@ -69,12 +71,16 @@ std::vector<Loading::File> ModelFolders::files() const {
         for (const fs::recursive_directory_iterator end; !error && walk != end && found.size() < files_max; walk.increment(error)) {
             if (walk.depth() >= depth_max) walk.disable_recursion_pending();
             struct stat facts {};
-            if (!looks_like_a_model(walk->path().filename().string()) || lstat(walk->path().c_str(), &facts) != 0 || !S_ISREG(facts.st_mode)) continue;
+            if (!looks_like_a_model(walk->path().filename().string()) || lstat(walk->path().c_str(), &facts) != 0 ||
+                !S_ISREG(facts.st_mode))
+                continue;
             const u64 modified = static_cast<u64>(facts.st_mtim.tv_sec) * ns_per_second + static_cast<u64>(facts.st_mtim.tv_nsec);
-            found.push_back({walk->path().lexically_relative(folder).string(), folder.string(), static_cast<u64>(facts.st_size), facts.st_ino, modified});
+            found.push_back({walk->path().lexically_relative(folder).string(), folder.string(), static_cast<u64>(facts.st_size),
+                             facts.st_ino, modified});
         }
     }
-    std::ranges::sort(found, [](const Loading::File& a, const Loading::File& b) { return std::tie(a.folder, a.path) < std::tie(b.folder, b.path); });
+    std::ranges::sort(
+        found, [](const Loading::File& a, const Loading::File& b) { return std::tie(a.folder, a.path) < std::tie(b.folder, b.path); });
     return found;
 }
 }  // namespace vramd::engine

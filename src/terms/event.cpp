@@ -7,10 +7,11 @@
 
 namespace vramd {
 namespace {
-constexpr std::array<std::string_view, 20> names = {
-    "deviceAdded",       "deviceResized",   "blockReserved",      "blockReady",   "blockReleasing",   "blockGone",      "allocationReserved", "allocationReady",
-    "allocationDropped", "allocationFreed", "allocationAccessed", "leaseRenewed", "operationStarted", "operationEnded", "modelLoading",       "modelResident",
-    "modelNamed",        "modelGone",       "modelUnnamed",       "operationCancelling"};
+constexpr std::array<std::string_view, 20> names = {"deviceAdded",       "deviceResized",   "blockReserved",      "blockReady",
+                                                    "blockReleasing",    "blockGone",       "allocationReserved", "allocationReady",
+                                                    "allocationDropped", "allocationFreed", "allocationAccessed", "leaseRenewed",
+                                                    "operationStarted",  "operationEnded",  "modelLoading",       "modelResident",
+                                                    "modelNamed",        "modelGone",       "modelUnnamed",       "operationCancelling"};
 static_assert(names.size() == std::variant_size_v<Event>);
 
 template <std::size_t Index>

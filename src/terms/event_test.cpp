@@ -18,7 +18,8 @@ std::vector<Event> one_of_each(std::index_sequence<Indexes...>) {
 }
 std::vector<Event> all_kinds() {
     std::vector<Event> events = one_of_each(std::make_index_sequence<std::variant_size_v<Event>>{});
-    std::get<AllocationReserved>(events[6]) = {{3, 4}, 5, 256, 1000, 1024, 256, AllocationType::texture, "me", "weights", false, true, 60, 99, 12, 7};
+    std::get<AllocationReserved>(events[6]) = {{3, 4}, 5,    256, 1000, 1024, 256, AllocationType::texture, "me", "weights",
+                                               false,  true, 60,  99,   12,   7};
     std::get<OperationStarted>(events[12]).request = {"name", "path", ModelType::llm, 12, "a", Priority::high, true};
     std::get<ModelLoading>(events[14]).inspection.tensors = {{"w", "f32", {2, 3}, 0, 24}, {"scalar", "i8", {}, 256, 1}};
     return events;

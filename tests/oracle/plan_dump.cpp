@@ -1,5 +1,5 @@
-// plan_dump FILE MEMORY: loads a model as the loader does, writes the memory that it would lend into the file MEMORY, and prints the plan as
-// JSON. For tests/oracle/check_formats.py. Memory that no copy or decode writes keeps the pattern 0xa5.
+// plan_dump FILE MEMORY: loads a model as the loader does, writes the memory that it would lend into the file MEMORY, and prints the plan
+// as JSON. For tests/oracle/check_formats.py. Memory that no copy or decode writes keeps the pattern 0xa5.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -58,7 +58,8 @@ Result<Loaded> load(const std::filesystem::path& path) {
     for (const formats::Copy& copy : loaded.plan.copies)
         TRY_DO(files[copy.file]->read(copy.file_offset_bytes, std::span(loaded.memory).subspan(copy.memory_offset_bytes, copy.size_bytes)));
     for (const formats::Decode& item : loaded.plan.decodes)
-        TRY_DO(formats::decode(item, *files[item.file], std::span(loaded.memory).subspan(item.memory_offset_bytes, item.memory_size_bytes)));
+        TRY_DO(
+            formats::decode(item, *files[item.file], std::span(loaded.memory).subspan(item.memory_offset_bytes, item.memory_size_bytes)));
     return loaded;
 }
 

@@ -28,9 +28,9 @@ struct SavedAllocation {
     std::string purpose;
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
-        visit(s.row.id, s.row.block, s.row.offset_bytes, s.row.size_bytes, s.row.granted_bytes, s.row.created_wall_ns, s.row.accessed_wall_ns,
-              s.row.access_count, s.row.lease_until_monotonic_ns, s.row.model, s.row.lease_seconds, s.owner, s.purpose, s.row.alignment_log2, s.row.type,
-              s.row.status, s.row.persistent, s.row.shareable);
+        visit(s.row.id, s.row.block, s.row.offset_bytes, s.row.size_bytes, s.row.granted_bytes, s.row.created_wall_ns,
+              s.row.accessed_wall_ns, s.row.access_count, s.row.lease_until_monotonic_ns, s.row.model, s.row.lease_seconds, s.owner,
+              s.purpose, s.row.alignment_log2, s.row.type, s.row.status, s.row.persistent, s.row.shareable);
     }
 };
 }  // namespace
@@ -89,13 +89,15 @@ Result<Books> Books::restore(std::span<const std::byte> bytes) {
 
 namespace {
 void expect(std::vector<std::string>& findings, u64 kept, u64 counted, const std::string& what) {
-    if (kept != counted) findings.push_back(what + ": the books say " + std::to_string(kept) + ", the rows say " + std::to_string(counted) + ".");
+    if (kept != counted)
+        findings.push_back(what + ": the books say " + std::to_string(kept) + ", the rows say " + std::to_string(counted) + ".");
 }
 }  // namespace
 
 void Books::audit_block(const Block& block, std::vector<std::string>& findings) const {
     const std::string which = "block " + std::to_string(block.row.key);
-    if (block.row.state == BlockState::releasing && !block.allocations.empty()) findings.push_back(which + " is given up but holds allocations.");
+    if (block.row.state == BlockState::releasing && !block.allocations.empty())
+        findings.push_back(which + " is given up but holds allocations.");
     u64 end = 0;
     u64 granted = 0;
     for (const auto& [offset, serial] : block.allocations) {
@@ -145,7 +147,8 @@ void Books::audit(std::vector<std::string>& findings) const {
     expect(findings, leases_.size(), leases, "leases");
     expect(findings, owner_sums_.size(), owners.size(), "owners");
     for (const auto& [owner, sums] : owners)
-        if (const auto kept = owner_sums_.find(owner); kept != owner_sums_.end()) expect(findings, kept->second.live, sums.live, "bytes of " + owner);
+        if (const auto kept = owner_sums_.find(owner); kept != owner_sums_.end())
+            expect(findings, kept->second.live, sums.live, "bytes of " + owner);
     for (std::size_t i = 0; i < devices_.size(); ++i) {
         expect(findings, device_sums_[i].committed, devices[i].committed, devices_[i].id + " committed bytes");
         expect(findings, device_sums_[i].live, devices[i].live, devices_[i].id + " live bytes");

@@ -32,7 +32,8 @@ u64 Books::arena_block_bytes(const Request& request) const {
     if (const auto arena = arenas_.find({request.device, std::string(request.owner)}); arena != arenas_.end())
         for (const BlockKey key : arena->second) arena_bytes += blocks_.at(key).row.size_bytes;
     const u64 granule = devices_[request.device].granule_bytes;
-    const u64 wanted = std::clamp(std::bit_ceil(std::max(arena_bytes, request.size_bytes * 4)), arena_block_min_bytes, arena_block_max_bytes);
+    const u64 wanted =
+        std::clamp(std::bit_ceil(std::max(arena_bytes, request.size_bytes * 4)), arena_block_min_bytes, arena_block_max_bytes);
     const u64 least = round_up(request.size_bytes, granule);
     // At most an eighth of the room: what one owner's arena holds in advance, no other owner can have.
     const u64 share = round_down(uncommitted_bytes(request.device) / 8, granule);
@@ -71,7 +72,8 @@ Result<Spot> Books::place(const Request& request) const {
 std::vector<BlockKey> Books::empty_blocks(u16 device) const {
     std::vector<BlockKey> empty;
     for (const auto& [key, block] : blocks_)
-        if (block.row.device == device && block.row.kind == BlockKind::arena && block.row.state == BlockState::ready && block.allocations.empty())
+        if (block.row.device == device && block.row.kind == BlockKind::arena && block.row.state == BlockState::ready &&
+            block.allocations.empty())
             empty.push_back(key);
     return empty;
 }
