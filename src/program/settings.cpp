@@ -13,7 +13,7 @@ namespace vramd::program {
 namespace {
 /// A list-valued or text setting on its way through the four sources.
 struct Setting {
-    const char* key;       ///< In the file.
+    const char* key;  ///< In the file.
     const char* flag;
     const char* variable;  ///< Lists in variables are separated by ':' (folders) or ' ' (devices).
     char separator;        ///< 0: one text.
@@ -52,7 +52,8 @@ Result<toml::table> read_file(const std::string& path) {
     if (!parsed) {
         const auto where = parsed.error().source().begin;
         return refuse(Code::invalid_field, "--config",
-                      path + ":" + std::to_string(where.line) + ":" + std::to_string(where.column) + ": " + std::string(parsed.error().description()) + ".");
+                      path + ":" + std::to_string(where.line) + ":" + std::to_string(where.column) + ": " +
+                          std::string(parsed.error().description()) + ".");
     }
     return std::move(parsed).table();
 }
@@ -75,7 +76,8 @@ Result<void> check_keys(const toml::table& file, const std::string& path) {
         const std::string_view name = key.str();
         const std::string where = path + ":" + std::to_string(node.source().begin.line);
         if (std::ranges::find(keepers, name) != std::end(keepers))
-            return refuse(Code::invalid_field, name, where + ": " + std::string(name) + " is needed before this file is read; give it as a flag or in VRAMD_….");
+            return refuse(Code::invalid_field, name,
+                          where + ": " + std::string(name) + " is needed before this file is read; give it as a flag or in VRAMD_….");
         const bool known = std::ranges::any_of(settings_table, [name](const Setting& setting) { return setting.key == name; });
         if (!known) return refuse(Code::invalid_field, name, where + ": there is no setting " + std::string(name) + ".");
     }
@@ -112,7 +114,7 @@ Result<Origin> resolve(const Setting& setting, const std::vector<std::string>& f
 }  // namespace
 
 Result<Asked> read_settings(std::span<char* const> arguments, const Environment& environment) {
-    CLI::App app{"vramd: owns system memory and GPU memory, gives it out by handle, keeps models in it"};
+    CLI::App app{"vramd owns a machine's memory for models, gives it out by handle and keeps models in it", "vramd"};
     app.set_version_flag("--version", std::string("vramd ") + VRAMD_VERSION);
     std::string config;
     std::vector<std::vector<std::string>> flags(std::size(settings_table));
@@ -127,7 +129,8 @@ Result<Asked> read_settings(std::span<char* const> arguments, const Environment&
         verb->add_option("--listen", listen, "ADDRESS:PORT for HTTP, or none (VRAMD_LISTEN; 127.0.0.1:7070)");
         verb->add_option("--socket", socket, "path of the attach socket; HTTP is served on vramd-http.sock beside it (VRAMD_SOCKET)");
         verb->add_option("--state-dir", state, "folder of the ledger (VRAMD_STATE_DIR)");
-        for (std::size_t i = 0; i < flags.size(); ++i) verb->add_option(settings_table[i].flag, flags[i], settings_table[i].help)->allow_extra_args(false);
+        for (std::size_t i = 0; i < flags.size(); ++i)
+            verb->add_option(settings_table[i].flag, flags[i], settings_table[i].help)->allow_extra_args(false);
     }
     serve->add_flag("--read-only", asked.settings.read_only, "answer, but change nothing");
     app.require_subcommand(1);
@@ -167,8 +170,10 @@ Result<Asked> read_settings(std::span<char* const> arguments, const Environment&
 
 Result<std::vector<api::Token>> read_tokens(const std::string& path) {
     struct stat facts {};
-    if (stat(path.c_str(), &facts) != 0) return refuse(Code::invalid_field, "--token-file", "--token-file names a file that is not there: " + path + ".");
-    if ((facts.st_mode & 0077) != 0) return refuse(Code::invalid_field, "--token-file", path + " can be read by others; make it mode 0600.");
+    if (stat(path.c_str(), &facts) != 0)
+        return refuse(Code::invalid_field, "--token-file", "--token-file names a file that is not there: " + path + ".");
+    if ((facts.st_mode & 0077) != 0)
+        return refuse(Code::invalid_field, "--token-file", path + " can be read by others; make it mode 0600.");
     std::ifstream stream(path);
     std::vector<api::Token> tokens;
     u64 number = 0;
@@ -181,7 +186,8 @@ Result<std::vector<api::Token>> read_tokens(const std::string& path) {
         std::string more;
         const bool complete = static_cast<bool>(words >> token.secret >> token.owner >> role);
         if (!complete || (words >> more) || (role != "user" && role != "admin"))
-            return refuse(Code::invalid_field, "--token-file", path + ":" + std::to_string(number) + ": must be `token owner role`, role user or admin.");
+            return refuse(Code::invalid_field, "--token-file",
+                          path + ":" + std::to_string(number) + ": must be `token owner role`, role user or admin.");
         token.role = role == "admin" ? Role::admin : Role::user;
         tokens.push_back(std::move(token));
     }
