@@ -28,6 +28,8 @@
 namespace vramd::device::host {
 namespace {
 constexpr u64 piece_bytes = 32 * mib;  // Large enough that handing it out costs nothing, small enough to share evenly.
+// While pages are mapped or unmapped nobody else of this process can have or give back memory, so it is done a little at a time.
+constexpr u64 step_bytes = 1 * mib;
 constexpr int size_seals = F_SEAL_SHRINK | F_SEAL_GROW;
 constexpr int content_seals = size_seals | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
 constexpr long tmpfs_magic = 0x01021994;
@@ -122,7 +124,9 @@ Memory& Memory::operator=(Memory&& other) noexcept {
 }
 
 void Memory::reset() {
-    if (address_ != nullptr) munmap(address_, size_bytes_);  // Unlocks too.
+    for (u64 at = 0; at < size_bytes_; at += step_bytes)
+        (void)madvise(address_ + at, std::min(step_bytes, size_bytes_ - at), MADV_DONTNEED);  // What is refused (locked pages) munmap does.
+    if (address_ != nullptr) munmap(address_, size_bytes_);                                   // Unlocks too.
     if (counted_) process_bytes_held.fetch_sub(size_bytes_, std::memory_order_relaxed);
     address_ = nullptr;
     size_bytes_ = 0;
@@ -167,7 +171,12 @@ Result<Memory> Memory::adopt(Fd descriptor, u64 size_bytes) {
 Result<void> Memory::touch(u64 from_bytes, const std::function<void(u64)>& touched) const {
     if (from_bytes >= size_bytes_) return {};
     return in_parallel(size_bytes_ - from_bytes, piece_bytes, worker_threads(), [&](u64 offset, u64 size) -> Result<void> {
-        while (madvise(address_ + from_bytes + offset, size, MADV_POPULATE_WRITE) != 0) {
+        for (u64 done = 0; done < size;) {
+            const u64 step = std::min(step_bytes, size - done);
+            if (madvise(address_ + from_bytes + offset + done, step, MADV_POPULATE_WRITE) == 0) {
+                done += step;
+                continue;
+            }
             if (errno == EINTR || errno == EAGAIN) continue;
             if (errno == ENOMEM || errno == EFAULT || errno == ENOSPC) return no_memory(size_bytes_);
             return failed("madvise(MADV_POPULATE_WRITE)");
