@@ -5,17 +5,11 @@
 
 namespace vramd::simulation {
 namespace {
-Caller caller_of(u64 number) { return {"owner" + std::to_string(number), Role::user}; }
-const Caller admin{"uid:0", Role::admin};
-const char* const model_names[] = {"m0", "m1", "m2", "m3"};
-const char* const model_paths[] = {"p0", "p1", "p2"};
 constexpr u64 sizes[] = {1, 255, 256, 257, 4096, 5000, 20'000, 65'536, 200'000};
-
-void fail(const std::string& what) { throw Wrong(what); }
 }  // namespace
 
 void Clients::act(Choices& choices) {
-    switch (choices.below(32)) {
+    switch (choices.below(36)) {
         case 0 ... 4: allocate(choices); break;
         case 5 ... 7: free(choices); break;
         case 8 ... 10: write(choices); break;
@@ -31,8 +25,11 @@ void Clients::act(Choices& choices) {
         case 22: fault(choices); break;
         case 23: world_.advance_ns(choices.below(20) * ns_per_second); break;
         case 24:
-            if (choices.one_in(8)) crash();
+            if (choices.one_in(8)) crash(choices);
             break;
+        case 25: hold_open(choices); break;
+        case 26: force_free(choices); break;
+        case 27: clear_free(choices); break;
         default: (void)world_.step(choices); break;  // Nothing may be due.
     }
     check();
@@ -65,12 +62,14 @@ void Clients::allocate(Choices& choices) {
     command.priority = static_cast<Priority>(choices.below(4));
     const u64 timeout = choices.one_in(4) ? choices.below(60) * ns_per_second : 0;
     const u64 epoch = world_.epoch;
+    ++unanswered_;
     world_.core().allocate(command, timeout, [this, epoch, command](Result<engine::Allocated> allocated) {
+        if (epoch == world_.epoch) --unanswered_;
         if (epoch != world_.epoch || !allocated) return;  // A dead core's answer reaches nobody.
         const report::AllocationTold& record = allocated->record;
         if (record.size_bytes != command.size_bytes || record.owner != command.caller.owner) fail("an allocation is not what was asked for");
         if (record.offset_bytes % command.alignment_bytes != 0) fail("an allocation is misaligned");
-        Held held{command.caller, std::vector<std::byte>(command.size_bytes), 0, command.lease_seconds, 0, false};
+        Held held{command.caller, std::vector<std::byte>(command.size_bytes), 0, command.lease_seconds, 0, false, false};
         if (!command.persistent) held.lease_until_ns = record.lease_until_monotonic_ns;
         took(record.id, std::move(held));
     });
@@ -80,7 +79,7 @@ void Clients::free(Choices& choices) {
     const auto id = any(choices);
     if (!id) return;
     Held& held = held_.at(*id);
-    const bool busy = held.busy > 0;
+    const bool busy = held.busy > 0 || held.ending;
     const bool gone = expired(held);
     bool answered = false;
     world_.core().free({held.owner, *id}, false, [&](Result<engine::Freed> freed) {
@@ -108,7 +107,7 @@ void Clients::write(Choices& choices) {
     const auto id = any(choices);
     if (!id) return;
     Held& held = held_.at(*id);
-    if (held.busy > 0 || expired(held)) return;
+    if (held.busy > 0 || held.ending || expired(held)) return;
     auto opened = world_.core().open_content(held.owner, *id, engine::Access::write);
     if (!opened) fail("content cannot be written: " + describe(opened.error()));
     const u64 from = choices.below(held.bytes.size());
@@ -122,7 +121,7 @@ void Clients::write(Choices& choices) {
 }
 
 void Clients::compare(AllocationId id, Held& held) {
-    if (held.busy > 0) return;
+    if (held.busy > 0 || held.ending) return;
     const std::vector<std::byte> bytes = content(held.owner, id);
     if (held.unsure && bytes.size() == held.bytes.size()) {
         held.bytes = bytes;
@@ -141,7 +140,7 @@ void Clients::clear(Choices& choices) {
     const auto id = any(choices);
     if (!id) return;
     Held& held = held_.at(*id);
-    if (held.busy > 0 || expired(held)) return;
+    if (held.busy > 0 || held.ending || expired(held)) return;
     engine::ClearRequest request;
     request.caller = held.owner;
     request.allocation = *id;
@@ -150,9 +149,11 @@ void Clients::clear(Choices& choices) {
     request.fill_value = static_cast<u8>(choices.below(256));
     if (held.lease_until_ns != 0) held.lease_until_ns = world_.now_ns() + held.lease_seconds * ns_per_second;
     held.busy += 1;
+    ++unanswered_;
     const u64 epoch = world_.epoch;
     world_.core().clear(request, [this, epoch, id = *id, request](Result<engine::Moved> moved) {
         if (epoch != world_.epoch) return;
+        --unanswered_;
         Held& cleared = held_.at(id);
         cleared.busy -= 1;
         if (!moved) fail("a clear failed: " + describe(moved.error()));
@@ -166,15 +167,17 @@ void Clients::copy(Choices& choices) {
     if (!from || !to) return;
     Held& source = held_.at(*from);
     Held& target = held_.at(*to);
-    if (source.owner.owner != target.owner.owner || source.busy > 0 || target.busy > 0 || expired(source) || expired(target)) return;
+    if (source.owner.owner != target.owner.owner || source.busy > 0 || target.busy > 0 || source.ending || target.ending || expired(source) || expired(target)) return;
     engine::CopyRequest request{source.owner, *from, *to, choices.below(source.bytes.size()), choices.below(target.bytes.size()), std::nullopt};
     const u64 size = std::min(source.bytes.size() - request.source_offset_bytes, target.bytes.size() - request.target_offset_bytes);
     request.size_bytes = size;
     source.busy += 1;
     target.busy += 1;
+    ++unanswered_;
     const u64 epoch = world_.epoch;
     world_.core().copy(request, [this, epoch, request](Result<engine::Moved> moved) {
         if (epoch != world_.epoch) return;
+        --unanswered_;
         Held& read = held_.at(request.source);
         Held& written = held_.at(request.target);
         read.busy -= 1;
@@ -194,7 +197,7 @@ void Clients::renew(Choices& choices) {
     const auto id = any(choices);
     if (!id) return;
     Held& held = held_.at(*id);
-    if (held.lease_until_ns == 0 || expired(held)) return;
+    if (held.lease_until_ns == 0 || held.ending || expired(held)) return;
     held.lease_seconds = 1 + choices.below(100);
     const auto told = world_.core().renew_lease({held.owner, *id, held.lease_seconds});
     if (!told) fail("a lease was not renewed: " + describe(told.error()));
@@ -216,49 +219,65 @@ void Clients::touch_others(Choices& choices) {
     world_.core().free({held_.at(*id).owner, {id->serial, id->secret + 1}}, false, expect_missing);
 }
 
-// ----------------------------------------------------------------------------------------------------------------------------- models
-void Clients::load(Choices& choices) {
-    LoadModelCommand command;
-    command.caller = caller_of(choices.below(3));
-    command.request.name = model_names[choices.below(std::size(model_names))];
-    command.request.path = model_paths[choices.below(std::size(model_paths))];
-    command.request.device_id = std::array{"", "a", "b"}[choices.below(3)];
-    const u64 epoch = world_.epoch;
-    const auto started = world_.core().load_model(command, [this, epoch, request = command.request](Result<report::OperationTold> ended) {
-        if (epoch != world_.epoch || !ended) return;
-        loads_.erase(ended->id);
-        if (ended->state != OperationState::succeeded) return;
-        resident_[request.name] = request.path;
-    });
-    if (!started) fail("a load was refused at once: " + describe(started.error()));
-    const auto told = world_.core().operation(admin, *started);
-    if (told && told->state == OperationState::running) loads_[*started] = command.request.name;
-}
-
-void Clients::unload(Choices& choices) {
-    const std::string name = model_names[choices.below(std::size(model_names))];
-    const bool known = resident_.contains(name);
-    world_.core().unload_model({admin, name, ""}, [&](Result<engine::Freed> freed) {
-        if (!freed && known) fail("an unload was refused: " + describe(freed.error()));
-        if (freed) resident_.erase(name);
-    });
-}
-
-void Clients::cancel(Choices& choices) {
-    if (loads_.empty()) return;
-    auto at = loads_.begin();
-    std::advance(at, static_cast<std::ptrdiff_t>(choices.below(loads_.size())));
-    const OperationId id = at->first;
-    const auto told = world_.core().cancel({admin, id});
-    if (!told) fail("a load cannot be cancelled: " + describe(told.error()));
-    if (told->state != OperationState::running) loads_.erase(id);
-}
-
 void Clients::change_file(Choices& choices) {
     ModelFile& file = world_.files[model_paths[choices.below(std::size(model_paths))]];
     file.size_bytes = 1 + choices.below(100'000);
     file.seed = choices.below(1000);
     file.version += 1;
+}
+
+/// Somebody begins to read, or one of those who read stops.
+void Clients::hold_open(Choices& choices) {
+    if (readers_.size() >= 3 || (!readers_.empty() && choices.one_in(2))) return let_reader_go(choices.below(readers_.size()));
+    const auto id = any(choices);
+    if (!id || held_.at(*id).ending || expired(held_.at(*id))) return;
+    Held& held = held_.at(*id);
+    auto opened = world_.core().open_content(held.owner, *id, engine::Access::read);
+    if (!opened) fail("content cannot be read: " + describe(opened.error()));
+    held.busy += 1;
+    if (held.lease_until_ns != 0) held.lease_until_ns = world_.now_ns() + held.lease_seconds * ns_per_second;
+    readers_.emplace_back(*id, *std::move(opened));
+}
+
+void Clients::let_reader_go(std::size_t index) {
+    auto reader = std::move(readers_[index]);
+    readers_.erase(readers_.begin() + static_cast<std::ptrdiff_t>(index));
+    held_.at(reader.first).busy -= 1;
+    reader.second.reset();
+}
+
+/// A forced free waits for those who read and write now, and then frees.
+void Clients::force_free(Choices& choices) {
+    const auto id = any(choices);
+    if (!id || held_.at(*id).ending || expired(held_.at(*id))) return;
+    Held& held = held_.at(*id);
+    const auto reads_it = [&id](const auto& reader) { return reader.first == *id; };
+    if (held.busy != static_cast<u64>(std::ranges::count_if(readers_, reads_it))) return;  // A clear's answer may come after the free's.
+    held.ending = true;
+    ++unanswered_;
+    const u64 epoch = world_.epoch;
+    world_.core().free({held.owner, *id}, true, [this, epoch, id = *id](const Result<engine::Freed>& freed) {
+        if (epoch != world_.epoch) return;
+        --unanswered_;
+        if (!freed) fail("a forced free was refused: " + describe(freed.error()));
+        if (held_.at(id).busy > 0) fail("a forced free did not wait for those at it");
+        held_.erase(id);
+    });
+}
+
+/// Free memory is overwritten; whatever is placed meanwhile and afterwards must not notice.
+void Clients::clear_free(Choices& choices) {
+    engine::ClearRequest request;
+    request.caller = admin;
+    request.device_id = std::array{"a", "b"}[choices.below(2)];
+    request.fill_value = static_cast<u8>(choices.below(256));
+    ++unanswered_;
+    const u64 epoch = world_.epoch;
+    world_.core().clear(request, [this, epoch](const Result<engine::Moved>& moved) {
+        if (epoch != world_.epoch) return;
+        --unanswered_;
+        if (!moved) fail("a clear of free memory failed: " + describe(moved.error()));
+    });
 }
 
 void Clients::fault(Choices& choices) {
@@ -307,11 +326,15 @@ void Clients::compare_all() {
     compare_models();
 }
 
-void Clients::crash() {
+void Clients::crash(Choices& choices) {
+    while (!readers_.empty()) let_reader_go(0);  // Before the core that they read from.
+    unanswered_ = 0;
+    world_.capacities.at("b") = choices.one_in(2) ? 256 * kib : 64 * kib + choices.below(32) * 4096;
     loads_.clear();  // Whoever waited for them lost the connection.
     for (auto& [id, held] : held_) {
         held.unsure = held.unsure || held.busy > 0;
         held.busy = 0;
+        held.ending = false;
     }
     std::set<std::string> acknowledged;
     for (const auto& [name, path] : resident_) acknowledged.insert(name);
@@ -327,6 +350,7 @@ void Clients::crash() {
 }
 
 void Clients::finish(Choices& choices) {
+    while (!readers_.empty()) let_reader_go(0);
     world_.settle(choices);
     check();
     compare_all();
@@ -344,6 +368,11 @@ void Clients::finish(Choices& choices) {
         });
         world_.settle(choices);
     }
+    if (unanswered_ != 0) fail(std::to_string(unanswered_) + " requests were never answered");
+    for (const report::OperationTold& told : world_.core().operations(admin, 10'000))
+        if (told.state == OperationState::running) fail("a load never ended");
+    for (const engine::DeviceTold& device : world_.core().devices())
+        if (device.books.total_bytes != world_.capacities.at(device.books.device_id)) fail("the configured capacity does not hold");
     for (const std::string& wrong : world_.leaks()) fail(wrong);
     for (const engine::DeviceTold& device : world_.core().devices())
         if (device.books.live_bytes + device.books.zombie_bytes != 0) fail("bytes are left after everything was given back");

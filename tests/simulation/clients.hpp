@@ -17,6 +17,12 @@ struct Wrong : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+inline const Caller admin{"uid:0", Role::admin};
+inline constexpr const char* model_names[] = {"m0", "m1", "m2", "m3"};
+inline constexpr const char* model_paths[] = {"p0", "p1", "p2"};
+inline Caller caller_of(u64 number) { return {"owner" + std::to_string(number), Role::user}; }
+inline void fail(const std::string& what) { throw Wrong(what); }
+
 class Clients {
 public:
     explicit Clients(World& world) : world_(world) {}
@@ -31,7 +37,8 @@ private:
         std::vector<std::byte> bytes;
         u64 lease_until_ns = 0;  ///< 0: persistent.
         u64 lease_seconds = 0;
-        u64 busy = 0;            ///< Clears and copies under way.
+        u64 busy = 0;            ///< Clears, copies and readers under way.
+        bool ending = false;     ///< A forced free waits for them.
         bool unsure = false;     ///< One of them was cut off: its bytes are read anew.
     };
     void allocate(Choices& choices);
@@ -47,7 +54,11 @@ private:
     void cancel(Choices& choices);
     void change_file(Choices& choices);
     void fault(Choices& choices);
-    void crash();
+    void hold_open(Choices& choices);
+    void force_free(Choices& choices);
+    void clear_free(Choices& choices);
+    void crash(Choices& choices);
+    void let_reader_go(std::size_t index);
 
     void took(AllocationId id, Held held);
     [[nodiscard]] std::optional<AllocationId> any(Choices& choices);
@@ -59,6 +70,8 @@ private:
     void check();
 
     World& world_;
+    std::vector<std::pair<AllocationId, std::unique_ptr<engine::Content>>> readers_;
+    u64 unanswered_ = 0;                                     ///< Requests of this core's life that were told nothing yet.
     std::map<AllocationId, Held> held_;
     std::map<OperationId, std::string> loads_;               ///< Started, not ended: model name.
     std::map<std::string, std::string> resident_;            ///< Name → path, as acknowledged.

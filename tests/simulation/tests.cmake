@@ -1,5 +1,6 @@
 # The deterministic simulation. VRAMD_SEED (the commit in CI) chooses the histories.
 add_executable(simulation ${CMAKE_SOURCE_DIR}/tests/simulation/simulation.cpp ${CMAKE_SOURCE_DIR}/tests/simulation/clients.cpp
+                          ${CMAKE_SOURCE_DIR}/tests/simulation/clients_models.cpp
                           ${CMAKE_SOURCE_DIR}/tests/simulation/world.cpp)
 target_include_directories(simulation PRIVATE ${CMAKE_SOURCE_DIR}/tests/simulation)
 target_link_libraries(simulation PRIVATE room_engine room_device_sim)

@@ -30,6 +30,7 @@ Result<void> SimVault::store(BlockKey key, u64 size_bytes, const Fd&) {
 
 Result<void> SimVault::drop(BlockKey key) {
     if (blocks.erase(key) == 0) return refuse(Code::not_found, "block", key, 0);
+    if (let_go) let_go(key);
     return {};
 }
 
@@ -115,7 +116,10 @@ World::World(u64 seed) : secrets_(seed ^ 0x5eed) {
     char pattern[] = "/tmp/vramd-simulation-XXXXXX";
     if (mkdtemp(pattern) == nullptr) throw std::runtime_error("mkdtemp");
     folder_ = pattern;
-    for (const auto& [id, capacity] : {std::pair{"a", 1 * mib}, std::pair{"b", 256 * kib}}) {
+    vault->let_go = [this](BlockKey key) {
+        for (const auto& backing : backings) (void)backing->drop(key);  // Known to the core, or on the other device: then it stays.
+    };
+    for (const auto& [id, capacity] : capacities) {
         device::sim::Backing::Options options;
         options.id = id;
         options.capacity_bytes = capacity;
@@ -151,7 +155,7 @@ void World::start() {
     ports.transfer = transfer_;
     for (const auto& backing : backings) {
         std::shared_ptr<device::Device> device = backing->open();
-        ports.devices.push_back({device->facts().id, device->facts().capacity_bytes, device->facts().granularity_bytes, device});
+        ports.devices.push_back({device->facts().id, capacities.at(device->facts().id), device->facts().granularity_bytes, device});
     }
     for (const auto& [key, size] : vault->blocks) ports.kept.push_back({key, size, Fd()});
     engine::Options options;
@@ -208,6 +212,10 @@ std::vector<std::string> World::crash() {
     executor_.reset();
     transfer_.reset();
     core_.reset();
+    // What the core had made and not given to the keeper yet ends with it.
+    for (const auto& backing : backings)
+        for (const device::BlockSpec& block : backing->blocks())
+            if (!vault->blocks.contains(block.key)) (void)backing->drop(block.key);  // No core knows it: it goes.
     const auto replayed = replayed_hash(folder_ / "ledger");
     if (!replayed)
         wrong.push_back("the ledger cannot be read: " + describe(replayed.error()));

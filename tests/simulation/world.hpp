@@ -33,6 +33,7 @@ public:
     Result<void> drop(BlockKey key) override;
     std::map<BlockKey, u64> blocks;
     u64 failures = 0;  ///< So many of the next stores are refused.
+    std::function<void(BlockKey)> let_go;  ///< Told of each drop: memory that no core knows ends with it.
 };
 
 /// A model file of the simulation: its bytes follow from its seed.
@@ -89,6 +90,7 @@ public:
     /// What does not agree between books, devices and vault once nothing is under way.
     [[nodiscard]] std::vector<std::string> leaks();
 
+    std::map<std::string, u64> capacities{{"a", 1 * mib}, {"b", 256 * kib}};  ///< As configured at the next start.
     std::map<std::string, ModelFile> files;
     std::vector<std::unique_ptr<device::sim::Backing>> backings;
     std::shared_ptr<SimVault> vault = std::make_shared<SimVault>();
