@@ -30,7 +30,7 @@ public:
         return (void)refusal(), report::AllocationPage{};
     }
     Result<report::AllocationTold> allocation(const Caller&, AllocationId) override { return refusal(); }
-    report::UsageTold usage(std::string_view) override { return (void)refusal(), report::UsageTold{}; }
+    report::UsageTold usage(const Caller&, std::string_view) override { return (void)refusal(), report::UsageTold{}; }
     std::vector<report::ModelTold> models() override { return (void)refusal(), std::vector<report::ModelTold>{}; }
     Result<report::ModelTold> model(std::string_view) override { return refusal(); }
     Result<std::vector<Tensor>> tensors(std::string_view) override { return refusal(); }

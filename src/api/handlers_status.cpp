@@ -6,7 +6,7 @@ namespace {
 constexpr u64 status_allocations_max = 100;
 
 Usage device_usage(const Call& call, const engine::DeviceTold& told) {
-    Usage usage = tell_usage(call.engine().usage(told.books.device_id), {told}, call.caller);
+    Usage usage = tell_usage(call.engine().usage(call.caller, told.books.device_id), {told}, call.caller);
     usage.device_id = told.books.device_id;
     return usage;
 }
@@ -38,7 +38,7 @@ Result<DeviceStatus> read_status(const Asked<StatusQuery, Nothing>& asked) {
 
 Result<Usage> read_usage(const Plain& asked) {
     engine::Engine& engine = asked.call.engine();
-    return tell_usage(engine.usage({}), engine.devices(), asked.call.caller);
+    return tell_usage(engine.usage(asked.call.caller, {}), engine.devices(), asked.call.caller);
 }
 
 Result<Usage> read_device_usage(const Plain& asked) {

@@ -194,8 +194,7 @@ Usage tell_usage(const report::UsageTold& told, const std::vector<engine::Device
         }
     }
     if (others.allocations > 0) usage.by_owner.push_back(others);
-    if (caller.role == Role::admin)
-        for (const report::OwnerUsage& purpose : told.by_purpose) usage.by_purpose.push_back(share_of(purpose));
+    for (const report::OwnerUsage& purpose : told.by_purpose) usage.by_purpose.push_back(share_of(purpose));
     for (const report::OwnerUsage& model : told.by_model) usage.by_model.push_back(share_of(model));
     return usage;
 }

@@ -72,7 +72,7 @@ AvailableModel tell_available(const engine::AvailableModel& told) {
     model.file_bytes = told.file_bytes;
     if (told.inspection) {
         model.format = told.inspection->format;
-        model.predicted_bytes = told.inspection->memory_bytes;
+        model.predicted_bytes = told.predicted_bytes;
         model.tensor_bytes = told.inspection->tensor_bytes;
         model.tensor_count = told.inspection->tensors.size();
     }

@@ -20,7 +20,8 @@ void end_allocation(const State& state, Decision& decision, const memory::Alloca
     if (block.allocations.size() != 1) return;
     // An owner's last small arena stays, so that allocating and freeing one thing in turn makes no block each time; it goes when
     // somebody needs the room.
-    if (block.row.kind == BlockKind::arena && block.row.size_bytes <= memory::arena_block_min_bytes && block.row.state == BlockState::ready) return;
+    if (block.row.kind == BlockKind::arena && block.row.size_bytes <= memory::arena_block_min_bytes && block.row.state == BlockState::ready)
+        return;
     // A block that is still being made goes when it is made (BlockCreated, BlockFailed): its effect is under way.
     if (block.row.state == BlockState::creating) return;
     release_block(decision, block.row.key);

@@ -20,8 +20,10 @@ void end_contents(const State& state, Decision& decision, const memory::Block& b
             const model::Model& model = *state.catalogue.model(allocation->row.model);
             for (const OperationId operation : state.catalogue.waiting_for(allocation->row.model)) {
                 const bool cancelled = state.catalogue.operation(operation)->cancelling;
-                decision.events.push_back(OperationEnded{operation, cancelled ? OperationState::cancelled : OperationState::failed,
-                                                         error.code, error.field, describe(error), wall_ns});
+                Error told = error;
+                told.detail = describe(error);
+                decision.events.push_back(
+                    OperationEnded{operation, cancelled ? OperationState::cancelled : OperationState::failed, std::move(told), wall_ns});
             }
             decision.events.push_back(ModelGone{model.id});
         }

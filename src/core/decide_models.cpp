@@ -20,9 +20,9 @@ Result<void> check(const State& state, const LoadRequest& request) {
     return {};
 }
 
-void end_operation(Decision& decision, OperationId id, OperationState how, const Error& error, u64 wall_ns) {
-    decision.events.push_back(
-        OperationEnded{id, how, error.code, error.field, how == OperationState::succeeded ? "" : describe(error), wall_ns});
+void end_operation(Decision& decision, OperationId id, OperationState how, Error error, u64 wall_ns) {
+    if (how != OperationState::succeeded) error.detail = describe(error);
+    decision.events.push_back(OperationEnded{id, how, std::move(error), wall_ns});
 }
 
 Decision failed(const State& state, OperationId id, Error error, u64 wall_ns) {

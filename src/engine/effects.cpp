@@ -182,6 +182,8 @@ void Runner::load_ended(OperationId operation, BlockKey block, device::Device& d
         conclude(LoadedCommand{operation, ports_.clock().monotonic_ns - started_ns});
     else
         conclude(OperationFailedCommand{operation, result.error()});
+    const Lock lock(small_lock_);
+    progress_.erase(operation.serial);  // Not before it has ended: what is told of it must not go back.
 }
 
 void Runner::start_one(const StopLoadEffect& effect) { ports_.loading->cancel(effect.operation.serial); }

@@ -85,6 +85,7 @@ struct AvailableModel {
     std::string path;         ///< Relative to its folder.
     std::string folder;
     u64 file_bytes = 0;       ///< Of the file itself; shards and external data are apart.
+    u64 predicted_bytes = 0;  ///< What a load takes of the first device, exactly; 0 when the file is refused.
     std::optional<Inspection> inspection;  ///< What a load will take; absent when the file is refused.
     std::optional<Error> error;            ///< Why it is refused.
     std::vector<std::string> loaded_as;
@@ -157,8 +158,8 @@ public:
     [[nodiscard]] virtual Result<DeviceTold> device(std::string_view device_id) = 0;
     [[nodiscard]] virtual report::AllocationPage allocations(const Caller& caller, const report::AllocationFilter& filter) = 0;
     [[nodiscard]] virtual Result<report::AllocationTold> allocation(const Caller& caller, AllocationId id) = 0;
-    /// Empty `device_id`: all devices.
-    [[nodiscard]] virtual report::UsageTold usage(std::string_view device_id) = 0;
+    /// Empty `device_id`: all devices. By owner: everybody's; by purpose: of what the caller may see.
+    [[nodiscard]] virtual report::UsageTold usage(const Caller& caller, std::string_view device_id) = 0;
     [[nodiscard]] virtual std::vector<report::ModelTold> models() = 0;
     [[nodiscard]] virtual Result<report::ModelTold> model(std::string_view name) = 0;
     [[nodiscard]] virtual Result<std::vector<Tensor>> tensors(std::string_view name) = 0;

@@ -1,5 +1,7 @@
 #include "engine/loading_processes.hpp"
 
+#include <algorithm>
+#include <deque>
 #include <map>
 
 #include "base/mutex.hpp"
@@ -65,7 +67,8 @@ public:
         work->offset_bytes = into.offset_bytes;
         work->size_bytes = into.size_bytes;
         work->expected_hash = expected.identity.header_hash;  // A file that changed since the inspection fails by it.
-        work->progress = [progress = std::move(progress)](u64 bytes, u64) mutable { progress(bytes); };
+        auto shared_progress = std::make_shared<std::move_only_function<void(u64)>>(std::move(progress));
+        work->progress = [shared_progress](u64 bytes, u64) { (*shared_progress)(bytes); };
         auto shared_done = std::make_shared<std::move_only_function<void(Result<void>)>>(std::move(done));
         if (const auto names = recall(job)) {
             if (const auto others = open_others(*files, *names); !others) return (*shared_done)(std::unexpected(others.error()));
@@ -110,6 +113,7 @@ private:
         bool cancelled = false;
     };
 
+    using Named = std::pair<u64, std::vector<std::string>>;
     using LoadDone = std::shared_ptr<std::move_only_function<void(Result<void>)>>;
 
     void fill(u64 job, const std::string& path, const Files& files, worker::LoadJob& work, const LoadDone& done) {
@@ -123,7 +127,9 @@ private:
                 return (*done)(refuse(Code::invalid_model, "path", "The model's file changed after its header was read."));
             (*done)(std::unexpected(error));
         };
-        submit(job, "load " + path, [&] { return loaders_->load(std::move(work)); }, [&](const Error& error) { (*done)(std::unexpected(error)); });
+        submit(
+            job, "load " + path, [&] { return loaders_->load(std::move(work)); },
+            [&](const Error& error) { (*done)(std::unexpected(error)); });
     }
 
     /// Keeps which files a header names until the job's load, which then need not read it in a process of its own.
@@ -131,14 +137,16 @@ private:
         std::vector<std::string> names;
         for (const worker::NamedFile& other : files.open->others) names.push_back(other.name);
         const Lock lock(lock_);
-        named_[job] = std::move(names);
-        if (named_.size() > named_max) named_.erase(named_.begin());  // The oldest; its load reads the header again.
+        named_.emplace_back(job, std::move(names));
+        if (named_.size() > named_max) named_.pop_front();  // The oldest; its load reads the header again.
     }
     std::optional<std::vector<std::string>> recall(u64 job) {
         const Lock lock(lock_);
-        auto found = named_.extract(job);
-        if (found.empty()) return std::nullopt;
-        return std::move(found.mapped());
+        const auto found = std::ranges::find(named_, job, &Named::first);
+        if (found == named_.end()) return std::nullopt;
+        std::vector<std::string> names = std::move(found->second);
+        named_.erase(found);
+        return names;
     }
 
     /// Reads the header, and once more with the files that it names.
@@ -150,11 +158,13 @@ private:
             if (!inspection) return (*done)(std::unexpected(inspection.error()));
             if (cancelled) return (*done)(refuse(Code::cancelled, "operation", "The load was cancelled."));
             if (inspection->needed_files.empty()) return (*done)(std::move(inspection->model));
-            if (!files->open->others.empty()) return (*done)(refuse(Code::invalid_model, "files", "The model asks for further files without end."));
+            if (!files->open->others.empty())
+                return (*done)(refuse(Code::invalid_model, "files", "The model asks for further files without end."));
             if (const auto opened = open_others(*files, inspection->needed_files); !opened) return (*done)(std::unexpected(opened.error()));
             ask(job, what, files, done);
         };
-        submit(job, what, [&] { return loaders_->inspect(std::move(work)); }, [&](const Error& error) { (*done)(std::unexpected(error)); });
+        submit(
+            job, what, [&] { return loaders_->inspect(std::move(work)); }, [&](const Error& error) { (*done)(std::unexpected(error)); });
     }
 
     /// Enters the job before it is submitted: its `done` may come before the submission returns.
@@ -190,7 +200,7 @@ private:
     ModelFolders folders_;
     Mutex lock_;
     std::map<u64, Entry> jobs_ GUARDED_BY(lock_);
-    std::map<u64, std::vector<std::string>> named_ GUARDED_BY(lock_);  ///< By job, of those inspected and not loaded yet.
+    std::deque<Named> named_ GUARDED_BY(lock_);  ///< Of jobs inspected and perhaps to be loaded, oldest first.
 };
 }  // namespace
 

@@ -186,6 +186,8 @@ void Runner::survey_ended(Survey& survey) {
                 continue;
             }
             told.inspection = *found->second.result;
+            const u64 granule = state_.books.devices().empty() ? 1 : state_.books.devices().front().granule_bytes;
+            told.predicted_bytes = round_up(std::max<u64>(told.inspection->memory_bytes, 1), granule);
         }
         std::erase_if(inspected_,
                       [&there](const auto& entry) { return !there.contains(entry.first); });  // Files that are gone are forgotten.

@@ -41,7 +41,7 @@ public:
     Result<DeviceTold> device(std::string_view device_id) override;
     report::AllocationPage allocations(const Caller& caller, const report::AllocationFilter& filter) override;
     Result<report::AllocationTold> allocation(const Caller& caller, AllocationId id) override;
-    report::UsageTold usage(std::string_view device_id) override;
+    report::UsageTold usage(const Caller& caller, std::string_view device_id) override;
     std::vector<report::ModelTold> models() override;
     Result<report::ModelTold> model(std::string_view name) override;
     Result<std::vector<Tensor>> tensors(std::string_view name) override;

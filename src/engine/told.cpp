@@ -54,9 +54,9 @@ Result<report::AllocationTold> Runner::allocation(const Caller& caller, Allocati
     return report::allocation(state_, *allocation);
 }
 
-report::UsageTold Runner::usage(std::string_view device_id) {
+report::UsageTold Runner::usage(const Caller& caller, std::string_view device_id) {
     const Lock lock(lock_);
-    return report::usage(state_, device_id.empty() ? std::nullopt : state_.books.device_named(device_id));
+    return report::usage(state_, caller, device_id.empty() ? std::nullopt : state_.books.device_named(device_id));
 }
 
 SystemTold Runner::system() {

@@ -142,13 +142,11 @@ struct OperationStarted {
 struct OperationEnded {
     OperationId id;
     OperationState state = OperationState::succeeded;
-    Code code{};
-    std::string field;
-    std::string detail;
+    Error error;  ///< Where it did not succeed.
     u64 wall_ns = 0;
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
-        visit(s.id, s.state, s.code, s.field, s.detail, s.wall_ns);
+        visit(s.id, s.state, s.error.code, s.error.field, s.error.value, s.error.limit, s.error.detail, s.wall_ns);
     }
 };
 struct ModelLoading {

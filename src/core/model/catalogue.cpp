@@ -31,7 +31,7 @@ void Catalogue::apply(const OperationEnded& event) {
     operation.state = event.state;
     operation.ended_wall_ns = event.wall_ns;
     operation.cancelling = false;
-    if (event.state != OperationState::succeeded) operation.error = {event.code, event.field, 0, 0, event.detail};
+    if (event.state != OperationState::succeeded) operation.error = event.error;
     finished_.push_back(event.id.serial);
     if (finished_.size() > finished_max) {
         operations_.erase(finished_.front());
@@ -169,7 +169,7 @@ struct SavedOperation {
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
         auto& o = s.operation;
-        visit(o.id, o.kind, o.state, o.owner, o.request, o.model, o.cancelling, o.error.code, o.error.field, o.error.detail, o.started_wall_ns, o.ended_wall_ns);
+        visit(o.id, o.kind, o.state, o.owner, o.request, o.model, o.cancelling, o.error.code, o.error.field, o.error.value, o.error.limit, o.error.detail, o.started_wall_ns, o.ended_wall_ns);
     }
 };
 }  // namespace

@@ -18,7 +18,8 @@ void count_holes(DeviceBooks& books, const memory::SubAllocator& space, Detail d
     books.holes += stats.hole_count;
     books.largest_free_bytes = std::max(books.largest_free_bytes, stats.largest_free_bytes);
     if (detail == Detail::sums) return;
-    space.for_each_hole([&books](const memory::Hole& hole) { books.hole_histogram[static_cast<std::size_t>(std::bit_width(hole.size_bytes) - 1)] += 1; });
+    space.for_each_hole(
+        [&books](const memory::Hole& hole) { books.hole_histogram[static_cast<std::size_t>(std::bit_width(hole.size_bytes) - 1)] += 1; });
 }
 }  // namespace
 
@@ -144,7 +145,7 @@ OperationTold operation(const core::State& state, const model::Operation& operat
     return told;
 }
 
-UsageTold usage(const core::State& state, std::optional<u16> device) {
+UsageTold usage(const core::State& state, const Caller& caller, std::optional<u16> device) {
     std::map<std::string, OwnerUsage> owners;
     std::map<std::string, OwnerUsage> purposes;
     std::map<std::string, OwnerUsage> models;
@@ -158,7 +159,7 @@ UsageTold usage(const core::State& state, std::optional<u16> device) {
         const memory::AllocationRow& row = allocation.row;
         if (device && state.books.block(row.block)->row.device != *device) continue;
         add(owners, state.books.name(row.owner), row.granted_bytes);
-        add(purposes, state.books.name(row.purpose), row.granted_bytes);
+        if (core::may_see(state, caller, allocation)) add(purposes, state.books.name(row.purpose), row.granted_bytes);
         if (const model::Model* model = state.catalogue.model(row.model)) add(models, model->names.front(), row.granted_bytes);
     }
     const auto largest_first = [](std::map<std::string, OwnerUsage>& table) {
@@ -182,16 +183,19 @@ Figures shortfall(const core::State& state, std::string_view device_id, std::str
     figures.available_bytes = books.available_for(chosen, owner);
     figures.largest_free_bytes = books.largest_for(chosen, owner);
     const std::string& id = books.devices()[chosen].id;
-    if (figures.largest_free_bytes > 0) figures.suggestions.push_back("Ask for at most " + std::to_string(figures.largest_free_bytes) + " bytes on " + id + ".");
+    if (figures.largest_free_bytes > 0)
+        figures.suggestions.push_back("Ask for at most " + std::to_string(figures.largest_free_bytes) + " bytes on " + id + ".");
     for (u16 i = 0; i < books.devices().size(); ++i)
         if (i != chosen && books.largest_for(i, owner) >= size_bytes)
             figures.suggestions.push_back("Name the device " + books.devices()[i].id + ", where it fits.");
     const model::Model* largest = nullptr;
     const auto bytes_of = [&books](const model::Model& model) { return books.allocation(model.allocation)->row.granted_bytes; };
     for (const auto& [serial, model] : state.catalogue.models())
-        if (model.device == chosen && model.state == ModelState::resident && (largest == nullptr || bytes_of(model) > bytes_of(*largest))) largest = &model;
+        if (model.device == chosen && model.state == ModelState::resident && (largest == nullptr || bytes_of(model) > bytes_of(*largest)))
+            largest = &model;
     if (largest != nullptr && bytes_of(*largest) + figures.largest_free_bytes >= size_bytes)
-        figures.suggestions.push_back("Unload the model " + largest->names.front() + ", which holds " + std::to_string(bytes_of(*largest)) + " bytes.");
+        figures.suggestions.push_back("Unload the model " + largest->names.front() + ", which holds " + std::to_string(bytes_of(*largest)) +
+                                      " bytes.");
     return figures;
 }
 }  // namespace vramd::report

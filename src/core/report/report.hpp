@@ -16,8 +16,8 @@ enum class Detail : u8 {
 [[nodiscard]] std::vector<ModelTold> models(const core::State& state);
 /// `done_bytes` and `stage` of a running operation are the engine's to fill in.
 [[nodiscard]] OperationTold operation(const core::State& state, const model::Operation& operation);
-/// Of one device, or of all without one. O(allocations).
-[[nodiscard]] UsageTold usage(const core::State& state, std::optional<u16> device);
+/// Of one device, or of all without one; by purpose only what the caller may see. O(allocations).
+[[nodiscard]] UsageTold usage(const core::State& state, const Caller& caller, std::optional<u16> device);
 /// The figures behind a refusal, with suggestions that work when followed. Empty `device_id`: the device with most room.
 struct Figures {
     u64 available_bytes = 0;
