@@ -5,6 +5,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -19,6 +20,7 @@
 #include "http/server.hpp"
 #include "keeper/link.hpp"
 #include "keeper/places.hpp"
+#include "ledger/step.hpp"
 #include "program/settings.hpp"
 
 using namespace vramd;
@@ -70,7 +72,17 @@ std::string address_of(const Fd& tcp) {
     return "http://" + std::string(text) + ":" + std::to_string(ntohs(four.sin_port));
 }
 
-std::string ready_line(const keeper::Listeners& listeners, const keeper::Places& places, const std::vector<engine::ConfiguredDevice>& devices) {
+/// Whether TCP can be reached from this machine only.
+bool is_loopback(const Fd& tcp) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    if (getsockname(tcp.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return false;
+    if (address.ss_family == AF_INET6) return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
+    return ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr) >> 24 == 127;
+}
+
+std::string ready_line(const keeper::Listeners& listeners, const keeper::Places& places,
+                       const std::vector<engine::ConfiguredDevice>& devices) {
     std::string ids;
     for (const engine::ConfiguredDevice& device : devices) ids += (ids.empty() ? "" : ",") + device.device_id;
     return "vramd ready http=" + address_of(listeners.tcp) + " socket=" + places.attach_socket.native() + " devices=" + ids;
@@ -104,24 +116,43 @@ Fd block_signals() {
     return Fd(signalfd(-1, &set, SFD_CLOEXEC));
 }
 
+/// For tests of real processes: `VRAMD_FAILPOINT=ledger.step:N` kills a keeper's first core at the Nth step that its ledger takes. The
+/// cores after it live, so that what they find can be looked at.
+void arm_failpoint(u64 generation) {
+    constexpr std::string_view kind = "ledger.step:";
+    const char* const asked = std::getenv("VRAMD_FAILPOINT");
+    if (asked == nullptr || generation != 1) return;
+    const std::string_view text(asked);
+    u64 nth = 0;
+    if (text.starts_with(kind) && std::from_chars(text.data() + kind.size(), text.data() + text.size(), nth).ec == std::errc{})
+        ledger::kill_at_step(nth);
+}
+
 Result<void> run(const program::Settings& settings, std::span<char* const> arguments) {
     const Fd signals = block_signals();
     const auto descriptor = keeper::Link::inherited();
     if (!descriptor) return refuse(Code::invalid_field, "VRAMD_KEEPER_FD", "vramd-core is started by vramd; use `vramd serve`.");
+    (void)unsetenv("VRAMD_KEEPER_FD");  // Not for loading processes; before any thread that could read the environment.
     TRY(std::shared_ptr<keeper::Link> link, keeper::Link::take(*descriptor));
     TRY(keeper::Takeover kept, link->takeover());
+    arm_failpoint(kept.generation);
     TRY(const keeper::Places places, keeper::resolve_places({}, [](const char* name) { return std::getenv(name); }));
     std::vector<api::Token> tokens;
     if (!settings.token_file.empty()) {
         TRY(tokens, program::read_tokens(settings.token_file));
     }
+    if (tokens.empty() && kept.listeners.tcp && !is_loopback(kept.listeners.tcp))
+        return refuse(Code::invalid_field, "--listen",
+                      "--listen " + address_of(kept.listeners.tcp) +
+                          " can be reached from other machines; give --token-file, or a loopback address.");
     auto threads = std::make_shared<engine::Threads>(4);
     TRY(std::shared_ptr<worker::Loaders> loaders, worker::Loaders::start({}));
     engine::Ports ports;
     ports.secret = random_secret;
     ports.vault = std::make_shared<engine::KeeperVault>(link);
     ports.executor = threads;
-    ports.loading = engine::loading_by_processes(loaders, engine::ModelFolders({settings.model_folders.begin(), settings.model_folders.end()}));
+    ports.loading =
+        engine::loading_by_processes(loaders, engine::ModelFolders({settings.model_folders.begin(), settings.model_folders.end()}));
     ports.transfer = std::make_shared<transfer::Engine>(transfer::Options{});
     ports.measure_limits = [] { return transfer::measure_limits(0); };
     TRY(ports.devices, open_devices(settings));
@@ -129,7 +160,7 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     engine::Options options;
     options.state_directory = places.state_directory / "ledger";
     options.boot_id = boot_id();
-    options.life = std::to_string(kept.life);
+    options.life = options.boot_id + "/" + std::to_string(kept.life);  // The memory ends with the machine or with the keeper.
     options.version = VRAMD_VERSION;
     options.keeper_pid = static_cast<i32>(kept.keeper_pid);
     options.generation = kept.generation;

@@ -44,7 +44,7 @@ class Life(unittest.TestCase):
             daemon.allocate(4096)
 
     def test_what_a_daemon_cannot_start_with_is_said_in_words(self):
-        for arguments in (["--device", "host:a=12parsecs"], ["--device", "floppy"], ["--listen", "nowhere"], ["--frobnicate"]):
+        for arguments in (["--device", "host:a=12parsecs"], ["--device", "floppy"], ["--listen", "nowhere"], ["--listen", "0.0.0.0:0"], ["--frobnicate"]):
             daemon = Daemon(devices=(), arguments=arguments)
             done = subprocess.run(daemon.command, capture_output=True, text=True, timeout=30, check=False)
             daemon.discard()
