@@ -129,6 +129,16 @@ TEST_CASE("cancelling one of two who wait for the same load leaves the other's g
     }
 }
 
+TEST_CASE("an operation still tells what it loaded after its model is gone") {
+    Driver driver;
+    driver.add_device("a", 1 * mib);
+    const auto operation = begin(driver, "m");
+    inspect(driver, operation, header(1, 5000));
+    REQUIRE(driver.give(LoadedCommand{operation, 5}));
+    REQUIRE(driver.give(UnloadModelCommand{somebody, "m", "", false}));
+    CHECK(driver.state.catalogue.operation(operation)->total_bytes == 5000);
+}
+
 TEST_CASE("a model that does not fit fails whole, with both figures") {
     Driver driver;
     driver.add_device("a", 1 * mib);

@@ -8,7 +8,7 @@ namespace vramd::engine {
 Runner::Runner(Options options, Ports ports) : options_(std::move(options)), ports_(std::move(ports)) {
     for (ConfiguredDevice& device : ports_.devices) devices_.emplace(device.device_id, device);
     core_started_wall_ns_ = ports_.clock().wall_ns;
-    if (options_.read_only) read_only_reason_ = "The core was started read-only after repeated failures.";
+    if (options_.read_only) read_only_reason_ = "The core was started read-only after repeated failures; the log says why. An upgrade (SIGUSR2 to the keeper) starts it afresh.";
 }
 
 Runner::~Runner() {

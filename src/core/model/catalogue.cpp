@@ -51,6 +51,7 @@ void Catalogue::apply(const ModelLoading& event) {
     model.names = {operation->second.request.name};
     model.inspection = std::make_shared<const Inspection>(event.inspection);
     operation->second.model = event.id.serial;
+    operation->second.total_bytes = event.inspection.memory_bytes;
     const auto named = names_.emplace(model.names.front(), event.id.serial);
     INVARIANT(named.second);
     next_model_ = event.id.serial + 1;
@@ -70,6 +71,7 @@ void Catalogue::apply(const ModelNamed& event) {
     const auto operation = operations_.find(event.operation.serial);
     INVARIANT(found != models_.end() && operation != operations_.end());
     operation->second.model = event.id.serial;
+    operation->second.total_bytes = found->second.inspection->memory_bytes;
     const std::string& name = operation->second.request.name;
     const auto [place, fresh] = names_.emplace(name, event.id.serial);
     INVARIANT(place->second == event.id.serial);
@@ -169,7 +171,7 @@ struct SavedOperation {
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
         auto& o = s.operation;
-        visit(o.id, o.kind, o.state, o.owner, o.request, o.model, o.cancelling, o.error.code, o.error.field, o.error.value, o.error.limit, o.error.detail, o.started_wall_ns, o.ended_wall_ns);
+        visit(o.id, o.kind, o.state, o.owner, o.request, o.model, o.total_bytes, o.cancelling, o.error.code, o.error.field, o.error.value, o.error.limit, o.error.detail, o.started_wall_ns, o.ended_wall_ns);
     }
 };
 }  // namespace

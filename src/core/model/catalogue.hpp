@@ -41,6 +41,7 @@ struct Operation {
     std::string owner;
     LoadRequest request;
     u64 model = 0;           ///< Serial of the model it waits for; 0 while inspecting.
+    u64 total_bytes = 0;     ///< What it loads; 0 until the header is read.
     bool cancelling = false;
     Error error;             ///< Where it failed.
     u64 started_wall_ns = 0;

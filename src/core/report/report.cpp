@@ -132,7 +132,7 @@ OperationTold operation(const core::State& state, const model::Operation& operat
     told.started_wall_ns = operation.started_wall_ns;
     told.ended_wall_ns = operation.ended_wall_ns;
     const model::Model* model = state.catalogue.model(operation.model);
-    if (model != nullptr) told.total_bytes = model->inspection->memory_bytes;
+    told.total_bytes = operation.total_bytes;
     if (operation.state != OperationState::running) {
         told.stage = "done";
         if (operation.state == OperationState::succeeded) told.done_bytes = told.total_bytes;
