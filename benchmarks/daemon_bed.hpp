@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -30,7 +31,7 @@
 namespace vramd::bench {
 inline constexpr u64 piece_bytes = mib;
 
-/// Ends the program; the daemon ends with it, for its keeper's pipe breaks.
+/// Ends the program; the daemon is told to end with it.
 [[noreturn]] inline void give_up(const std::string& why) {
     (void)std::fprintf(stderr, "bench daemon: %s (%s)\n", why.c_str(), std::strerror(errno));
     std::exit(1);
@@ -245,6 +246,7 @@ private:
         if (pipe2(ends, O_CLOEXEC) != 0) give_up("pipe");
         keeper_ = fork();
         if (keeper_ == 0) {
+            (void)prctl(PR_SET_PDEATHSIG, SIGTERM);  // Should this program be killed, its daemon ends too.
             (void)dup2(ends[1], STDOUT_FILENO);
             (void)dup2(open(log.c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600), STDERR_FILENO);
             execv(program.c_str(), arguments.data());
