@@ -52,6 +52,7 @@ test_everything() {
         check "threaded rooms under TSan" build/tsan/Testing/Temporary/LastTest.log run_ctest tsan -R "$tests"
     fi
     check "crash test" - python3 tests/crash/crash.py --kills 200 --seed "$VRAMD_SEED"
+    check "kill at every step of the ledger" - python3 tests/crash/steps.py
 }
 
 verb_test() {
