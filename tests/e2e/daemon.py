@@ -21,6 +21,9 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), 
 BIN = os.environ.get("VRAMD_BIN", os.path.join(ROOT, "build", "bin"))
 READY_SECONDS = 60
 ANSWER_SECONDS = 60
+# What a sanitizer, an invariant or an uncaught exception leaves in the log: the keeper would hide it by starting the next core.
+FAULTS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:", "invariant broken", "terminate called", "was killed by signal 6",
+          "was killed by signal 11")
 
 
 class Answer:
@@ -187,7 +190,9 @@ class Daemon:
         """SIGKILL to the core, and the answer of /api/system of the next one."""
         before = self.system()
         os.kill(before["corePid"], signal.SIGKILL)
-        return self.next_generation(before["generation"])
+        told = self.next_generation(before["generation"])
+        assert told["generation"] == before["generation"] + 1, f"a core died by itself in between; it said: {self.said()[-3000:]}"
+        return told
 
     def next_generation(self, generation, seconds=READY_SECONDS):
         """What /api/system says once a core after `generation` answers. The listening sockets outlive the core, so a connection waits in them."""
@@ -232,6 +237,8 @@ class Daemon:
         assert not left, f"processes left: {left}"
         sockets = [path for path in (self.socket_path, self.http_socket) if os.path.exists(path)]
         assert not sockets, f"sockets left: {sockets}"
+        faults = [line for line in self.said().splitlines() if any(word in line for word in FAULTS)]
+        assert not faults, f"a process of the daemon failed by itself: {faults[:5]}"
 
     def discard(self):
         if self.default is not None:
