@@ -224,3 +224,23 @@ TEST_CASE("an empty arena that is being written is not given back to make room")
     command.frozen.clear();
     CHECK(driver.give(command).has_value());
 }
+
+TEST_CASE("every access renews a lease for its whole time, and only then does it end") {
+    Driver driver;
+    driver.add_device("a", 64 * mib);
+    AllocateCommand command;
+    command.caller = {"me", Role::user};
+    command.size_bytes = 256;
+    command.persistent = false;
+    command.lease_seconds = 10;
+    const auto id = driver.give(command)->allocation;
+    driver.finish();
+    driver.now.monotonic_ns += 9 * ns_per_second;
+    REQUIRE(driver.give(AccessCommand{id}));
+    driver.now.monotonic_ns += 9 * ns_per_second;
+    REQUIRE(driver.give(ExpireCommand{}));
+    CHECK(driver.state.books.allocation(id) != nullptr);
+    driver.now.monotonic_ns += 1 * ns_per_second;
+    REQUIRE(driver.give(ExpireCommand{}));
+    CHECK(driver.state.books.allocation(id) == nullptr);
+}

@@ -168,6 +168,47 @@ TEST_CASE("a disk that is full makes the core read-only; once there is room agai
     CHECK(daemon.core->audit().ok);
 }
 
+TEST_CASE("a block made while the ledger was full is recorded once there is room, and its request answered") {
+    Daemon daemon;
+    const std::filesystem::path ledger = daemon.folder / "ledger";
+    const auto small = daemon.allocate("me", 256);
+    REQUIRE(small);
+    std::promise<void> storing;
+    std::promise<void> go_on;
+    std::atomic<bool> first = true;
+    daemon.vault->before_store = [&, waits = std::make_shared<std::future<void>>(go_on.get_future())] {
+        if (!first.exchange(false)) return;
+        storing.set_value();
+        waits->wait();
+    };
+    AllocateCommand command;
+    command.caller = me;
+    command.size_bytes = 4096;
+    command.shareable = true;
+    std::promise<Result<Allocated>> answer;
+    daemon.core->allocate(command, 0, [&](Result<Allocated> result) { answer.set_value(std::move(result)); });
+    storing.get_future().wait();
+    std::filesystem::rename(ledger, daemon.folder / "away");
+    std::ofstream(ledger) << "in the way";
+    command.shareable = false;
+    command.size_bytes = 256;
+    command.purpose = std::string(4000, 'p');
+    REQUIRE(soon([&] {
+        // In the arena that is there: no block is made for these.
+        daemon.core->allocate(command, 0, [&](Result<Allocated> made) {
+            if (made) (void)daemon.free("me", made->record.id);  // Refused once the ledger is full.
+        });
+        return daemon.core->system().read_only;
+    }));
+    go_on.set_value();
+    auto future = answer.get_future();
+    CHECK(future.wait_for(std::chrono::milliseconds(50)) == std::future_status::timeout);
+    std::filesystem::remove(ledger);
+    std::filesystem::rename(daemon.folder / "away", ledger);
+    REQUIRE(future.wait_for(std::chrono::seconds(20)) == std::future_status::ready);
+    CHECK(future.get().has_value());
+}
+
 TEST_CASE("free memory in thousands of pieces is cleared piece by piece, and a request meanwhile waits instead of being refused") {
     Daemon daemon(16 * mib);
     std::vector<AllocationId> held;
@@ -180,6 +221,10 @@ TEST_CASE("free memory in thousands of pieces is cleared piece by piece, and a r
     const auto moved = cleared.get_future().get();
     REQUIRE(moved);
     CHECK(moved->free_ranges_touched == 3000);
+    const auto first = daemon.core->allocation(me, held[1]);
+    const auto next = daemon.allocate("me", 256);
+    REQUIRE(next);
+    CHECK(next->record.block == first->block);  // Its holes can be used again.
 }
 
 TEST_CASE("a file that could not be inspected just now is inspected again, one that is no model is not") {

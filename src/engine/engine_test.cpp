@@ -113,6 +113,7 @@ TEST_CASE("a request that does not fit waits, and gets its place when another le
     const auto placed = answer.get_future().get();
     REQUIRE(placed);
     CHECK(placed->record.size_bytes == 10 * mib);
+    CHECK(placed->total_ns < 20 * ns_per_second);  // Woken by the free, not by the end of its time.
 }
 
 TEST_CASE("a request whose time runs out is refused for want of memory") {

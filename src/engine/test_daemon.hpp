@@ -22,7 +22,9 @@ inline const Caller admin{"uid:0", Role::admin};
 /// Holds descriptors as the keeper does, in this process.
 class HoldingVault final : public Vault {
 public:
+    std::function<void()> before_store;
     Result<void> store(BlockKey key, u64 size_bytes, const Fd& memory) override {
+        if (before_store) before_store();
         TRY(Fd copy, memory.duplicate());
         const Lock lock(lock_);
         blocks_.insert_or_assign(key, std::pair(size_bytes, std::move(copy)));

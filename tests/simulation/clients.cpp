@@ -310,6 +310,8 @@ void Clients::check() {
         if (model.state == ModelState::resident && !resident_files_.contains(to_text(model.id)))
             if (const auto file = world_.files.find(model.path); file != world_.files.end() && file->second.size_bytes == model.tensor_bytes)
                 resident_files_[to_text(model.id)] = file->second;
+    for (const auto& [id, content] : readers_)
+        if (!world_.core().allocation(admin, id)) fail("memory went away while it was being read");
     for (const std::string& finding : world_.core().findings()) fail(finding);
     for (const engine::DeviceTold& device : world_.core().devices()) {
         const report::DeviceBooks& books = device.books;
@@ -359,6 +361,7 @@ void Clients::finish(Choices& choices) {
     world_.advance_ns(1000 * ns_per_second);
     world_.settle(choices);
     check();
+    if (unanswered_ != 0) fail("a request outlived its deadline");
     // Requests that waited for room get it as others let go: until nobody holds anything.
     while (!held_.empty()) {
         const auto [id, held] = *held_.begin();

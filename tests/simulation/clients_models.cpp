@@ -16,6 +16,8 @@ void Clients::load(Choices& choices) {
         if (epoch == world_.epoch) --unanswered_;
         if (epoch != world_.epoch || !ended) return;
         loads_.erase(ended->id);
+        if (ended->state == OperationState::failed && ended->error->code == Code::conflict && ended->error->field != "/deviceId")
+            fail("a load failed by our own doing: " + describe(*ended->error));
         if (ended->state != OperationState::succeeded) return;
         resident_[request.name] = request.path;
     });

@@ -98,6 +98,8 @@ void Books::audit_block(const Block& block, std::vector<std::string>& findings) 
     const std::string which = "block " + std::to_string(block.row.key);
     if (block.row.state == BlockState::releasing && !block.allocations.empty())
         findings.push_back(which + " is given up but holds allocations.");
+    if (block.row.kind != BlockKind::arena && block.row.state == BlockState::ready && block.allocations.empty())
+        findings.push_back(which + " holds nothing and is not given back.");
     u64 end = 0;
     u64 granted = 0;
     for (const auto& [offset, serial] : block.allocations) {
