@@ -17,25 +17,15 @@ Result<OperationId> Runner::load_model(LoadModelCommand command, Done<report::Op
 }
 
 void Runner::unload_model(UnloadModelCommand command, Done<Freed> done) {
-    const u64 begun = ports_.clock().monotonic_ns;
-    Told told;
-    Freed freed;
-    Result<core::Decision> decision;
+    Giving giving{.begun_ns = ports_.clock().monotonic_ns};
     {
         const Lock lock(lock_);
         const model::Model* model = state_.catalogue.model_named(command.name);
         const u16 device = model == nullptr ? u16{0} : model->device;
         command.in_use = model != nullptr && in_use(model->allocation.serial);
-        std::move_only_function<void(const core::Decision&)> tell = [&](const core::Decision& made) {
-            freed.freed_bytes = made.freed_bytes;
-            freed.device_after = report::device_books(state_, device, report::Detail::sums);
-        };
-        decision = commit_locked(Command(command), tell, told);
+        give_up(Command(command), device, giving);
     }
-    if (!decision) return done(std::unexpected(decision.error()));
-    finish(told, decision->effects);
-    freed.total_ns = ports_.clock().monotonic_ns - begun;
-    done(std::move(freed));
+    tell_freed(giving, std::move(done));
 }
 
 Result<report::OperationTold> Runner::cancel(CancelOperationCommand command) {

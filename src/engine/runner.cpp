@@ -8,7 +8,10 @@ namespace vramd::engine {
 Runner::Runner(Options options, Ports ports) : options_(std::move(options)), ports_(std::move(ports)) {
     for (ConfiguredDevice& device : ports_.devices) devices_.emplace(device.device_id, device);
     core_started_wall_ns_ = ports_.clock().wall_ns;
-    if (options_.read_only) read_only_reason_ = "The core was started read-only after repeated failures; the log says why. An upgrade (SIGUSR2 to the keeper) starts it afresh.";
+    if (options_.read_only)
+        read_only_reason_ =
+            "The core was started read-only after repeated failures; the log says why. An upgrade (SIGUSR2 to the keeper) starts it "
+            "afresh.";
 }
 
 Runner::~Runner() {
@@ -227,11 +230,25 @@ Shortfall Runner::shortfall_of(const AllocateCommand& command) {
     return {command.size_bytes, figures.available_bytes, figures.largest_free_bytes, std::move(figures.suggestions)};
 }
 
+/// Commits what gives memory up and notes what is told of it; the caller holds the lock.
+void Runner::give_up(const Command& command, u16 device, Giving& giving) {
+    std::move_only_function<void(const core::Decision&)> note_freed = [&](const core::Decision& made) {
+        giving.freed.freed_bytes = made.freed_bytes;
+        giving.freed.device_after = report::device_books(state_, device, report::Detail::sums);
+    };
+    giving.decision = commit_locked(command, note_freed, giving.told);
+}
+
+/// Starts the effects and answers, once the lock is let go.
+void Runner::tell_freed(Giving& giving, Done<Freed> done) {
+    if (!giving.decision) return done(std::unexpected(giving.decision.error()));
+    finish(giving.told, giving.decision->effects);
+    giving.freed.total_ns = ports_.clock().monotonic_ns - giving.begun_ns;
+    done(std::move(giving.freed));
+}
+
 void Runner::free(FreeCommand command, bool force, Done<Freed> done) {
-    const u64 begun = ports_.clock().monotonic_ns;
-    Told told;
-    Freed freed;
-    Result<core::Decision> decision;
+    Giving giving{.begun_ns = ports_.clock().monotonic_ns};
     {
         const Lock lock(lock_);
         command.in_use = in_use(command.id.serial);
@@ -242,16 +259,9 @@ void Runner::free(FreeCommand command, bool force, Done<Freed> done) {
             return;
         }
         const u16 device = allocation == nullptr ? u16{0} : state_.books.block(allocation->row.block)->row.device;
-        std::move_only_function<void(const core::Decision&)> tell = [&](const core::Decision& made) {
-            freed.freed_bytes = made.freed_bytes;
-            freed.device_after = report::device_books(state_, device, report::Detail::sums);
-        };
-        decision = commit_locked(Command(command), tell, told);
+        give_up(Command(command), device, giving);
     }
-    if (!decision) return done(std::unexpected(decision.error()));
-    finish(told, decision->effects);
-    freed.total_ns = ports_.clock().monotonic_ns - begun;
-    done(std::move(freed));
+    tell_freed(giving, std::move(done));
 }
 
 Result<report::AllocationTold> Runner::renew_lease(RenewLeaseCommand command) {

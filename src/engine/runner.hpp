@@ -81,6 +81,13 @@ private:
         Loading::File file;
         Result<Inspection> result;
     };
+    /// A free or an unload on its way from the lock to its answer.
+    struct Giving {
+        u64 begun_ns = 0;
+        Told told{};
+        Freed freed{};
+        Result<core::Decision> decision{};
+    };
     struct Survey;
     struct Clearing;
 
@@ -97,6 +104,8 @@ private:
     void shrink_devices(Told& told) REQUIRES(lock_);
     void try_allocate(Waiting waiting);
     u64 wait_for_room(Waiting waiting, u64 deadline_ns) REQUIRES(lock_);
+    void give_up(const Command& command, u16 device, Giving& giving) REQUIRES(lock_);
+    void tell_freed(Giving& giving, Done<Freed> done);
     void retry_waiting();
     void expire_waiting(u64 order);
     void schedule_leases() REQUIRES(lock_);
