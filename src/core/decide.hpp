@@ -11,6 +11,9 @@ namespace vramd::core {
 [[nodiscard]] Result<Decision> decide_one(const State& state, const ZeroedCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const ZeroFailedCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const ExpireCommand& command, Moment now);
+// decide_moves.cpp
+[[nodiscard]] Result<Decision> decide_one(const State& state, const MoveCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const MovedCommand& command, Moment now);
 // decide_blocks.cpp
 [[nodiscard]] Result<Decision> decide_one(const State& state, const BlockCreatedCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const BlockFailedCommand& command, Moment now);
@@ -26,11 +29,13 @@ namespace vramd::core {
 [[nodiscard]] Result<Decision> decide_one(const State& state, const UnloadModelCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const CancelOperationCommand& command, Moment now);
 
-/// Adds the events that end an allocation: `freed` or `dropped`, and its block's release when that leaves it empty and alone.
+/// Adds the events that end an allocation: its move's end, then `freed` or `dropped`, and the release of blocks that are left empty.
 void end_allocation(const State& state, Decision& decision, const memory::Allocation& allocation, Event ended);
 /// Gives back empty arenas of anybody (but the `frozen`, sorted), if with them and the releases under way `size_bytes` would fit the
 /// device; false, and nothing added, if not.
 [[nodiscard]] bool make_room(const memory::Books& books, Decision& decision, u16 device, u64 size_bytes, std::span<const u64> frozen);
+/// Gives a move's second place back, and its block if nothing else is in it.
+void drop_move(const State& state, Decision& decision, const memory::Allocation& allocation, Code reason);
 /// Adds BlockReleasing and its effect.
 void release_block(Decision& decision, BlockKey block);
 /// Adds the end of a model's load: every operation that waits for it ends so, its memory goes back.

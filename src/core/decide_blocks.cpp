@@ -6,16 +6,33 @@
 
 namespace vramd::core {
 namespace {
-/// The allocations of a block, in the order of their places.
-std::vector<const memory::Allocation*> allocations_of(const State& state, const memory::Block& block) {
-    std::vector<const memory::Allocation*> list;
-    for (const auto& [offset, serial] : block.allocations) list.push_back(state.books.allocation_by_serial(serial));
+/// An allocation's place in a block: where it is, or where it is being moved to.
+struct Occupant {
+    const memory::Allocation* allocation;
+    const memory::Move* second;  ///< Null where the bytes are here.
+};
+
+/// What a block holds, in the order of the places.
+std::vector<Occupant> occupants_of(const State& state, const memory::Block& block) {
+    std::vector<Occupant> list;
+    for (const auto& [offset, serial] : block.allocations) {
+        const memory::Allocation* allocation = state.books.allocation_by_serial(serial);
+        const bool here = allocation->row.block == block.row.key && allocation->row.offset_bytes == offset;
+        list.push_back({allocation, here ? nullptr : state.books.move(serial)});
+    }
     return list;
 }
 
 /// Everything in the block ends; `error` says why. The block itself is left to the caller.
 void end_contents(const State& state, Decision& decision, const memory::Block& block, const Error& error, u64 wall_ns) {
-    for (const memory::Allocation* allocation : allocations_of(state, block)) {
+    for (const auto& [allocation, second] : occupants_of(state, block)) {
+        const memory::Move* move = state.books.move(allocation->row.id.serial);
+        if (second != nullptr) {
+            if (allocation->row.block != block.row.key) decision.events.push_back(MoveDropped{allocation->row.id, error.code});
+            continue;  // Both places are here: dropped with the first one.
+        }
+        if (move != nullptr && move->block == block.row.key) decision.events.push_back(MoveDropped{allocation->row.id, error.code});
+        if (move != nullptr && move->block != block.row.key) drop_move(state, decision, *allocation, error.code);
         if (allocation->row.model != 0) {
             const model::Model& model = *state.catalogue.model(allocation->row.model);
             for (const OperationId operation : state.catalogue.waiting_for(allocation->row.model)) {
@@ -44,8 +61,8 @@ Result<Decision> decide_one(const State& state, const BlockCreatedCommand& comma
         release_block(decision, command.block);
         return decision;
     }
-    for (const memory::Allocation* allocation : allocations_of(state, *block)) {
-        if (allocation->row.status != AllocationStatus::pending) continue;
+    for (const auto& [allocation, second] : occupants_of(state, *block)) {
+        if (second != nullptr || allocation->row.status != AllocationStatus::pending) continue;
         if (allocation->row.model == 0) {
             // Two allocations of a new block never share bytes unless one of them was dropped before: its place was never written.
             decision.events.push_back(AllocationReady{allocation->row.id});
@@ -119,7 +136,11 @@ Result<Decision> decide_one(const State& state, const RecoverCommand&, Moment no
     const Error nobody{Code::cancelled, "allocation", 0, 0, "The daemon restarted before anybody was told of it."};
     for (const auto& [key, block] : state.books.blocks()) {
         u64 left = 0;
-        for (const memory::Allocation* allocation : allocations_of(state, block)) {
+        for (const auto& [allocation, second] : occupants_of(state, block)) {
+            if (second != nullptr) {  // Nobody copies any more; the first place is whole.
+                decision.events.push_back(MoveDropped{allocation->row.id, Code::cancelled});
+                continue;
+            }
             if (allocation->row.model != 0 && state.catalogue.cancelling(allocation->row.model)) continue;
             if (allocation->row.status == AllocationStatus::pending && allocation->row.model == 0)
                 decision.events.push_back(AllocationDropped{allocation->row.id, nobody.code, nobody.detail});

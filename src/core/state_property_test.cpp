@@ -16,7 +16,7 @@ Command any_command(Choices& choices, const Driver& driver) {
         return at->second.row.id;
     };
     const Caller caller{"owner" + std::to_string(choices.below(3)), choices.one_in(4) ? Role::admin : Role::user};
-    switch (choices.below(8)) {
+    switch (choices.below(12)) {
         case 0:
         case 1:
         case 2: {
@@ -38,6 +38,15 @@ Command any_command(Choices& choices, const Driver& driver) {
             return RenewLeaseCommand{caller, some_allocation(), 1 + choices.below(100)};
         case 6:
             return ExpireCommand{};
+        case 7:
+        case 8:
+        case 9:
+            return MoveCommand{1, some_allocation(), 1 + choices.below(driver.state.books.next_block()), choices.one_in(8), {}};
+        case 10: {
+            MovedCommand command{some_allocation(), choices.one_in(3), {}};
+            if (choices.one_in(5)) command.failed = Code::device_lost;
+            return command;
+        }
         default:
             return RecoverCommand{};
     }

@@ -70,6 +70,7 @@ Result<transfer::Place> Runner::hold_place(const Caller& caller, AllocationId id
     const auto spec = spec_of(row.block, device);
     if (!spec) return refuse(Code::device_lost, "device", "The device is not there.");
     TRY(const Range in_block, Range::within(spec->size_bytes, row.offset_bytes + part.offset_bytes(), part.size_bytes()));
+    if (const auto moving = moving_.find(row.id.serial); moving != moving_.end() && access == Access::write) moving->second = true;
     hold(row.id.serial);
     return transfer::Place{device, spec->key, in_block};
 }

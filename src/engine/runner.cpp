@@ -100,7 +100,8 @@ void Runner::note(const Event& event, Told& told) {
     }
     const bool block_gone = std::holds_alternative<BlockGone>(event);
     if (block_gone) shrink_devices(told);
-    const bool room = block_gone || std::holds_alternative<AllocationFreed>(event) || std::holds_alternative<AllocationDropped>(event);
+    const bool moved = std::holds_alternative<AllocationMoved>(event) || std::holds_alternative<MoveDropped>(event);
+    const bool room = block_gone || moved || std::holds_alternative<AllocationFreed>(event) || std::holds_alternative<AllocationDropped>(event);
     if (room && !waiting_.empty()) told.push_back([this] { retry_waiting(); });
 }
 
@@ -253,7 +254,8 @@ void Runner::free(FreeCommand command, bool force, Done<Freed> done) {
         const Lock lock(lock_);
         command.in_use = in_use(command.id.serial);
         const memory::Allocation* allocation = state_.books.allocation(command.id);
-        if (command.in_use && force && allocation != nullptr && core::may_see(state_, command.caller, *allocation)) {
+        const bool moves = moving_.contains(command.id.serial);  // Soon over, and nothing that the caller did.
+        if (command.in_use && (force || moves) && allocation != nullptr && core::may_see(state_, command.caller, *allocation)) {
             after_use_[command.id.serial].push_back(
                 [this, command, done = std::move(done)]() mutable { free(std::move(command), true, std::move(done)); });
             return;

@@ -126,6 +126,10 @@ private:
     [[nodiscard]] std::optional<device::BlockSpec> spec_of(BlockKey key, device::Device*& device) REQUIRES(lock_);
     [[nodiscard]] device::Device* device_of(u16 index) REQUIRES(lock_);
 
+    // moves.cpp
+    void start_one(const MoveEffect& effect);
+    void move_ended(AllocationId id, const Result<transfer::Outcome>& outcome);
+
     // content.cpp
     [[nodiscard]] Result<transfer::Place> hold_place(const Caller& caller, AllocationId id, u64 offset_bytes, std::optional<u64> size_bytes,
                                                      Access access);
@@ -176,6 +180,7 @@ private:
     std::map<u64, u64> uses_ GUARDED_BY(lock_);          ///< Allocation serial → readers and writers of its content.
     std::map<u64, std::vector<std::move_only_function<void()>>> after_use_ GUARDED_BY(lock_);
     std::map<BlockKey, u64> frozen_ GUARDED_BY(lock_);
+    std::map<u64, bool> moving_ GUARDED_BY(lock_);  ///< Allocation serial → written since its copy to a second place began.
 
     Mutex small_lock_;                                     ///< Never held together with lock_ in the other order: lock_ first.
     std::map<u64, u64> progress_ GUARDED_BY(small_lock_);  ///< Operation serial → bytes landed.

@@ -2,6 +2,7 @@
 ///
 /// A command carries all that `decide` may depend on: the secrets of new ids come with it, and the time beside it.
 #pragma once
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -112,7 +113,23 @@ struct ExpireCommand {
     std::vector<u64> in_use;  ///< Serials of allocations whose content is being read or written now, sorted.
 };
 
+/// Move an allocation within its device, into the lowest place of `to_block` that fits; in its own block only to a lower address.
+struct MoveCommand {
+    u64 operation = 0;  ///< Serial of the operation that moves it.
+    AllocationId id;
+    BlockKey to_block = 0;
+    bool in_use = false;      ///< Set by the engine: content is being read or written.
+    std::vector<u64> frozen;  ///< Set by the engine: as in AllocateCommand.
+};
+/// The bytes lie at the second place, or did not get there.
+struct MovedCommand {
+    AllocationId id;
+    bool stale = false;  ///< The content was written, or is being used, since the copy began: it does not count.
+    std::optional<Code> failed;  ///< Why the copy did not end.
+};
+
 using Command = std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, AccessCommand, LoadModelCommand, UnloadModelCommand, CancelOperationCommand,
                              BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand, ZeroFailedCommand, InspectedCommand, LoadedCommand,
-                             OperationFailedCommand, AddDeviceCommand, BlocksLostCommand, RecoverCommand, ExpireCommand>;
+                             OperationFailedCommand, AddDeviceCommand, BlocksLostCommand, RecoverCommand, ExpireCommand,
+                             MoveCommand, MovedCommand>;
 }  // namespace vramd

@@ -26,5 +26,9 @@ struct LoadModelEffect {
 struct StopLoadEffect {
     OperationId operation;
 };
-using Effect = std::variant<CreateBlockEffect, ReleaseBlockEffect, ZeroEffect, InspectModelEffect, LoadModelEffect, StopLoadEffect>;
+/// Copy an allocation to its second place.
+struct MoveEffect {
+    AllocationId id;
+};
+using Effect = std::variant<CreateBlockEffect, ReleaseBlockEffect, ZeroEffect, InspectModelEffect, LoadModelEffect, StopLoadEffect, MoveEffect>;
 }  // namespace vramd

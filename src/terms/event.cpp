@@ -7,11 +7,12 @@
 
 namespace vramd {
 namespace {
-constexpr std::array<std::string_view, 20> names = {"deviceAdded",       "deviceResized",   "blockReserved",      "blockReady",
+constexpr std::array<std::string_view, 23> names = {"deviceAdded",       "deviceResized",   "blockReserved",      "blockReady",
                                                     "blockReleasing",    "blockGone",       "allocationReserved", "allocationReady",
                                                     "allocationDropped", "allocationFreed", "allocationAccessed", "leaseRenewed",
                                                     "operationStarted",  "operationEnded",  "modelLoading",       "modelResident",
-                                                    "modelNamed",        "modelGone",       "modelUnnamed",       "operationCancelling"};
+                                                    "modelNamed",        "modelGone",       "modelUnnamed",       "operationCancelling",
+                                                    "moveReserved",      "allocationMoved", "moveDropped"};
 static_assert(names.size() == std::variant_size_v<Event>);
 
 template <std::size_t Index>

@@ -195,6 +195,35 @@ struct ModelUnnamed {
         visit(s.id, s.name);
     }
 };
+/// A second place is taken for an allocation, into which its bytes are copied now; the first one holds until AllocationMoved.
+struct MoveReserved {
+    AllocationId id;
+    BlockKey block = 0;
+    u64 offset_bytes = 0;
+    u64 granted_bytes = 0;
+    u64 operation = 0;  ///< Serial of the operation that moves it; 0: a transfer does.
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.block, s.offset_bytes, s.granted_bytes, s.operation);
+    }
+};
+/// The second place holds the bytes: it is the allocation's place now, and the first one is free.
+struct AllocationMoved {
+    AllocationId id;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id);
+    }
+};
+/// The second place is given back; the allocation stays where it is.
+struct MoveDropped {
+    AllocationId id;
+    Code reason{};  ///< conflict: it was used meanwhile; else what failed.
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.reason);
+    }
+};
 /// Its owner asked for the operation's end; it ends as soon as its process is gone.
 struct OperationCancelling {
     OperationId id;
@@ -206,7 +235,7 @@ struct OperationCancelling {
 
 using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady, BlockReleasing, BlockGone, AllocationReserved, AllocationReady,
                            AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted, OperationEnded, ModelLoading, ModelResident,
-                           ModelNamed, ModelGone, ModelUnnamed, OperationCancelling>;
+                           ModelNamed, ModelGone, ModelUnnamed, OperationCancelling, MoveReserved, AllocationMoved, MoveDropped>;
 
 /// The event's name towards people: "allocationReady", ….
 [[nodiscard]] std::string_view name_of(const Event& event);

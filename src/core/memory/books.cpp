@@ -1,5 +1,6 @@
 #include "core/memory/books.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include "base/invariant.hpp"
@@ -89,25 +90,42 @@ void Books::apply(const AllocationReserved& event) {
     attach(std::move(allocation));
 }
 
+/// Takes a range of a block for an allocation, as its first or second place.
+Handle Books::take_range(BlockKey key, u64 offset_bytes, u64 size_bytes, u64 granted_bytes, u64 serial) {
+    const auto found = blocks_.find(key);
+    INVARIANT(found != blocks_.end() && found->second.row.state != BlockState::releasing);
+    Block& block = found->second;
+    Handle handle;
+    if (block.space) {
+        const auto placement = block.space->reserve_at(offset_bytes, size_bytes);
+        INVARIANT(placement && placement->granted_bytes == granted_bytes);
+        handle = placement->handle;
+    } else {
+        INVARIANT(block.allocations.empty() && offset_bytes == 0 && granted_bytes == block.row.size_bytes);
+    }
+    block.allocations.emplace(offset_bytes, serial);
+    block.row.dirty_bytes = std::max(block.row.dirty_bytes, offset_bytes + granted_bytes);
+    device_sums_[block.row.device].live += granted_bytes;
+    return handle;
+}
+
+void Books::give_range(BlockKey key, u64 offset_bytes, u64 granted_bytes, Handle handle) {
+    Block& block = blocks_.at(key);
+    if (block.space) {
+        const Freed freed = block.space->free(handle);
+        INVARIANT(freed == Freed::freed);
+    }
+    block.allocations.erase(offset_bytes);
+    device_sums_[block.row.device].live -= granted_bytes;
+}
+
 /// Enters an allocation (whose names are taken already) into its block and all sums.
 void Books::attach(Allocation allocation) {
     const AllocationRow& row = allocation.row;
-    const auto found = blocks_.find(row.block);
-    INVARIANT(found != blocks_.end() && found->second.row.state != BlockState::releasing);
-    Block& block = found->second;
+    allocation.handle = take_range(row.block, row.offset_bytes, row.size_bytes, row.granted_bytes, row.id.serial);
+    const Block& block = blocks_.at(row.block);
     INVARIANT(name(block.row.owner) == name(row.owner));  // A block never holds two owners' bytes.
-    if (block.space) {
-        const auto placement = block.space->reserve_at(row.offset_bytes, row.size_bytes);
-        INVARIANT(placement && placement->granted_bytes == row.granted_bytes);
-        allocation.handle = placement->handle;
-    } else {
-        INVARIANT(block.allocations.empty() && row.offset_bytes == 0 && row.granted_bytes == block.row.size_bytes);
-    }
-    block.allocations.emplace(row.offset_bytes, row.id.serial);
-    if (row.offset_bytes + row.granted_bytes > block.row.dirty_bytes) block.row.dirty_bytes = row.offset_bytes + row.granted_bytes;
-    DeviceSums& sums = device_sums_[block.row.device];
-    sums.live += row.granted_bytes;
-    sums.allocations += 1;
+    device_sums_[block.row.device].allocations += 1;
     OwnerSums& owner = owner_sums_[name(row.owner)];
     owner.live += row.granted_bytes;
     owner.allocations += 1;
@@ -118,17 +136,10 @@ void Books::attach(Allocation allocation) {
 /// Takes an allocation out of its block and all sums.
 void Books::detach(u64 serial) {
     const auto found = allocations_.find(serial);
-    INVARIANT(found != allocations_.end());
+    INVARIANT(found != allocations_.end() && !moves_.contains(serial));
     const AllocationRow& row = found->second.row;
-    Block& block = blocks_.at(row.block);
-    if (block.space) {
-        const Freed freed = block.space->free(found->second.handle);
-        INVARIANT(freed == Freed::freed);
-    }
-    block.allocations.erase(row.offset_bytes);
-    DeviceSums& sums = device_sums_[block.row.device];
-    sums.live -= row.granted_bytes;
-    sums.allocations -= 1;
+    device_sums_[blocks_.at(row.block).row.device].allocations -= 1;
+    give_range(row.block, row.offset_bytes, row.granted_bytes, found->second.handle);
     const auto owner = owner_sums_.find(name(row.owner));
     owner->second.live -= row.granted_bytes;
     owner->second.allocations -= 1;

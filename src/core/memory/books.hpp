@@ -56,6 +56,15 @@ struct Allocation {
     Handle handle;
 };
 
+/// An allocation's second place while its bytes are copied there. It counts as live on its device, but not for its owner.
+struct Move {
+    BlockKey block = 0;
+    u64 offset_bytes = 0;
+    u64 granted_bytes = 0;
+    u64 operation = 0;  ///< Serial of the operation that moves it; 0: a transfer does.
+    Handle handle;
+};
+
 /// What is to be placed.
 struct Request {
     u16 device = 0;
@@ -91,10 +100,15 @@ public:
     void apply(const AllocationFreed& event);
     void apply(const AllocationAccessed& event);
     void apply(const LeaseRenewed& event);
+    void apply(const MoveReserved& event);
+    void apply(const AllocationMoved& event);
+    void apply(const MoveDropped& event);
 
     /// The first place by policy: the owner's arenas in the order of their age, else a new block. Nothing changes.
     /// Errors: `insufficient_memory` (value: what is asked, limit: the largest that could be had).
     [[nodiscard]] Result<Spot> place(const Request& request) const;
+    /// The lowest place in a ready arena of the same owner and device where this allocation could go; nothing if there is none.
+    [[nodiscard]] std::optional<u64> place_in(BlockKey block, const Allocation& allocation) const;
     /// Empty arena blocks of a device that could be released to make room, in key order.
     [[nodiscard]] std::vector<BlockKey> empty_blocks(u16 device) const;
     /// The largest single request that this owner could have now.
@@ -113,6 +127,10 @@ public:
     [[nodiscard]] const Allocation* allocation(AllocationId id) const;
     [[nodiscard]] const Allocation* allocation_by_serial(u64 serial) const;
     [[nodiscard]] const std::map<u64, Allocation>& allocations() const { return allocations_; }
+    /// Where this allocation is being moved; null if it is not.
+    [[nodiscard]] const Move* move(u64 serial) const;
+    /// By serial of the allocation.
+    [[nodiscard]] const std::map<u64, Move>& moves() const { return moves_; }
     [[nodiscard]] const std::string& name(u32 index) const { return names_.text(index); }
     [[nodiscard]] const std::map<std::string, OwnerSums, std::less<>>& owners() const { return owner_sums_; }
     /// (deadline, serial) of every lease, soonest first.
@@ -132,6 +150,8 @@ private:
     struct Saved;
     void attach(Allocation allocation);
     void detach(u64 serial);
+    Handle take_range(BlockKey block, u64 offset_bytes, u64 size_bytes, u64 granted_bytes, u64 serial);
+    void give_range(BlockKey block, u64 offset_bytes, u64 granted_bytes, Handle handle);
     void audit_block(const Block& block, std::vector<std::string>& findings) const;
     void set_lease(Allocation& allocation, u64 until_monotonic_ns);
     [[nodiscard]] u64 arena_block_bytes(const Request& request) const;
@@ -139,6 +159,7 @@ private:
     std::vector<DeviceRow> devices_;
     std::map<BlockKey, Block> blocks_;
     std::map<u64, Allocation> allocations_;
+    std::map<u64, Move> moves_;
     Names names_;
     u64 next_block_ = 1;
     u64 next_allocation_ = 1;

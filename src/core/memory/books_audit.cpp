@@ -33,17 +33,26 @@ struct SavedAllocation {
               s.purpose, s.row.alignment_log2, s.row.type, s.row.status, s.row.persistent, s.row.shareable);
     }
 };
+struct SavedMove {
+    u64 serial = 0;
+    Move move;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.serial, s.move.block, s.move.offset_bytes, s.move.granted_bytes, s.move.operation);
+    }
+};
 }  // namespace
 
 struct Books::Saved {
     std::vector<SavedDevice> devices;
     std::vector<SavedBlock> blocks;
     std::vector<SavedAllocation> allocations;
+    std::vector<SavedMove> moves;
     u64 next_block = 1;
     u64 next_allocation = 1;
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
-        visit(s.devices, s.blocks, s.allocations, s.next_block, s.next_allocation);
+        visit(s.devices, s.blocks, s.allocations, s.moves, s.next_block, s.next_allocation);
     }
 };
 
@@ -56,6 +65,7 @@ void Books::save(std::vector<std::byte>& out) const {
     }
     for (const auto& [serial, allocation] : allocations_)
         saved.allocations.push_back({allocation.row, name(allocation.row.owner), name(allocation.row.purpose)});
+    for (const auto& [serial, move] : moves_) saved.moves.push_back({serial, move});
     saved.next_block = next_block_;
     saved.next_allocation = next_allocation_;
     ArchiveWriter writer(out);
@@ -82,6 +92,12 @@ Result<Books> Books::restore(std::span<const std::byte> bytes) {
         row.purpose = books.names_.take(allocation.purpose);
         books.attach({row, {}});
     }
+    for (const SavedMove& saved_move : saved.moves) {
+        const Move& move = saved_move.move;
+        const Allocation* allocation = books.allocation_by_serial(saved_move.serial);
+        if (allocation == nullptr) return refuse(Code::system_failed, "snapshot", "The snapshot moves an allocation that it does not have.");
+        books.apply(MoveReserved{allocation->row.id, move.block, move.offset_bytes, move.granted_bytes, move.operation});
+    }
     books.next_block_ = saved.next_block;
     books.next_allocation_ = saved.next_allocation;
     return books;
@@ -104,15 +120,19 @@ void Books::audit_block(const Block& block, std::vector<std::string>& findings) 
     u64 granted = 0;
     for (const auto& [offset, serial] : block.allocations) {
         const Allocation* allocation = allocation_by_serial(serial);
-        if (allocation == nullptr || allocation->row.block != block.row.key || allocation->row.offset_bytes != offset) {
+        const Move* moving = move(serial);
+        const bool first = allocation != nullptr && allocation->row.block == block.row.key && allocation->row.offset_bytes == offset;
+        const bool second = moving != nullptr && moving->block == block.row.key && moving->offset_bytes == offset;
+        if (allocation == nullptr || first == second) {
             findings.push_back(which + " lists an allocation that is not there.");
             continue;
         }
         if (offset < end) findings.push_back(which + " holds two allocations in one place.");
         if (offset % (u64{1} << allocation->row.alignment_log2) != 0) findings.push_back(which + " holds a misaligned allocation.");
         if (name(allocation->row.owner) != name(block.row.owner)) findings.push_back(which + " holds bytes of two owners.");
-        end = offset + allocation->row.granted_bytes;
-        granted += allocation->row.granted_bytes;
+        const u64 bytes = first ? allocation->row.granted_bytes : moving->granted_bytes;
+        end = offset + bytes;
+        granted += bytes;
     }
     if (end > block.row.size_bytes) findings.push_back(which + " holds an allocation beyond its end.");
     if (!block.space) return;
@@ -145,6 +165,14 @@ void Books::audit(std::vector<std::string>& findings) const {
         owner.allocations += 1;
         if (allocation.row.lease_until_monotonic_ns != 0) ++leases;
         if (serial >= next_allocation_) findings.push_back("allocation " + std::to_string(serial) + " has a number not given out yet.");
+    }
+    for (const auto& [serial, move] : moves_) {
+        const Block* in = block(move.block);
+        if (in == nullptr || in->allocations.find(move.offset_bytes) == in->allocations.end())
+            findings.push_back("allocation " + std::to_string(serial) + " is being moved to no place.");
+        else
+            devices[in->row.device].live += move.granted_bytes;
+        if (!allocations_.contains(serial)) findings.push_back("allocation " + std::to_string(serial) + " is moved and not there.");
     }
     expect(findings, leases_.size(), leases, "leases");
     expect(findings, owner_sums_.size(), owners.size(), "owners");

@@ -69,6 +69,17 @@ Result<Spot> Books::place(const Request& request) const {
     return spot;
 }
 
+std::optional<u64> Books::place_in(BlockKey key, const Allocation& allocation) const {
+    const Block* to = block(key);
+    const Block& from = blocks_.at(allocation.row.block);
+    if (to == nullptr || !to->space || to->row.state != BlockState::ready || to->row.device != from.row.device) return std::nullopt;
+    if (name(to->row.owner) != name(allocation.row.owner)) return std::nullopt;
+    Request request;
+    request.alignment_bytes = u64{1} << allocation.row.alignment_log2;
+    request.type = allocation.row.type;
+    return to->space->fit(allocation.row.size_bytes, alignment_for(request));
+}
+
 std::vector<BlockKey> Books::empty_blocks(u16 device) const {
     std::vector<BlockKey> empty;
     for (const auto& [key, block] : blocks_)

@@ -1,0 +1,46 @@
+/// Moves: an allocation with two places, of which the first holds its bytes until the second does.
+#include "base/invariant.hpp"
+#include "core/memory/books.hpp"
+
+namespace vramd::memory {
+void Books::apply(const MoveReserved& event) {
+    const auto found = allocations_.find(event.id.serial);
+    INVARIANT(found != allocations_.end() && found->second.row.status == AllocationStatus::live && !moves_.contains(event.id.serial));
+    const AllocationRow& row = found->second.row;
+    Move move{event.block, event.offset_bytes, event.granted_bytes, event.operation, {}};
+    move.handle = take_range(event.block, event.offset_bytes, row.size_bytes, event.granted_bytes, event.id.serial);
+    INVARIANT(name(blocks_.at(event.block).row.owner) == name(row.owner));  // A block never holds two owners' bytes.
+    moves_.emplace(event.id.serial, move);
+}
+
+void Books::apply(const AllocationMoved& event) {
+    const auto found = allocations_.find(event.id.serial);
+    auto taken = moves_.extract(event.id.serial);
+    INVARIANT(found != allocations_.end() && !taken.empty());
+    AllocationRow& row = found->second.row;
+    const Move& move = taken.mapped();
+    const u16 from = blocks_.at(row.block).row.device;
+    const u16 to = blocks_.at(move.block).row.device;
+    give_range(row.block, row.offset_bytes, row.granted_bytes, found->second.handle);
+    device_sums_[from].allocations -= 1;
+    device_sums_[to].allocations += 1;
+    OwnerSums& owner = owner_sums_.find(name(row.owner))->second;
+    owner.live = owner.live - row.granted_bytes + move.granted_bytes;
+    row.block = move.block;
+    row.offset_bytes = move.offset_bytes;
+    row.granted_bytes = move.granted_bytes;
+    found->second.handle = move.handle;
+}
+
+void Books::apply(const MoveDropped& event) {
+    auto taken = moves_.extract(event.id.serial);
+    INVARIANT(!taken.empty());
+    const Move& move = taken.mapped();
+    give_range(move.block, move.offset_bytes, move.granted_bytes, move.handle);
+}
+
+const Move* Books::move(u64 serial) const {
+    const auto found = moves_.find(serial);
+    return found == moves_.end() ? nullptr : &found->second;
+}
+}  // namespace vramd::memory
