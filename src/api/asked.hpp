@@ -64,6 +64,12 @@ public:
     }
     /// Success with a Location.
     void at(const T& value, std::string location) && { std::move(*this).success(value, std::move(location)); }
+    /// Success with the entity tag of what is told (etag.hpp).
+    void tagged(const T& value, std::string etag) && {
+        std::move(responder_)(http::Reply{status_, "application/json", {{"ETag", std::move(etag)}}, write(value) + "\n", {}});
+    }
+    /// What the caller has, by its If-None-Match, is still so.
+    void unmodified(std::string etag) && { std::move(responder_)(http::Reply{304, {}, {{"ETag", std::move(etag)}}, {}, {}}); }
     /// Accepted: `value` is told and goes on at `location`.
     template <class U>
     void accepted(const U& value, std::string location) && {

@@ -1,6 +1,7 @@
 /// Every way in which vramd can refuse or fail, once: the table behind problem documents, `/problems/{code}` and exit codes.
 ///
-/// A code exists only if a caller can react to it differently from the others.
+/// A code exists only if a caller can react to it differently from the others. A code's value is part of the ledger's bytes: append new
+/// ones at the end.
 #pragma once
 #include <array>
 #include <optional>
@@ -36,6 +37,8 @@ enum class Code : u8 {
     read_only,
     timed_out,
     insufficient_memory,
+    precondition_failed,
+    history_gone,
 };
 
 /// What is told of a code wherever it shows.
@@ -78,6 +81,8 @@ inline constexpr std::array code_table = {
     CodeFacts{Code::read_only, "read-only", 503, "The daemon cannot record changes at present", "See /readyz for the cause; reads are answered meanwhile.", 5},
     CodeFacts{Code::timed_out, "timed-out", 504, "It did not finish in time", "Allow more time, or make room first.", 0},
     CodeFacts{Code::insufficient_memory, "insufficient-memory", 507, "There is not enough memory", "Follow one of the suggestions in the answer.", 0},
+    CodeFacts{Code::precondition_failed, "precondition-failed", 412, "It was changed since it was read", "Read it again, and send the change with the ETag of that answer.", 0},
+    CodeFacts{Code::history_gone, "history-gone", 410, "The history does not go back that far", "Begin at the oldest event kept, which the limit names, or now.", 0},
 };
 
 static_assert([] {

@@ -21,6 +21,7 @@ Exit exit_of(Code code) {
         case Code::pinned:
         case Code::name_in_use:
         case Code::conflict:
+        case Code::precondition_failed:
             return Exit::conflict;
         default:
             return Exit::failed;

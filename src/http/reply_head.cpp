@@ -32,6 +32,10 @@ std::string_view reason_of(u16 status) {
             return "Not Acceptable";
         case 409:
             return "Conflict";
+        case 410:
+            return "Gone";
+        case 412:
+            return "Precondition Failed";
         case 413:
             return "Content Too Large";
         case 415:
