@@ -81,17 +81,25 @@ enum class Health : u8 {
     lost,      ///< Every call that needs the device answers `device_lost`.
 };
 
+/// How much of a reading is wanted: what nobody shows is not read.
+enum class Look : u8 {
+    whole,
+    use,  ///< How much is used and to be had, stall and health; without NUMA nodes and huge pages.
+};
+
 /// One look at the device, taken on that call. What is unknown is absent; nothing is estimated.
 struct Reading {
-    u64 capacity_bytes = 0;                    ///< As configured.
-    u64 held_bytes = 0;                        ///< In blocks that have a key.
-    u64 pool_bytes = 0;                        ///< Kept for the next blocks; given back when memory runs low.
-    std::string memory_type;                   ///< "systemMemory", "gpuMemory", "simulated".
-    std::optional<u64> physical_bytes;         ///< The hardware's memory.
-    std::optional<u64> os_available_bytes;     ///< What the system could still give (the smallest of MemAvailable and the cgroups' rooms).
-    std::optional<u64> other_processes_bytes;  ///< In use on the hardware and not held by a device of this process.
-    std::optional<u64> group_limit_bytes;      ///< The tightest cgroup memory limit over this process.
-    std::optional<u64> group_used_bytes;       ///< Use of the group with that limit.
+    u64 capacity_bytes = 0;                     ///< As configured.
+    u64 held_bytes = 0;                         ///< In blocks that have a key.
+    u64 pool_bytes = 0;                         ///< Kept for the next blocks; given back when memory runs low.
+    std::string memory_type;                    ///< "systemMemory", "gpuMemory", "simulated".
+    std::optional<u64> physical_bytes;          ///< The hardware's memory.
+    std::optional<u64> os_available_bytes;      ///< What the system could still give (the smallest of MemAvailable and the cgroups' rooms).
+    std::optional<u64> system_available_bytes;  ///< Of the hardware's memory alone, whatever a cgroup allows us of it.
+    std::optional<u64> other_processes_bytes;   ///< In use on the hardware and not held by a device of this process.
+    std::optional<u64> group_limit_bytes;       ///< The tightest cgroup memory limit over this process.
+    std::optional<u64> group_used_bytes;        ///< Use of the group with that limit.
+    std::optional<u64> group_available_bytes;   ///< What it still has room for, cache that the kernel drops first counted in.
     std::vector<NumaNode> numa_nodes;
     HugePages huge_pages;
     std::optional<Stall> stall;
@@ -162,7 +170,8 @@ public:
     [[nodiscard]] virtual Result<Mapping> map(u64 key) = 0;
 
     /// The present state. A few small file reads; never waits for a block.
-    [[nodiscard]] virtual Reading read() = 0;
+    [[nodiscard]] virtual Reading read(Look look) = 0;
+    [[nodiscard]] Reading read() { return read(Look::whole); }
 
     /// A real small copy through the device, compared. Errors: `device_lost`, with the cause.
     [[nodiscard]] virtual Result<void> health_check() = 0;

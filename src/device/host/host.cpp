@@ -175,7 +175,8 @@ public:
         return Mapping(std::move(block), bytes, access);
     }
 
-    Reading read() override;
+    using Device::read;
+    Reading read(Look look) override;
 
     Result<void> health_check() override {
         TRY_DO(check_lost());
@@ -299,7 +300,7 @@ private:
     std::optional<std::string> lost_cause_ GUARDED_BY(mutex_);
 };
 
-Reading HostDevice::read() {
+Reading HostDevice::read(Look look) {
     Reading reading;
     reading.capacity_bytes = facts_.capacity_bytes;
     reading.memory_type = "systemMemory";
@@ -308,6 +309,7 @@ Reading HostDevice::read() {
     reading.physical_bytes = info.total_bytes;
     const auto group = system_.group();
     reading.os_available_bytes = available_bytes_of(info, group);
+    reading.system_available_bytes = info.available_bytes;
     if (info.total_bytes && info.available_bytes) {
         const u64 in_use = *info.total_bytes - std::min(*info.total_bytes, *info.available_bytes);
         reading.other_processes_bytes = in_use - std::min(in_use, Memory::process_bytes());
@@ -315,9 +317,12 @@ Reading HostDevice::read() {
     if (group) {
         reading.group_limit_bytes = group->limit_bytes;
         reading.group_used_bytes = group->used_bytes;
+        reading.group_available_bytes = group->room_bytes;
     }
-    reading.numa_nodes = system_.numa_nodes();
-    reading.huge_pages = system_.huge_pages(info);
+    if (look == Look::whole) {
+        reading.numa_nodes = system_.numa_nodes();
+        reading.huge_pages = system_.huge_pages(info);
+    }
     reading.stall = system_.stall();
     if (reading.os_available_bytes && *reading.os_available_bytes < options_.keep_available_bytes)
         reading.reasons.push_back("The system has " + std::to_string(*reading.os_available_bytes) +

@@ -1,20 +1,15 @@
 #include "device/host/system.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
+#include <array>
 #include <charconv>
-#include <functional>
-
-#include "base/fd.hpp"
 
 namespace vramd::device::host {
 namespace {
 constexpr u64 list_count_max = 4096;
-constexpr u64 file_bytes_max = 256 * kib;
 
-void each_line(std::string_view text, const std::function<void(std::string_view)>& visit) {
+template <class Visit>
+void each_line(std::string_view text, Visit&& visit) {
     while (!text.empty()) {
         const auto end = text.find('\n');
         visit(text.substr(0, end));
@@ -23,9 +18,26 @@ void each_line(std::string_view text, const std::function<void(std::string_view)
     }
 }
 
-/// The words of a line; any run of blanks separates.
-std::vector<std::string_view> words_of(std::string_view line) {
-    std::vector<std::string_view> words;
+/// The words of a line, at most as many as any file here has in one; without a heap, for these are read ten times a second.
+class Words {
+public:
+    static constexpr std::size_t words_max = 32;
+    void push_back(std::string_view word) {
+        if (count_ < words_max) words_[count_++] = word;
+    }
+    [[nodiscard]] std::size_t size() const { return count_; }
+    [[nodiscard]] const std::string_view* begin() const { return words_.data(); }
+    [[nodiscard]] const std::string_view* end() const { return words_.data() + count_; }
+    [[nodiscard]] std::string_view operator[](std::size_t i) const { return words_[i]; }
+
+private:
+    std::array<std::string_view, words_max> words_;
+    std::size_t count_ = 0;
+};
+
+/// Any run of blanks separates.
+Words words_of(std::string_view line) {
+    Words words;
     while (true) {
         const auto start = line.find_first_not_of(" \t");
         if (start == std::string_view::npos) return words;
@@ -67,7 +79,7 @@ struct Mount {
 };
 std::optional<Mount> parse_mount(std::string_view line) {
     const auto words = words_of(line);
-    const auto dash = std::ranges::find(words, "-");
+    const auto* const dash = std::ranges::find(words, "-");
     if (dash == words.end() || dash - words.begin() < 6 || words.end() - dash < 4) return std::nullopt;
     return Mount{words[3], words[4], dash[1], dash[3]};
 }
@@ -86,8 +98,14 @@ std::string node_folder(u32 id) { return "/sys/devices/system/node/node" + std::
 MemInfo parse_meminfo(std::string_view text) {
     MemInfo info;
     each_line(text, [&](std::string_view line) {
-        auto words = words_of(line);
-        if (words.size() >= 2 && words[0] == "Node") words.erase(words.begin(), words.begin() + 2);
+        if (line.starts_with("Node ")) {  // "Node 0 MemTotal: …"
+            line.remove_prefix(std::min(line.find_first_not_of(' ', 5), line.size()));
+            line.remove_prefix(std::min(line.find(' '), line.size()));
+        }
+        // Most lines are of no interest, and cutting them up is what reading this file costs.
+        const auto start = std::min(line.find_first_not_of(" \t"), line.size());
+        if (line.substr(start, 3) != "Mem" && line.substr(start, 4) != "Huge") return;
+        const auto words = words_of(line);
         if (words.size() < 2) return;
         const auto count = whole_number<u64>(words[1]);
         if (!count) return;
@@ -199,30 +217,18 @@ std::optional<u64> available_bytes_of(const MemInfo& info, const std::optional<G
     return std::min(*info.available_bytes, group->room_bytes);
 }
 
-System::System(std::string root) : root_(std::move(root)) {
-    if (root_.ends_with('/')) root_.pop_back();
-    group_ = find_group(text_of("/proc/self/cgroup"), text_of("/proc/self/mountinfo"));
+System::System(const std::string& root)
+    : files_(std::make_shared<KeptFiles>(root.ends_with('/') ? root.substr(0, root.size() - 1) : root)) {
+    group_ = find_group(files_->text_once("/proc/self/cgroup"), files_->text_once("/proc/self/mountinfo"));
+    (void)available_bytes();  // Opens what every new block looks at, so that a process out of descriptors can still look.
 }
 
-std::string System::text_of(const std::string& path) const {
-    const Fd file(open((root_ + path).c_str(), O_RDONLY | O_CLOEXEC));
-    std::string text;
-    if (!file) return text;
-    char buffer[4096];
-    while (text.size() < file_bytes_max) {
-        const ssize_t got = ::read(file.get(), buffer, sizeof buffer);
-        if (got <= 0) break;  // An unreadable file and an absent one mean the same: unknown.
-        text.append(buffer, static_cast<std::size_t>(got));
-    }
-    return text;
-}
-
-MemInfo System::memory() const { return parse_meminfo(text_of("/proc/meminfo")); }
+MemInfo System::memory() const { return parse_meminfo(files_->text("/proc/meminfo")); }
 
 std::vector<NumaNode> System::numa_nodes() const {
     std::vector<NumaNode> nodes;
-    for (const u32 id : parse_list(text_of("/sys/devices/system/node/online"))) {
-        const MemInfo info = parse_meminfo(text_of(node_folder(id) + "/meminfo"));
+    for (const u32 id : parse_list(files_->text("/sys/devices/system/node/online"))) {
+        const MemInfo info = parse_meminfo(files_->text(node_folder(id) + "/meminfo"));
         nodes.push_back({id, info.total_bytes, info.free_bytes});
     }
     return nodes;
@@ -230,18 +236,38 @@ std::vector<NumaNode> System::numa_nodes() const {
 
 HugePages System::huge_pages(const MemInfo& info) const {
     return {info.huge_page_bytes, info.huge_total_count, info.huge_free_count,
-            parse_chosen(text_of("/sys/kernel/mm/transparent_hugepage/shmem_enabled"))};
+            parse_chosen(files_->text("/sys/kernel/mm/transparent_hugepage/shmem_enabled"))};
 }
 
-std::optional<Stall> System::stall() const { return parse_stall(text_of("/proc/pressure/memory")); }
+std::optional<Stall> System::stall() const {
+    const auto machine = parse_stall(files_->text("/proc/pressure/memory"));
+    if (!group_ || group_->version == Group::Version::v1) return machine;
+    const auto group = parse_stall(files_->text(group_->mount + group_->path + "/memory.pressure"));
+    if (!machine || !group) return machine ? machine : group;
+    return Stall{std::max(machine->some_10s_percentage, group->some_10s_percentage),
+                 std::max(machine->some_60s_percentage, group->some_60s_percentage),
+                 std::max(machine->full_10s_percentage, group->full_10s_percentage),
+                 std::max(machine->full_60s_percentage, group->full_60s_percentage)};
+}
 
 std::optional<GroupUse> System::use_of(const std::string& folder) const {
-    const bool v2 = group_->version == Group::Version::v2;
-    const auto limit = parse_number(text_of(folder + (v2 ? "/memory.max" : "/memory.limit_in_bytes")));
-    const auto used = parse_number(text_of(folder + (v2 ? "/memory.current" : "/memory.usage_in_bytes")));
     // v1 writes "no limit" as 2^63 rounded down to a page.
-    if (!limit || !used || *limit >= round_down(number_max, mib)) return std::nullopt;
-    const u64 cache = parse_field(text_of(folder + "/memory.stat"), v2 ? "inactive_file" : "total_inactive_file").value_or(0);
+    const auto real = [](std::optional<u64> limit) { return limit && *limit < round_down(number_max, mib) ? limit : std::nullopt; };
+    const auto tighter = [](std::optional<u64> a, std::optional<u64> b) { return a && b ? std::min(a, b) : a ? a : b; };
+    const bool v2 = group_->version == Group::Version::v2;
+    auto limit = real(parse_number(files_->text(folder + (v2 ? "/memory.max" : "/memory.limit_in_bytes"))));
+    // Above memory.high the kernel makes every task of the group wait: for us that is a limit.
+    if (v2) limit = tighter(limit, real(parse_number(files_->text(folder + "/memory.high"))));
+    std::string stat;
+    if (!v2 && group_->mount + group_->path == folder) {
+        stat = files_->text(folder + "/memory.stat");  // Groups above that a container does not show limit too.
+        limit = tighter(limit, real(parse_field(stat, "hierarchical_memory_limit")));
+    }
+    if (!limit) return std::nullopt;
+    const auto used = parse_number(files_->text(folder + (v2 ? "/memory.current" : "/memory.usage_in_bytes")));
+    if (!used) return std::nullopt;
+    if (stat.empty()) stat = files_->text(folder + "/memory.stat");
+    const u64 cache = parse_field(stat, v2 ? "inactive_file" : "total_inactive_file").value_or(0);
     const u64 firm = *used - std::min(*used, cache);
     return GroupUse{*limit, *used, *limit - std::min(*limit, firm)};
 }

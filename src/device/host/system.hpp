@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "device/device.hpp"
+#include "device/host/kept_files.hpp"
 
 namespace vramd::device::host {
 /// Of /proc/meminfo or a node's meminfo.
@@ -52,7 +53,7 @@ struct Group {
 
 /// The tightest group from this process's own up to the root.
 struct GroupUse {
-    u64 limit_bytes = 0;
+    u64 limit_bytes = 0;  ///< v2: the smaller of memory.max and memory.high. v1: with the limits of groups above that are not shown.
     u64 used_bytes = 0;
     u64 room_bytes = 0;  ///< limit − used + file cache that the kernel drops first (inactive_file).
 };
@@ -60,23 +61,23 @@ struct GroupUse {
 /// The smaller of MemAvailable and the groups' room; absent where MemAvailable is.
 [[nodiscard]] std::optional<u64> available_bytes_of(const MemInfo& info, const std::optional<GroupUse>& group);
 
-/// Reads all of it below `root` ("/", or a folder of recorded files).
+/// Reads all of it below a root ("/", or a folder of recorded files). Copies share the opened files. Thread-safe.
 class System {
 public:
-    explicit System(std::string root);
+    explicit System(const std::string& root);
     [[nodiscard]] MemInfo memory() const;
     [[nodiscard]] std::vector<NumaNode> numa_nodes() const;
     /// `info` as `memory` told it.
     [[nodiscard]] HugePages huge_pages(const MemInfo& info) const;
+    /// Of the machine or, in a v2 group, of the group where that is worse.
     [[nodiscard]] std::optional<Stall> stall() const;
     /// Absent where no group of this process has a limit.
     [[nodiscard]] std::optional<GroupUse> group() const;
     [[nodiscard]] std::optional<u64> available_bytes() const { return available_bytes_of(memory(), group()); }
 
 private:
-    [[nodiscard]] std::string text_of(const std::string& path) const;
     [[nodiscard]] std::optional<GroupUse> use_of(const std::string& folder) const;
-    std::string root_;
+    std::shared_ptr<KeptFiles> files_;
     std::optional<Group> group_;  // Found once: moving a running daemon between groups is not followed.
 };
 }  // namespace vramd::device::host

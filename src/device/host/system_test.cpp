@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/random.hpp"
+#include "device/host/fixture.hpp"
 
 namespace vramd::device::host {
 namespace {
@@ -141,6 +142,76 @@ TEST_CASE("a group of the first version without a limit limits nothing") {
     CHECK(!System(files.root()).group().has_value());
     files.put("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "5000\n");
     CHECK(System(files.root()).available_bytes() == 4995);
+}
+
+TEST_CASE("the second version's soft limit is a limit too, and the smaller one counts") {
+    const Recorded files;
+    files.put("/proc/meminfo", meminfo_text);
+    files.put("/proc/self/cgroup", "0::/a\n");
+    files.put("/proc/self/mountinfo", v2_mounts);
+    files.put("/sys/fs/cgroup/a/memory.max", "max\n");
+    files.put("/sys/fs/cgroup/a/memory.high", "800000\n");
+    files.put("/sys/fs/cgroup/a/memory.current", "600000\n");
+    const System system(files.root());
+    CHECK(system.group()->limit_bytes == 800000);
+    CHECK(system.group()->room_bytes == 200000);
+    files.put("/sys/fs/cgroup/a/memory.max", "700000\n");
+    CHECK(system.group()->limit_bytes == 700000);
+    files.put("/sys/fs/cgroup/a/memory.high", "max\n");
+    CHECK(system.group()->limit_bytes == 700000);
+}
+
+TEST_CASE("in the first version the limit of a group above that a container does not show counts too") {
+    const Recorded files;
+    files.put("/proc/meminfo", meminfo_text);
+    files.put("/proc/self/cgroup", "4:memory:/a\n");
+    files.put("/proc/self/mountinfo", v1_mounts);
+    files.put("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "9223372036854771712\n");
+    files.put("/sys/fs/cgroup/memory/a/memory.usage_in_bytes", "300000\n");
+    files.put("/sys/fs/cgroup/memory/a/memory.stat", "cache 9\nhierarchical_memory_limit 500000\ntotal_inactive_file 100000\n");
+    const System system(files.root());
+    const auto group = system.group();
+    REQUIRE(group.has_value());
+    CHECK(group->limit_bytes == 500000);
+    CHECK(group->used_bytes == 300000);
+    CHECK(group->room_bytes == 300000);
+    files.put("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "400000\n");
+    CHECK(system.group()->room_bytes == 200000);
+}
+
+TEST_CASE("a group that waits for memory more than the machine does is the one that is told") {
+    const Recorded files;
+    files.put("/proc/self/cgroup", "0::/a\n");
+    files.put("/proc/self/mountinfo", v2_mounts);
+    files.put("/proc/pressure/memory", "some avg10=1.00 avg60=4.00 avg300=0.00 total=1\nfull avg10=0.50 avg60=0.10 avg300=0.00 total=1\n");
+    const System system(files.root());
+    CHECK(system.stall() == Stall{1.0, 4.0, 0.5, 0.1});
+    files.put("/sys/fs/cgroup/a/memory.pressure",
+              "some avg10=7.00 avg60=2.00 avg300=0.00 total=1\nfull avg10=6.00 avg60=0.00 avg300=0.00 total=1\n");
+    CHECK(system.stall() == Stall{7.0, 4.0, 6.0, 0.1});
+    std::filesystem::remove(files.root() + "/proc/pressure/memory");
+    const System without(files.root());
+    CHECK(without.stall() == Stall{7.0, 2.0, 6.0, 0.0});
+}
+
+TEST_CASE("a file is opened once and what it says now is read each time, also when it comes later or is made anew") {
+    const Recorded files;
+    KeptFiles kept(files.root());
+    CHECK(kept.text("/late").empty());
+    files.put("/late", "one\n");
+    CHECK(kept.text("/late") == "one\n");
+    const u64 descriptors = open_descriptors();
+    for (int i = 0; i < 100; ++i) {
+        files.put("/late", std::to_string(i));
+        REQUIRE(kept.text("/late") == std::to_string(i));
+    }
+    CHECK(open_descriptors() == descriptors);
+    files.put("/large", std::string(300 * kib, 'x'));
+    CHECK(kept.text("/large").size() >= 256 * kib);
+    CHECK(kept.text_once("/late") == "99");
+    CHECK(kept.text_once("/nothing").empty());
+    std::filesystem::create_directories(files.root() + "/folder");
+    CHECK(kept.text("/folder").empty());
 }
 
 TEST_CASE("NUMA nodes and huge pages are listed as the system has them, and nothing where it says nothing") {

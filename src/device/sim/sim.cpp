@@ -139,7 +139,8 @@ public:
         return Mapping(bytes, *bytes, found->second->sealed ? Mapping::Access::read_only : Mapping::Access::read_write);
     }
 
-    Reading read() override {
+    using Device::read;
+    Reading read(Look) override {
         const Lock lock(hardware_->mutex);
         Reading reading;
         reading.capacity_bytes = hardware_->options.capacity_bytes;
@@ -147,6 +148,7 @@ public:
         reading.memory_type = "simulated";
         reading.physical_bytes = hardware_->options.capacity_bytes;
         reading.os_available_bytes = hardware_->told_available.value_or(hardware_->available_bytes());
+        reading.system_available_bytes = reading.os_available_bytes;
         reading.other_processes_bytes = hardware_->other_processes_bytes;
         if (hardware_->lost_cause) {
             reading.health = Health::lost;
