@@ -163,6 +163,7 @@ std::optional<u64> parse_number(std::string_view text) {
 std::optional<u64> parse_field(std::string_view text, std::string_view name) {
     std::optional<u64> value;
     each_line(text, [&](std::string_view line) {
+        if (!line.starts_with(name)) return;
         const auto words = words_of(line);
         if (words.size() == 2 && words[0] == name) value = whole_number<u64>(words[1]);
     });
