@@ -17,7 +17,7 @@ enum class BlockState : u8 { creating, ready, releasing };
 enum class ModelType : u8 { unet, vae, encoder, llm, lora, controlnet, other };
 enum class ModelState : u8 { loading, resident };
 enum class ModelFormat : u8 { safetensors, gguf, onnx };
-enum class OperationKind : u8 { load_model };
+enum class OperationKind : u8 { load_model, defragment, optimize };
 enum class OperationState : u8 { running, succeeded, failed, cancelled };
 enum class Role : u8 { user, admin };
 
@@ -58,7 +58,7 @@ struct EnumNames<ModelFormat> {
 };
 template <>
 struct EnumNames<OperationKind> {
-    static constexpr std::array<std::string_view, 1> names = {"loadModel"};
+    static constexpr std::array<std::string_view, 3> names = {"loadModel", "defragment", "optimize"};
 };
 template <>
 struct EnumNames<OperationState> {

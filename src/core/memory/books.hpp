@@ -85,6 +85,9 @@ struct Spot {
     u64 zero_bytes = 0;   ///< Leading bytes that must be zeroed first.
 };
 
+/// What the place of an allocation must be a multiple of: as asked for, at least the granule, and for textures as textures need.
+[[nodiscard]] u64 placement_alignment_bytes(const AllocationRow& row);
+
 class Books {
 public:
     // Changes: exactly what the event says. INVARIANT where an event cannot fit the books (decide made it, so it is our bug).

@@ -15,11 +15,13 @@ BlockKind kind_for(const Request& request) {
     return alone ? BlockKind::dedicated : BlockKind::arena;
 }
 
-u64 alignment_for(const Request& request) {
-    const u64 least = request.type == AllocationType::texture ? 64 * kib : arena_granule_bytes;
-    return std::max(request.alignment_bytes, least);
+u64 alignment_for(AllocationType type, u64 alignment_bytes) {
+    return std::max(alignment_bytes, type == AllocationType::texture ? 64 * kib : arena_granule_bytes);
 }
+u64 alignment_for(const Request& request) { return alignment_for(request.type, request.alignment_bytes); }
 }  // namespace
+
+u64 placement_alignment_bytes(const AllocationRow& row) { return alignment_for(row.type, u64{1} << row.alignment_log2); }
 
 u64 Books::uncommitted_bytes(u16 device) const {
     INVARIANT(device_sums_[device].committed <= devices_[device].capacity_bytes);
@@ -74,10 +76,7 @@ std::optional<u64> Books::place_in(BlockKey key, const Allocation& allocation) c
     const Block& from = blocks_.at(allocation.row.block);
     if (to == nullptr || !to->space || to->row.state != BlockState::ready || to->row.device != from.row.device) return std::nullopt;
     if (name(to->row.owner) != name(allocation.row.owner)) return std::nullopt;
-    Request request;
-    request.alignment_bytes = u64{1} << allocation.row.alignment_log2;
-    request.type = allocation.row.type;
-    return to->space->fit(allocation.row.size_bytes, alignment_for(request));
+    return to->space->fit(allocation.row.size_bytes, placement_alignment_bytes(allocation.row));
 }
 
 std::vector<BlockKey> Books::empty_blocks(u16 device) const {
