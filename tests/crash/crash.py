@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """SIGKILLs the core at random moments under mixed work, and checks that nothing acknowledged is lost and nothing is leaked.
 
-Real processes, the real HTTP doors. Several clients allocate, write, read, free and load models at once; each keeps a model of what was
-acknowledged to it. After each kill, when the keeper's next core answers:
+Real processes, the real HTTP doors. Several clients allocate, write, copy, clear, read, free and load models at once; each keeps a model of
+what was acknowledged to it. After each kill, when the keeper's next core answers:
   an acknowledged allocation is there, in its place, with its bytes equal by hash;
   one whose allocation was not acknowledged is absent, or whole (its size right, reading as zero);
   one whose free was not acknowledged is absent, or whole with its old bytes;
-  bytes of a write that was not acknowledged are each the old or the new;
-  an acknowledged model is resident with the bytes that it had; one that was not is absent or just as whole;
-  `GET /api/audit` finds nothing, the sums of the status are those of the records, the keeper holds as many descriptors as the blocks
-  say, and no loading process is left.
+  bytes of a write, copy or clear that was not acknowledged are each the old or the new;
+  an acknowledged model is resident with the bytes that it had; one that was not is absent or just as whole; a load fails for want of
+  room and for nothing else;
+  `GET /api/audit` finds nothing, the sums of status and usage equal those of the records to the byte, the keeper holds as many
+  descriptors as the blocks say, and no loading process is left.
 Everything random comes from --seed; the line that replays is printed. Threads interleave freely, so a replay repeats the work, not each moment.
 """
 import argparse
+import collections
 import hashlib
 import http.client
 import os
@@ -25,6 +27,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 
 from daemon import ROOT, Daemon  # noqa: E402
+from verdict import verify, wait_until  # noqa: E402
 
 CLIENTS = 4
 HELD_MAX = 8
@@ -67,33 +70,40 @@ class Worker:
         self.client = daemon.client("unix" if number % 2 else "tcp")
         self.models, self.shared = models, shared
         self.held, self.tried, self.loaded = {}, {}, {}
-        self.loading, self.operations, self.tag = None, 0, 0
+        self.loading, self.tag, self.answered = None, 0, collections.Counter()
 
-    def ask(self, method, path, body=None, headers=None):
+    def ask(self, kind, method, path, body=None, headers=None):
         answer = self.client.request(method, path, body, headers)
-        self.operations += 1
+        self.answered[kind, "done" if answer.status < 300 else "refused"] += 1
         return answer
 
     def step(self):
         """One operation; LOST leaves it marked as not acknowledged."""
         choice = self.random.random()
-        if choice < 0.35 and len(self.held) < HELD_MAX:
+        if choice < 0.30 and len(self.held) < HELD_MAX:
             self.allocate()
-        elif choice < 0.60 and self.held:
-            self.write(self.random.choice(list(self.held.values())))
+        elif choice < 0.48 and self.held:
+            self.write(self.any_held())
+        elif choice < 0.56 and self.held:
+            self.copy(self.any_held(), self.any_held())
+        elif choice < 0.64 and self.held:
+            self.clear(self.any_held())
         elif choice < 0.80 and self.held:
-            self.read(self.random.choice(list(self.held.values())))
+            self.read(self.any_held())
         elif choice < 0.95 and self.held:
-            self.free(self.random.choice(list(self.held.values())))
+            self.free(self.any_held())
         elif choice >= 0.95 and self.models:
             self.load_or_unload()
+
+    def any_held(self):
+        return self.random.choice(list(self.held.values()))
 
     def allocate(self):
         size = self.random.choice([1, 255, 4096, self.random.randrange(1, 65536), self.random.randrange(1, 1 << 20), 9 << 20])
         self.tag += 1
         purpose = f"{self.name}/{self.tag}"
         self.tried[purpose] = size
-        answer = self.ask("POST", "/api/memory/allocations/allocate", {"sizeBytes": size, "purpose": purpose})
+        answer = self.ask("allocate", "POST", "/api/memory/allocations/allocate", {"sizeBytes": size, "purpose": purpose})
         if answer.status == 201:
             record = answer.json()
             self.held[record["id"]] = Held(record)
@@ -102,19 +112,44 @@ class Worker:
         if answer.status != 503:
             del self.tried[purpose]
 
-    def write(self, held):
-        offset = self.random.randrange(held.size)
-        data = self.random.randbytes(min(self.random.choice([1, 4096, held.size]), held.size - offset))
+    def span(self, *sizes):
+        """An offset into each size and a length that fits behind all of them."""
+        offsets = [self.random.randrange(size) for size in sizes]
+        room = min(size - offset for size, offset in zip(sizes, offsets))
+        return *offsets, min(self.random.choice([1, 4096, max(sizes)]), room)
+
+    def change(self, held, offset, data, *request):
+        """A request by which `data` is to come to lie at `offset`."""
         held.writing = (offset, data)
-        answer = self.ask("PUT", f"/api/memory/allocation/{held.id}/content", data, {"Content-Range": f"bytes {offset}-{offset + len(data) - 1}/*"})
+        answer = self.ask(*request)
         if answer.status == 503:
             return
-        assert answer.status == 200, f"write: {answer.status} {answer.body!r}"
+        assert answer.status == 200, f"{request[:3]}: {answer.status} {answer.body!r}"
         held.content = held.content[:offset] + data + held.content[offset + len(data):]
         held.writing = None
 
+    def write(self, held):
+        offset, size = self.span(held.size)
+        data = self.random.randbytes(size)
+        self.change(held, offset, data, "write", "PUT", f"/api/memory/allocation/{held.id}/content", data, {"Content-Range": f"bytes {offset}-{offset + size - 1}/*"})
+
+    def copy(self, source, target):
+        """Between two allocations, or within one, where both ends may overlap."""
+        if source.writing is not None:
+            return  # What it would copy is not known.
+        source_offset, target_offset, size = self.span(source.size, target.size)
+        body = {"sourceAllocationId": source.id, "targetAllocationId": target.id, "sourceOffsetBytes": source_offset, "targetOffsetBytes": target_offset,
+                "sizeBytes": size}
+        self.change(target, target_offset, source.content[source_offset:source_offset + size], "copy", "POST", "/api/memory/operations/copy", body)
+
+    def clear(self, held):
+        offset, size = self.span(held.size)
+        value = self.random.choice([0, 1, 255])
+        body = {"allocationId": held.id, "offsetBytes": offset, "sizeBytes": size, "fillValue": value}
+        self.change(held, offset, bytes([value]) * size, "clear", "POST", "/api/memory/operations/clear", body)
+
     def read(self, held):
-        answer = self.ask("GET", f"/api/memory/allocation/{held.id}/content")
+        answer = self.ask("read", "GET", f"/api/memory/allocation/{held.id}/content")
         if answer.status == 503:
             return
         assert answer.status == 200, f"read: {answer.status} {answer.body!r}"
@@ -122,7 +157,7 @@ class Worker:
 
     def free(self, held):
         held.freeing = True
-        answer = self.ask("DELETE", f"/api/memory/allocations/{held.id}")
+        answer = self.ask("free", "DELETE", f"/api/memory/allocations/{held.id}")
         if answer.status == 503:
             return
         assert answer.status == 200, f"free: {answer.status} {answer.body!r}"
@@ -132,18 +167,20 @@ class Worker:
         if self.loaded:
             name = self.random.choice(sorted(self.loaded))
             self.loading = (name, self.loaded.pop(name))
-            answer = self.ask("DELETE", f"/api/model/unload?name={name}")
+            answer = self.ask("unload", "DELETE", f"/api/model/unload?name={name}")
         else:
             path = self.random.choice(self.models)
             self.tag += 1
             name = f"{self.name}-{self.tag}"
             self.loading = (name, path)
-            answer = self.ask("POST", "/api/model/load", {"name": name, "path": path, "type": "other"})
+            answer = self.ask("load", "POST", "/api/model/load", {"name": name, "path": path, "type": "other"})
             if answer.status in (200, 201):
                 self.loaded[name] = path
-        if answer.status not in (503,):
-            assert answer.status in (200, 201, 204, 507), f"model: {answer.status} {answer.body!r}"
-            self.loading = None
+        if answer.status == 503:
+            assert answer.json()["code"] == "busy", f"model: {answer.body!r}"
+            return
+        assert answer.status in (200, 201, 204) or answer.json()["code"] == "insufficient-memory", f"model: {answer.status} {answer.body!r}"
+        self.loading = None
 
     def verify(self, records):
         """Holds what is there now against what was promised; settles what was open."""
@@ -242,59 +279,16 @@ class Crew:
             self.turn.notify_all()
 
 
-def all_items(daemon, path):
-    items, cursor = [], ""
-    while cursor is not None:
-        page = daemon.get(f"{path}?limit=1000" + (f"&cursor={cursor}" if cursor else "")).ok()
-        items += page["items"]
-        cursor = page["nextCursor"]
-    return items
-
-
-def verify(daemon, workers, descriptors_beside_blocks):
-    """Everything that must hold after a recovery; answers the keeper's descriptors beside one per block."""
-    wait_until(lambda: (not daemon.get("/api/system").ok()["workers"]) or None, "no loading process")
-    wait_until(lambda: all(model["state"] == "resident" for model in daemon.get("/api/model/status").ok()["loadedModels"]) or None,
-               "every load that was cut off to be taken back or finished")
-    wait_until(lambda: daemon.get("/api/memory/status").ok()["zombieBytes"] == 0 or None, "freed blocks to be given back")
-    records = {record["id"]: record for record in all_items(daemon, "/api/memory/allocations")}
-    models = {name: model for model in daemon.get("/api/model/status").ok()["loadedModels"] for name in model["names"]}
-    for worker in workers:
-        worker.verify(records)
-        worker.verify_models(models)
-    audit = daemon.get("/api/audit").ok()
-    assert audit["ok"], audit
-    status = daemon.get("/api/memory/status").ok()
-    device = status["devices"][0]
-    granted = sum(record["grantedBytes"] for record in records.values())
-    assert device["liveBytes"] == granted, f"the status says {device['liveBytes']} live bytes, the records sum to {granted}"
-    assert device["usedBytes"] + device["availableBytes"] + device["reservedBytes"] <= device["totalBytes"], device
-    assert device["allocationCount"] == len(records), (device, len(records))
-    system = daemon.get("/api/system").ok()
-    assert daemon.family() == {system["corePid"]}, f"processes beside the core: {daemon.family()}"
-    beside = daemon.keeper_descriptors() - device["blockCount"]
-    if descriptors_beside_blocks is not None:
-        assert beside <= descriptors_beside_blocks, f"the keeper holds {beside} descriptors beside one per block, {descriptors_beside_blocks} before"
-    return beside
-
-
-def wait_until(condition, words, seconds=20):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found is not None:
-            return found
-    raise AssertionError(f"waited {seconds} s in vain for {words}")
-
-
 def sample_models():
     small = ["ch_ppocr_mobile_v2.0_cls_infer.onnx", "ch_ppocr_mobile_v2.0_cls_infer.safetensors", "every-type.gguf", "silero_vad.gguf"]
     return [os.path.join(SAMPLES, name) for name in small if os.path.exists(os.path.join(SAMPLES, name))]
 
 
-def run(kills, seed):
+def run(kills, seed, minutes):
+    """Kills and verifies; yields the number of each kill that was survived whole."""
     models = sample_models()
     moments = random.Random(f"{seed}/moments")
+    over = time.monotonic() + 60 * minutes
     slowest = total = 0.0
     with Daemon(devices=[f"host:a={DEVICE_BYTES}"], model_dirs=[SAMPLES] if models else [], door="unix") as daemon:
         shared = {}
@@ -314,9 +308,13 @@ def run(kills, seed):
                 slowest, total = max(slowest, took), total + took
                 crew.park()
                 verify(daemon, workers, beside)
+                yield kill
+                kills = kill if time.monotonic() > over else kills
                 if kill % 100 == 0 or kill == kills:
-                    print(f"  {kill} kills, {sum(worker.operations for worker in workers)} operations acknowledged or refused, "
+                    print(f"  {kill} kills, {sum(sum(worker.answered.values()) for worker in workers)} operations acknowledged or refused, "
                           f"down for {1000 * total / kill:.0f} ms on average, {1000 * slowest:.0f} ms at most", flush=True)
+                if kill == kills:
+                    break
         finally:
             crew.end()
         for worker in workers:
@@ -324,7 +322,16 @@ def run(kills, seed):
                 daemon.delete(f"/api/memory/allocations/{held.id}").ok()
             for name in list(worker.loaded):
                 daemon.delete(f"/api/model/unload?name={name}").ok()
+        tell_answered(sum((worker.answered for worker in workers), collections.Counter()), kills, models)
         wait_until(lambda: empty(daemon) or None, "a device without any used byte after everything was freed")
+
+
+def tell_answered(answered, kills, models):
+    """Each kind of work must have been done at times, else its losses were not looked for."""
+    kinds = ["allocate", "write", "copy", "clear", "read", "free"] + (["load", "unload"] if models else [])
+    print("  done: " + ", ".join(f"{answered[kind, 'done']} {kind}" for kind in kinds) + f"; {sum(n for (_, how), n in answered.items() if how == 'refused')} refused")
+    missed = [kind for kind in kinds if answered[kind, "done"] == 0]
+    assert not missed or kills < 100, f"never done in {kills} kills: {missed}"
 
 
 def empty(daemon):
@@ -336,16 +343,20 @@ def main(arguments):
     parser = argparse.ArgumentParser(description="Kills the core under load and checks every byte.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--minutes", type=float, default=1e6, help="begin no further kill after this time")
     options = parser.parse_args(arguments)
     print(f"crash: {options.kills} kills, seed {options.seed}; the same again: python3 tests/crash/crash.py --kills {options.kills} --seed {options.seed}",
           flush=True)
+    passed = failed = 0
     try:
-        run(options.kills, options.seed)
-    except AssertionError as failure:
+        for passed in run(options.kills, options.seed, options.minutes):
+            pass
+        print("crash: every acknowledged operation was there, every byte as written, nothing leaked")
+    except (AssertionError, *LOST) as failure:
+        failed = 1
         print(f"crash: FAILED: {failure}")
-        return 1
-    print("crash: every acknowledged operation was there, every byte as written, nothing leaked")
-    return 0
+    print(f"{passed} passed, {failed} failed")
+    return failed
 
 
 if __name__ == "__main__":

@@ -21,18 +21,19 @@ def script(worker):
 
     def load(path):
         worker.loading = ("client0-1", path)
-        if worker.ask("POST", "/api/model/load", {"name": "client0-1", "path": path, "type": "other"}).status in (200, 201):
+        if worker.ask("load", "POST", "/api/model/load", {"name": "client0-1", "path": path, "type": "other"}).status in (200, 201):
             worker.loaded["client0-1"] = path
             worker.loading = None
 
     def unload():
         if worker.loaded:
             worker.loading = ("client0-1", worker.loaded.pop("client0-1"))
-            worker.ask("DELETE", "/api/model/unload?name=client0-1")
+            worker.ask("unload", "DELETE", "/api/model/unload?name=client0-1")
             worker.loading = None
 
     model = os.path.join(SAMPLES, "every-type.gguf")
-    steps = [worker.allocate, lambda: first() and worker.write(first()), worker.allocate, worker.allocate, lambda: first() and worker.free(first()), worker.allocate]
+    steps = [worker.allocate, lambda: first() and worker.write(first()), worker.allocate, worker.allocate, lambda: first() and worker.clear(first()),
+             lambda: first() and worker.copy(first(), list(worker.held.values())[-1]), lambda: first() and worker.free(first()), worker.allocate]
     if os.path.exists(model):
         steps += [lambda: load(model), unload]
     return steps + [lambda: first() and worker.free(first())]
