@@ -11,6 +11,8 @@ namespace vramd::core {
 [[nodiscard]] Result<Decision> decide_one(const State& state, const ZeroedCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const ZeroFailedCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const ExpireCommand& command, Moment now);
+// decide_pressure.cpp
+[[nodiscard]] Result<Decision> decide_one(const State& state, const PressureCommand& command, Moment now);
 // decide_moves.cpp
 [[nodiscard]] Result<Decision> decide_one(const State& state, const MoveCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const MovedCommand& command, Moment now);

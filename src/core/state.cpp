@@ -9,6 +9,27 @@ template <class T>
 concept ForBooks = requires(memory::Books& books, const T& event) {
     books.apply(event);
 };
+/// Appends a part's saved form behind its size.
+template <class Part>
+void save_part(const Part& part, std::vector<std::byte>& out) {
+    std::vector<std::byte> bytes;
+    part.save(bytes);
+    ArchiveWriter writer(out);
+    writer(static_cast<u64>(bytes.size()));
+    out.insert(out.end(), bytes.begin(), bytes.end());
+}
+/// Takes one part off the front of `bytes`.
+template <class Part>
+Result<Part> restore_part(std::span<const std::byte>& bytes) {
+    u64 size = 0;
+    if (bytes.size() < sizeof size) return refuse(Code::system_failed, "snapshot", "The snapshot is shorter than its head.");
+    std::memcpy(&size, bytes.data(), sizeof size);
+    bytes = bytes.subspan(sizeof size);
+    if (size > bytes.size()) return refuse(Code::system_failed, "snapshot", "The snapshot is shorter than its head says.");
+    const std::span<const std::byte> own = bytes.first(size);
+    bytes = bytes.subspan(size);
+    return Part::restore(own);
+}
 }  // namespace
 
 void apply(State& state, const Event& event) {
@@ -16,6 +37,8 @@ void apply(State& state, const Event& event) {
         [&state](const auto& kind) {
             if constexpr (ForBooks<std::decay_t<decltype(kind)>>)
                 state.books.apply(kind);
+            else if constexpr (std::is_same_v<std::decay_t<decltype(kind)>, PressureChanged>)
+                state.pressures.apply(kind);
             else
                 state.catalogue.apply(kind);
         },
@@ -26,6 +49,7 @@ std::vector<std::string> audit(const State& state) {
     std::vector<std::string> findings;
     state.books.audit(findings);
     state.catalogue.audit(findings);
+    state.pressures.audit(state.books.devices().size(), findings);
     for (const auto& [serial, model] : state.catalogue.models()) {
         const memory::Allocation* allocation = state.books.allocation(model.allocation);
         if (allocation == nullptr || allocation->row.model != serial)
@@ -40,25 +64,18 @@ std::vector<std::string> audit(const State& state) {
 }
 
 std::vector<std::byte> save(const State& state) {
-    std::vector<std::byte> books;
-    state.books.save(books);
     std::vector<std::byte> out;
-    ArchiveWriter writer(out);
-    writer(static_cast<u64>(books.size()));
-    out.insert(out.end(), books.begin(), books.end());
+    save_part(state.books, out);
+    save_part(state.pressures, out);
     state.catalogue.save(out);
     return out;
 }
 
 Result<State> restore(std::span<const std::byte> bytes) {
-    u64 books_size = 0;
-    if (bytes.size() < sizeof books_size) return refuse(Code::system_failed, "snapshot", "The snapshot is shorter than its head.");
-    std::memcpy(&books_size, bytes.data(), sizeof books_size);
-    bytes = bytes.subspan(sizeof books_size);
-    if (books_size > bytes.size()) return refuse(Code::system_failed, "snapshot", "The snapshot is shorter than its head says.");
     State state;
-    TRY(state.books, memory::Books::restore(bytes.first(books_size)));
-    TRY(state.catalogue, model::Catalogue::restore(bytes.subspan(books_size)));
+    TRY(state.books, restore_part<memory::Books>(bytes));
+    TRY(state.pressures, restore_part<memory::Pressures>(bytes));
+    TRY(state.catalogue, model::Catalogue::restore(bytes));
     return state;
 }
 

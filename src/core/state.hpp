@@ -9,6 +9,7 @@
 
 #include "base/clock.hpp"
 #include "core/memory/books.hpp"
+#include "core/memory/pressure.hpp"
 #include "core/model/catalogue.hpp"
 #include "terms/command.hpp"
 #include "terms/effect.hpp"
@@ -23,6 +24,7 @@ inline constexpr u64 lease_seconds_max = 3'153'600'000;
 struct State {
     memory::Books books;
     model::Catalogue catalogue;
+    memory::Pressures pressures;
 };
 
 /// What a command leads to.

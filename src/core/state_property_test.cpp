@@ -16,7 +16,7 @@ Command any_command(Choices& choices, const Driver& driver) {
         return at->second.row.id;
     };
     const Caller caller{"owner" + std::to_string(choices.below(3)), choices.one_in(4) ? Role::admin : Role::user};
-    switch (choices.below(12)) {
+    switch (choices.below(13)) {
         case 0:
         case 1:
         case 2: {
@@ -47,6 +47,8 @@ Command any_command(Choices& choices, const Driver& driver) {
             if (choices.one_in(5)) command.failed = Code::device_lost;
             return command;
         }
+        case 11:
+            return PressureCommand{static_cast<u16>(choices.below(4)), static_cast<PressureBand>(choices.below(4)), 90'00, {}};
         default:
             return RecoverCommand{};
     }

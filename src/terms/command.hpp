@@ -9,6 +9,7 @@
 
 #include "base/result.hpp"
 #include "terms/model.hpp"
+#include "terms/pressure.hpp"
 
 namespace vramd {
 /// Who asks.
@@ -131,5 +132,5 @@ struct MovedCommand {
 using Command = std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, AccessCommand, LoadModelCommand, UnloadModelCommand, CancelOperationCommand,
                              BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand, ZeroFailedCommand, InspectedCommand, LoadedCommand,
                              OperationFailedCommand, AddDeviceCommand, BlocksLostCommand, RecoverCommand, ExpireCommand,
-                             MoveCommand, MovedCommand>;
+                             MoveCommand, MovedCommand, PressureCommand>;
 }  // namespace vramd

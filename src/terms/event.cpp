@@ -7,12 +7,13 @@
 
 namespace vramd {
 namespace {
-constexpr std::array<std::string_view, 23> names = {"deviceAdded",       "deviceResized",   "blockReserved",      "blockReady",
+constexpr std::array<std::string_view, 24> names = {"deviceAdded",       "deviceResized",   "blockReserved",      "blockReady",
                                                     "blockReleasing",    "blockGone",       "allocationReserved", "allocationReady",
                                                     "allocationDropped", "allocationFreed", "allocationAccessed", "leaseRenewed",
                                                     "operationStarted",  "operationEnded",  "modelLoading",       "modelResident",
                                                     "modelNamed",        "modelGone",       "modelUnnamed",       "operationCancelling",
-                                                    "moveReserved",      "allocationMoved", "moveDropped"};
+                                                    "moveReserved",      "allocationMoved", "moveDropped",
+                                                    "pressureChanged"};
 static_assert(names.size() == std::variant_size_v<Event>);
 
 template <std::size_t Index>

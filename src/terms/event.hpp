@@ -9,6 +9,7 @@
 
 #include "base/result.hpp"
 #include "terms/model.hpp"
+#include "terms/pressure.hpp"
 
 namespace vramd {
 struct DeviceAdded {
@@ -235,7 +236,8 @@ struct OperationCancelling {
 
 using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady, BlockReleasing, BlockGone, AllocationReserved, AllocationReady,
                            AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted, OperationEnded, ModelLoading, ModelResident,
-                           ModelNamed, ModelGone, ModelUnnamed, OperationCancelling, MoveReserved, AllocationMoved, MoveDropped>;
+                           ModelNamed, ModelGone, ModelUnnamed, OperationCancelling, MoveReserved, AllocationMoved, MoveDropped,
+                           PressureChanged>;
 
 /// The event's name towards people: "allocationReady", ….
 [[nodiscard]] std::string_view name_of(const Event& event);
