@@ -9,7 +9,7 @@ namespace {
 /// The id in a text. One that is none names nothing: it answers as a missing one.
 Result<AllocationId> allocation_from(std::string_view text, std::string_view field) {
     const auto id = id_from<AllocationTag>(text);
-    if (!id) return refuse(Code::not_found, field, "There is no allocation of this id, or it is not yours.");
+    if (!id) return refuse(Code::not_found, field, "There is no allocation " + quoted_text(text) + ", or it is not yours.");
     return *id;
 }
 

@@ -14,7 +14,7 @@ std::string url_of(OperationId id) { return "/api/operations/" + to_text(id); }
 
 Result<OperationId> operation_from(std::string_view text) {
     const auto id = id_from<OperationTag>(text);
-    if (!id) return refuse(Code::not_found, "id", "There is no operation of this id, or it is not yours.");
+    if (!id) return refuse(Code::not_found, "id", "There is no operation " + quoted_text(text) + ", or it is not yours.");
     return *id;
 }
 

@@ -132,6 +132,8 @@ Result<Node> read_json(std::string_view text) {
     return std::move(parser.handler().root);
 }
 
+std::string quoted_text(std::string_view text) { return http::json_quoted(cut(text)); }
+
 std::string told(const Node& node) {
     switch (node.kind) {
         case Node::Kind::null:
@@ -141,7 +143,7 @@ std::string told(const Node& node) {
         case Node::Kind::number:
             return cut(node.text);
         case Node::Kind::text:
-            return http::json_quoted(cut(node.text));
+            return quoted_text(node.text);
         case Node::Kind::list:
             return "a list";
         case Node::Kind::object:

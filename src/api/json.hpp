@@ -37,6 +37,8 @@ struct Node {
 
 /// The value as an error message shows it: numbers as sent, text in quotes, both cut after 60 bytes; "a list", "an object".
 [[nodiscard]] std::string told(const Node& node);
+/// The same of a text: in quotes, and cut where it is long.
+[[nodiscard]] std::string quoted_text(std::string_view text);
 
 /// `parent` + "/" + `name`, escaped as RFC 6901 says.
 [[nodiscard]] std::string pointer_to(std::string_view parent, std::string_view name);

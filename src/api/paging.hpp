@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "api/json.hpp"
 #include "base/result.hpp"
 
 namespace vramd::api {
@@ -16,7 +17,7 @@ namespace vramd::api {
     const bool letter = cursor->starts_with('p');
     if (letter)
         if (const auto read = std::from_chars(cursor->data() + 1, end, number); read.ec == std::errc() && read.ptr == end) return number;
-    return refuse(Code::invalid_field, "?cursor", "?cursor must be the nextCursor of the page before.");
+    return refuse(Code::invalid_field, "?cursor", "?cursor must be the nextCursor of the page before, got " + quoted_text(*cursor) + ".");
 }
 
 /// Leaves the part of `items` that the query asks for, and sets where to go on.

@@ -104,10 +104,20 @@ void Runner::clear(ClearRequest request, Done<Moved> done) {
         clear_free(std::move(request), std::move(done));
 }
 
+namespace {
+/// A place's refusal under the names that the caller gave: a copy has two allocations and two offsets.
+std::unexpected<Error> told_of(Error error, std::string_view allocation_field, std::string_view offset_field) {
+    if (error.field == "allocation") error.field = allocation_field;
+    if (error.field == "offsetBytes") error.field = offset_field;
+    if (error.field == "sizeBytes") error.field = "/sizeBytes";
+    return std::unexpected(std::move(error));
+}
+}  // namespace
+
 void Runner::clear_allocation(ClearRequest request, Done<Moved> done) {
     const AllocationId id = *request.allocation;
     const auto place = hold_place(request.caller, id, request.offset_bytes, request.size_bytes, Access::write);
-    if (!place) return done(std::unexpected(place.error()));
+    if (!place) return done(told_of(place.error(), "/allocationId", "/offsetBytes"));
     accessed(id);
     if (place->range.empty()) {
         let_go(id.serial);
@@ -130,7 +140,7 @@ void Runner::clear_allocation(ClearRequest request, Done<Moved> done) {
 
 void Runner::copy(CopyRequest request, Done<Moved> done) {
     const auto source = hold_place(request.caller, request.source, request.source_offset_bytes, request.size_bytes, Access::read);
-    if (!source) return done(std::unexpected(source.error()));
+    if (!source) return done(told_of(source.error(), "/sourceAllocationId", "/sourceOffsetBytes"));
     const auto target = hold_place(request.caller, request.target, request.target_offset_bytes, request.size_bytes, Access::write);
     const auto end = [this, request] {
         let_go(request.source.serial);
@@ -138,7 +148,7 @@ void Runner::copy(CopyRequest request, Done<Moved> done) {
     };
     if (!target) {
         let_go(request.source.serial);
-        return done(std::unexpected(target.error()));
+        return done(told_of(target.error(), "/targetAllocationId", "/targetOffsetBytes"));
     }
     if (source->device != target->device) {
         end();
