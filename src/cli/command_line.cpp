@@ -104,6 +104,13 @@ Command command_of(const CLI::App& app, const Verb& verb, Raw& raw) {
     }
     return command;
 }
+/// CLI11 says of a verb that it does not know only that it misses one.
+std::string what_is_wrong(const CLI::App& app, const CLI::ParseError& error) {
+    if (!app.get_subcommands().empty()) return error.what();
+    const std::vector<std::string> left = app.remaining();
+    if (left.empty()) return "A verb is missing.";
+    return left.front().starts_with('-') ? "There is no option '" + left.front() + "'." : "There is no verb '" + left.front() + "'.";
+}
 }  // namespace
 
 std::variant<Command, Ended> read_command_line(int argc, const char* const* argv) {
@@ -124,8 +131,13 @@ std::variant<Command, Ended> read_command_line(int argc, const char* const* argv
         app.exit(help);
         return Ended{Exit::done};
     } catch (const CLI::ParseError& error) {
-        // CLI11's own codes (106 and its kin) mean nothing to a script.
-        return app.exit(error) == 0 ? Ended{Exit::done} : Ended{Exit::usage};
+        // CLI11's own codes (106 and its kin) and its form of an error are not vramctl's.
+        if (error.get_exit_code() == 0) return app.exit(error), Ended{Exit::done};
+        Failure failure(Exit::usage, what_is_wrong(app, error));
+        const auto asked = app.get_subcommands();
+        failure.remedy = "vramctl " + (asked.empty() ? std::string() : asked.front()->get_name() + " ") + "--help";
+        std::fputs(lines_of(failure).c_str(), stderr);
+        return Ended{Exit::usage};
     }
     for (const Verb* verb : verbs()) {
         if (!app.got_subcommand(std::string(verb->name))) continue;
