@@ -50,6 +50,9 @@ std::vector<Effect> unfinished(const State& state) {
         if (block.row.state == BlockState::creating) effects.push_back(CreateBlockEffect{key});
         if (block.row.state == BlockState::releasing) effects.push_back(ReleaseBlockEffect{key});
     }
+    for (const auto& [serial, transfer] : state.transfers.transfers())
+        if (transfer.state == TransferState::running) effects.push_back(TransferEffect{transfer.plan.id});
+    effects.push_back(ScheduleTransfersEffect{});
     for (const auto& [serial, operation] : state.catalogue.operations()) {
         if (operation.state != OperationState::running) continue;
         if (operation.model == 0) effects.push_back(InspectModelEffect{operation.id});

@@ -16,6 +16,12 @@ namespace vramd::core {
 // decide_moves.cpp
 [[nodiscard]] Result<Decision> decide_one(const State& state, const MoveCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const MovedCommand& command, Moment now);
+// decide_transfers.cpp
+[[nodiscard]] Result<Decision> decide_one(const State& state, const TransferCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const CancelTransferCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const ScheduleTransfersCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const ExpireTransferCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const TransferredCommand& command, Moment now);
 // decide_blocks.cpp
 [[nodiscard]] Result<Decision> decide_one(const State& state, const BlockCreatedCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const BlockFailedCommand& command, Moment now);
@@ -38,6 +44,8 @@ void end_allocation(const State& state, Decision& decision, const memory::Alloca
 [[nodiscard]] bool make_room(const memory::Books& books, Decision& decision, u16 device, u64 size_bytes, std::span<const u64> frozen);
 /// Gives a move's second place back, and its block if nothing else is in it.
 void drop_move(const State& state, Decision& decision, const memory::Allocation& allocation, Code reason);
+/// Ends the open transfers of an allocation whose block is lost: each fails with `error`, and what it was to make elsewhere goes.
+void end_transfers_of(const State& state, Decision& decision, u64 allocation_serial, BlockKey lost, const Error& error, u64 wall_ns);
 /// Adds BlockReleasing and its effect.
 void release_block(Decision& decision, BlockKey block);
 /// Adds the end of a model's load: every operation that waits for it ends so, its memory goes back.

@@ -27,6 +27,7 @@ std::vector<Occupant> occupants_of(const State& state, const memory::Block& bloc
 void end_contents(const State& state, Decision& decision, const memory::Block& block, const Error& error, u64 wall_ns) {
     for (const auto& [allocation, second] : occupants_of(state, block)) {
         const memory::Move* move = state.books.move(allocation->row.id.serial);
+        end_transfers_of(state, decision, allocation->row.id.serial, block.row.key, error, wall_ns);
         if (second != nullptr) {
             if (allocation->row.block != block.row.key) decision.events.push_back(MoveDropped{allocation->row.id, error.code});
             continue;  // Both places are here: dropped with the first one.
@@ -62,7 +63,9 @@ Result<Decision> decide_one(const State& state, const BlockCreatedCommand& comma
         return decision;
     }
     for (const auto& [allocation, second] : occupants_of(state, *block)) {
+        // What a transfer makes is ready when the bytes are there.
         if (second != nullptr || allocation->row.status != AllocationStatus::pending) continue;
+        if (state.transfers.changing(allocation->row.id.serial) != nullptr) continue;
         if (allocation->row.model == 0) {
             // Two allocations of a new block never share bytes unless one of them was dropped before: its place was never written.
             decision.events.push_back(AllocationReady{allocation->row.id});
@@ -77,6 +80,7 @@ Result<Decision> decide_one(const State& state, const BlockCreatedCommand& comma
             decision.effects.push_back(LoadModelEffect{model.operation});
         }
     }
+    if (state.transfers.open() > state.transfers.running()) decision.effects.push_back(ScheduleTransfersEffect{});
     return decision;
 }
 
@@ -137,6 +141,11 @@ Result<Decision> decide_one(const State& state, const RecoverCommand&, Moment no
     for (const auto& [key, block] : state.books.blocks()) {
         u64 left = 0;
         for (const auto& [allocation, second] : occupants_of(state, block)) {
+            const bool transferred = state.transfers.changing(allocation->row.id.serial) != nullptr;
+            if (transferred) {  // The transfer begins its copy anew.
+                ++left;
+                continue;
+            }
             if (second != nullptr) {  // Nobody copies any more; the first place is whole.
                 decision.events.push_back(MoveDropped{allocation->row.id, Code::cancelled});
                 continue;

@@ -127,6 +127,9 @@ Result<Decision> decide_one(const State& state, const FreeCommand& command, Mome
         return refuse(Code::conflict, "allocation",
                       "The allocation holds the model " + model->names.front() + "; unload the model instead.");
     }
+    if (const auto transfers = state.transfers.of(command.id.serial); !transfers.empty())
+        return refuse(Code::leased, "allocation",
+                      "The allocation is in the transfer " + to_text(transfers.front()->plan.id) + "; wait for its end or cancel it.");
     if (command.in_use)
         return refuse(Code::leased, "allocation", "The allocation's content is being read or written; try again when that has ended.");
     if (allocation->row.status == AllocationStatus::pending)
@@ -180,7 +183,7 @@ Result<Decision> decide_one(const State& state, const ExpireCommand& command, Mo
         if (until > now.monotonic_ns) break;
         if (std::binary_search(command.in_use.begin(), command.in_use.end(), serial)) continue;
         const memory::Allocation& allocation = *state.books.allocation_by_serial(serial);
-        if (allocation.row.status == AllocationStatus::pending) continue;
+        if (allocation.row.status == AllocationStatus::pending || !state.transfers.of(serial).empty()) continue;
         decision.freed_bytes = allocation.row.granted_bytes;
         end_allocation(state, decision, allocation, AllocationFreed{allocation.row.id, Code::timed_out});
         break;

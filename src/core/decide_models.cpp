@@ -172,6 +172,9 @@ Result<Decision> decide_one(const State& state, const UnloadModelCommand& comman
         decision.events.push_back(ModelUnnamed{model->id, command.name});
         return decision;
     }
+    if (const auto transfers = state.transfers.of(model->allocation.serial); !transfers.empty())
+        return refuse(Code::leased, "name",
+                      "The model " + command.name + " is read by the transfer " + to_text(transfers.front()->plan.id) + "; wait for its end or cancel it.");
     if (command.in_use) return refuse(Code::leased, "name", "The model " + command.name + " is being read; try again when that has ended.");
     const memory::Allocation& allocation = *state.books.allocation(model->allocation);
     decision.allocation = model->allocation;

@@ -13,6 +13,7 @@ Result<void> may_move(const State& state, const MoveCommand& command, const memo
     if (row.type == AllocationType::pinned) return refuse(Code::pinned, "allocation", "The allocation is pinned: it is never moved.");
     if (row.model != 0 || kind != BlockKind::arena)
         return refuse(Code::conflict, "allocation", "The allocation has a block of its own: moving it gains nothing.");
+    if (!state.transfers.of(row.id.serial).empty()) return refuse(Code::leased, "allocation", "The allocation is in a transfer.");
     if (command.in_use) return refuse(Code::leased, "allocation", "The allocation's content is being read or written.");
     if (row.status != AllocationStatus::live || state.books.move(row.id.serial) != nullptr)
         return refuse(Code::conflict, "allocation", "The allocation is being made ready or moved.");
@@ -40,7 +41,7 @@ Result<Decision> decide_one(const State& state, const MovedCommand& command, Mom
     const memory::Allocation* allocation = state.books.allocation(command.id);
     const memory::Move* move = state.books.move(command.id.serial);
     Decision decision;
-    if (allocation == nullptr || move == nullptr) return decision;
+    if (allocation == nullptr || move == nullptr || move->operation == 0) return decision;  // A transfer ends its own move.
     if (command.failed || command.stale) {
         drop_move(state, decision, *allocation, command.failed.value_or(Code::conflict));
         return decision;

@@ -20,7 +20,7 @@ public:
         effects.insert(effects.end(), decision->effects.begin(), decision->effects.end());
         return decision;
     }
-    /// Does every effect but inspections and loads, which a test answers itself.
+    /// Does every effect but inspections, loads, moves and transfers, which a test answers itself.
     void finish() {
         std::deque<Effect> kept;
         while (!effects.empty()) {
@@ -32,6 +32,8 @@ public:
                 (void)give(BlockReleasedCommand{release->block});
             else if (const auto* zero = std::get_if<ZeroEffect>(&effect))
                 (void)give(ZeroedCommand{zero->id});
+            else if (std::holds_alternative<ScheduleTransfersEffect>(effect))
+                (void)give(ScheduleTransfersCommand{});
             else
                 kept.push_back(effect);
         }

@@ -9,6 +9,10 @@ template <class T>
 concept ForBooks = requires(memory::Books& books, const T& event) {
     books.apply(event);
 };
+template <class T>
+concept ForTransfers = requires(memory::Transfers& transfers, const T& event) {
+    transfers.apply(event);
+};
 /// Appends a part's saved form behind its size.
 template <class Part>
 void save_part(const Part& part, std::vector<std::byte>& out) {
@@ -37,6 +41,8 @@ void apply(State& state, const Event& event) {
         [&state](const auto& kind) {
             if constexpr (ForBooks<std::decay_t<decltype(kind)>>)
                 state.books.apply(kind);
+            else if constexpr (ForTransfers<std::decay_t<decltype(kind)>>)
+                state.transfers.apply(kind);
             else if constexpr (std::is_same_v<std::decay_t<decltype(kind)>, PressureChanged>)
                 state.pressures.apply(kind);
             else
@@ -49,7 +55,19 @@ std::vector<std::string> audit(const State& state) {
     std::vector<std::string> findings;
     state.books.audit(findings);
     state.catalogue.audit(findings);
+    state.transfers.audit(findings);
     state.pressures.audit(state.books.devices().size(), findings);
+    for (const auto& [serial, transfer] : state.transfers.transfers()) {
+        const TransferPlan& plan = transfer.plan;
+        if (!transfer.is_open()) continue;
+        if (state.books.allocation(plan.source) == nullptr || state.books.allocation(plan.target) == nullptr)
+            findings.push_back("transfer " + std::to_string(serial) + " is open and its source or target is not there.");
+        if (plan.keeps_id() && state.books.move(plan.source.serial) == nullptr)
+            findings.push_back("transfer " + std::to_string(serial) + " moves an allocation that has no second place.");
+    }
+    for (const auto& [serial, move] : state.books.moves())
+        if (move.operation == 0 && state.transfers.changing(serial) == nullptr)
+            findings.push_back("allocation " + std::to_string(serial) + " has a second place for a transfer that is not there.");
     for (const auto& [serial, model] : state.catalogue.models()) {
         const memory::Allocation* allocation = state.books.allocation(model.allocation);
         if (allocation == nullptr || allocation->row.model != serial)
@@ -66,16 +84,19 @@ std::vector<std::string> audit(const State& state) {
 std::vector<std::byte> save(const State& state) {
     std::vector<std::byte> out;
     save_part(state.books, out);
+    save_part(state.catalogue, out);
+    save_part(state.transfers, out);
     save_part(state.pressures, out);
-    state.catalogue.save(out);
     return out;
 }
 
 Result<State> restore(std::span<const std::byte> bytes) {
     State state;
     TRY(state.books, restore_part<memory::Books>(bytes));
+    TRY(state.catalogue, restore_part<model::Catalogue>(bytes));
+    TRY(state.transfers, restore_part<memory::Transfers>(bytes));
     TRY(state.pressures, restore_part<memory::Pressures>(bytes));
-    TRY(state.catalogue, model::Catalogue::restore(bytes));
+    if (!bytes.empty()) return refuse(Code::system_failed, "snapshot", "The snapshot is longer than its parts.");
     return state;
 }
 

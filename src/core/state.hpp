@@ -10,6 +10,7 @@
 #include "base/clock.hpp"
 #include "core/memory/books.hpp"
 #include "core/memory/pressure.hpp"
+#include "core/memory/transfers.hpp"
 #include "core/model/catalogue.hpp"
 #include "terms/command.hpp"
 #include "terms/effect.hpp"
@@ -24,6 +25,7 @@ inline constexpr u64 lease_seconds_max = 3'153'600'000;
 struct State {
     memory::Books books;
     model::Catalogue catalogue;
+    memory::Transfers transfers;
     memory::Pressures pressures;
 };
 
@@ -33,6 +35,7 @@ struct Decision {
     std::vector<Effect> effects;  ///< Run after that.
     AllocationId allocation;      ///< Of an allocate: what was reserved.
     OperationId operation;        ///< Of a load: what was started.
+    TransferId transfer;          ///< Of a transfer: what was queued, cancelled or ended.
     u64 freed_bytes = 0;
     /// The request does not fit yet, but will once blocks released by `events` are gone: decide again then.
     bool again_after_release = false;

@@ -15,8 +15,15 @@ Command any_command(Choices& choices, const Driver& driver) {
         std::advance(at, static_cast<std::ptrdiff_t>(choices.below(all.size())));
         return at->second.row.id;
     };
+    const auto some_transfer = [&]() -> TransferId {
+        const auto& all = driver.state.transfers.transfers();
+        if (all.empty()) return {1, 1};
+        auto at = all.begin();
+        std::advance(at, static_cast<std::ptrdiff_t>(choices.below(all.size())));
+        return at->second.plan.id;
+    };
     const Caller caller{"owner" + std::to_string(choices.below(3)), choices.one_in(4) ? Role::admin : Role::user};
-    switch (choices.below(13)) {
+    switch (choices.below(18)) {
         case 0:
         case 1:
         case 2: {
@@ -42,13 +49,42 @@ Command any_command(Choices& choices, const Driver& driver) {
         case 8:
         case 9:
             return MoveCommand{1, some_allocation(), 1 + choices.below(driver.state.books.next_block()), choices.one_in(8), {}};
+        case 11:
+        case 12: {
+            TransferCommand command;
+            command.caller = caller;
+            command.source = some_allocation();
+            if (choices.one_in(2))
+                command.target = some_allocation();
+            else
+                command.target_device_id = choices.one_in(2) ? "a" : "b";
+            if (choices.one_in(3)) command.size_bytes = 1 + choices.below(5000);
+            if (choices.one_in(4)) command.source_offset_bytes = choices.below(5000);
+            command.mode = choices.one_in(2) ? TransferMode::move : TransferMode::copy;
+            command.priority = static_cast<Priority>(choices.below(4));
+            if (choices.one_in(4)) command.timeout_ns = choices.below(8) * ns_per_second;
+            command.secret = choices.below(1000);
+            command.allocation_secret = choices.below(1000);
+            return command;
+        }
+        case 13: {
+            TransferredCommand command{some_transfer(), {choices.below(100), 1, 1, 0}, {}};
+            if (choices.one_in(4)) command.error = Error{Code::device_lost, "device", 0, 0, "lost"};
+            return command;
+        }
+        case 16:
+            return PressureCommand{static_cast<u16>(choices.below(4)), static_cast<PressureBand>(choices.below(4)), 90'00, {}};
+        case 14:
+            if (choices.one_in(2)) return CancelTransferCommand{caller, some_transfer()};
+            return ExpireTransferCommand{some_transfer()};
+        case 15:
+            if (choices.one_in(6)) return BlocksLostCommand{{1 + choices.below(driver.state.books.next_block())}};
+            return ScheduleTransfersCommand{};
         case 10: {
             MovedCommand command{some_allocation(), choices.one_in(3), {}};
             if (choices.one_in(5)) command.failed = Code::device_lost;
             return command;
         }
-        case 11:
-            return PressureCommand{static_cast<u16>(choices.below(4)), static_cast<PressureBand>(choices.below(4)), 90'00, {}};
         default:
             return RecoverCommand{};
     }

@@ -61,7 +61,7 @@ Result<transfer::Place> Runner::hold_place(const Caller& caller, AllocationId id
     const memory::AllocationRow& row = allocation->row;
     if (row.status != AllocationStatus::live) return refuse(Code::conflict, "allocation", "The allocation is not ready yet.");
     // Else readers that follow one another would keep a forced free waiting for ever.
-    if (after_use_.contains(row.id.serial)) return refuse(Code::conflict, "allocation", "The allocation is being freed.");
+    if (after_use_.contains(row.id.serial)) return refuse(Code::conflict, "allocation", "The allocation is being freed or moved; try again in a moment.");
     if (access == Access::write && row.model != 0)
         return refuse(Code::conflict, "allocation", "The allocation holds a model, which cannot be changed.");
     TRY(const Range rest, Range::within(row.size_bytes, offset_bytes, 0));

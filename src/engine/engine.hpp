@@ -144,6 +144,16 @@ public:
     virtual void clear(ClearRequest request, Done<Moved> done) = 0;
     virtual void copy(CopyRequest request, Done<Moved> done) = 0;
 
+    /// Moves bytes between two places, on one device or two; it takes its turn among the others. `until` says when `done` is called: once
+    /// it is accepted and has its room, or once it has ended. Errors: not_found, conflict, leased, pinned, out_of_range, invalid_field,
+    /// insufficient_memory, busy, read_only; with Until::ended also what ended it: timed_out, cancelled, device_lost.
+    enum class Until : u8 { accepted, ended };
+    virtual void transfer(TransferCommand command, Until until, Done<report::TransferTold> done) = 0;
+    /// Errors: not_found, conflict (it has ended already), read_only.
+    [[nodiscard]] virtual Result<report::TransferTold> cancel_transfer(CancelTransferCommand command) = 0;
+    [[nodiscard]] virtual Result<report::TransferTold> read_transfer(const Caller& caller, TransferId id) = 0;
+    [[nodiscard]] virtual report::TransferPage transfers(const Caller& caller, const report::TransferFilter& filter) = 0;
+
     // Models.
     /// Answers at once with the operation, which then runs. `ended` is called when it ends (at once for a model that is there already).
     [[nodiscard]] virtual Result<OperationId> load_model(LoadModelCommand command, Done<report::OperationTold> ended) = 0;

@@ -109,6 +109,8 @@ Result<void> Runner::recover() {
             const Lock lock(lock_);
             for (const Event& event : undone.events) recovery_.undone += std::holds_alternative<AllocationDropped>(event) ? 1 : 0;
             effects = core::unfinished(state_);
+            for (const auto& [serial, transfer] : state_.transfers.transfers())
+                if (transfer.is_open() && transfer.plan.deadline_monotonic_ns != 0) schedule_transfer_end(transfer.plan);
         }
         for (const Effect& effect : effects) start(effect);
     }
@@ -116,7 +118,9 @@ Result<void> Runner::recover() {
         ports_.executor->post_at(ports_.clock().monotonic_ns + measure_after_ns, [this] {
             const auto measured = ports_.measure_limits();
             const Lock lock(small_lock_);
-            if (measured) limits_ = *measured;
+            if (!measured) return;
+            limits_ = *measured;
+            limits_measured_wall_ns_ = ports_.clock().wall_ns;
         });
     const Lock lock(lock_);
     schedule_leases();

@@ -98,11 +98,13 @@ void Runner::note(const Event& event, Told& told) {
         for (auto& done : waiters.mapped())
             told.push_back([done = std::move(done), record = report::operation(state_, *operation)]() mutable { done(std::move(record)); });
     }
+    note_transfer(event, told);
     const bool block_gone = std::holds_alternative<BlockGone>(event);
     if (block_gone) shrink_devices(told);
     const bool moved = std::holds_alternative<AllocationMoved>(event) || std::holds_alternative<MoveDropped>(event);
     const bool room = block_gone || moved || std::holds_alternative<AllocationFreed>(event) || std::holds_alternative<AllocationDropped>(event);
     if (room && !waiting_.empty()) told.push_back([this] { retry_waiting(); });
+    if (room && !waiting_transfers_.empty()) told.push_back([this] { retry_transfers(); });
 }
 
 /// A capacity that was made smaller while more was handed out takes effect as blocks go.
@@ -279,7 +281,7 @@ void Runner::schedule_leases() {
     // What is being read or made ready cannot end now: its last user, or its being ready, comes by here again.
     const auto& leases = state_.books.leases();
     const auto can_end = [this](const std::pair<u64, u64>& lease) {
-        return !in_use(lease.second) && state_.books.allocation_by_serial(lease.second)->row.status == AllocationStatus::live;
+        return !in_use(lease.second) && state_.transfers.of(lease.second).empty() && state_.books.allocation_by_serial(lease.second)->row.status == AllocationStatus::live;
     };
     const auto first = std::find_if(leases.begin(), leases.end(), can_end);
     if (first == leases.end()) return;
@@ -345,11 +347,14 @@ void Runner::write_snapshot() {
 
 void Runner::stop(u64 deadline_ns) {
     std::vector<Waiting> left;
+    std::vector<WaitingTransfer> left_transfers;
     {
         const Lock lock(lock_);
         stopping_ = true;
         left.swap(waiting_);
+        left_transfers.swap(waiting_transfers_);
     }
+    for (WaitingTransfer& waiting : left_transfers) waiting.done(refuse(Code::busy, "daemon", "The daemon is stopping."));
     for (Waiting& waiting : left) waiting.done(refuse(Code::busy, "daemon", "The daemon is stopping."));
     for (const Loading::Running& job : ports_.loading->running()) ports_.loading->cancel(job.job);
     (void)deadline_ns;  // Loads end by their process's death, which takes no time worth waiting for; what they wrote is undone at the next

@@ -30,6 +30,10 @@ public:
     Result<std::unique_ptr<Content>> open_content(const Caller& caller, AllocationId id, Access access) override;
     void clear(ClearRequest request, Done<Moved> done) override;
     void copy(CopyRequest request, Done<Moved> done) override;
+    void transfer(TransferCommand command, Until until, Done<report::TransferTold> done) override;
+    Result<report::TransferTold> cancel_transfer(CancelTransferCommand command) override;
+    Result<report::TransferTold> read_transfer(const Caller& caller, TransferId id) override;
+    report::TransferPage transfers(const Caller& caller, const report::TransferFilter& filter) override;
 
     Result<OperationId> load_model(LoadModelCommand command, Done<report::OperationTold> ended) override;
     void unload_model(UnloadModelCommand command, Done<Freed> done) override;
@@ -130,6 +134,37 @@ private:
     void start_one(const MoveEffect& effect);
     void move_ended(AllocationId id, const Result<transfer::Outcome>& outcome);
 
+    // transfers.cpp
+    /// A transfer that runs: what its books do not say.
+    struct LiveTransfer {
+        transfer::Ticket ticket = 0;
+        u64 begun_ns = 0;
+        u64 attempts = 1;
+        bool stopping = false;
+        u64 sample_ns = 0;  ///< Of the last look at its progress.
+        u64 sample_bytes = 0;
+        u64 current_bytes_per_second = 0;
+        u64 peak_bytes_per_second = 0;
+    };
+    /// A transfer that waits for memory which is on its way back.
+    struct WaitingTransfer {
+        TransferCommand command;
+        Until until{};
+        u64 deadline_ns = 0;
+        Done<report::TransferTold> done;
+    };
+    void try_transfer(WaitingTransfer waiting);
+    void retry_transfers();
+    void start_one(const ScheduleTransfersEffect& effect);
+    void start_one(const TransferEffect& effect);
+    void start_one(const StopTransferEffect& effect);
+    [[nodiscard]] std::optional<transfer::Job> job_of(const memory::Transfer& transfer) REQUIRES(lock_);
+    void transfer_copied(TransferId id, Result<transfer::Outcome> outcome);
+    void end_transfer(const TransferPlan& plan, TransferredCommand command);
+    void note_transfer(const Event& event, Told& told) REQUIRES(lock_);
+    void schedule_transfer_end(const TransferPlan& plan);
+    void fill_rates(report::TransferTold& told) REQUIRES(lock_);
+
     // content.cpp
     [[nodiscard]] Result<transfer::Place> hold_place(const Caller& caller, AllocationId id, u64 offset_bytes, std::optional<u64> size_bytes,
                                                      Access access);
@@ -174,6 +209,9 @@ private:
     std::map<u64, std::vector<Done<report::OperationTold>>> operation_waiters_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<Freed>>> release_waiters_ GUARDED_BY(lock_);
     std::vector<Waiting> waiting_ GUARDED_BY(lock_);
+    std::map<u64, LiveTransfer> live_transfers_ GUARDED_BY(lock_);
+    std::map<u64, std::vector<Done<report::TransferTold>>> transfer_waiters_ GUARDED_BY(lock_);
+    std::vector<WaitingTransfer> waiting_transfers_ GUARDED_BY(lock_);
     u64 next_order_ GUARDED_BY(lock_) = 1;
     std::set<u64> lease_timers_ GUARDED_BY(lock_);       ///< Deadlines that the executor will call at.
     std::vector<Command> unrecorded_ GUARDED_BY(lock_);  ///< Finished effects that the ledger had no room for.
@@ -186,6 +224,7 @@ private:
     std::map<u64, u64> progress_ GUARDED_BY(small_lock_);  ///< Operation serial → bytes landed.
     std::map<std::string, Inspected> inspected_ GUARDED_BY(small_lock_);
     std::optional<transfer::Limits> limits_ GUARDED_BY(small_lock_);
+    u64 limits_measured_wall_ns_ GUARDED_BY(small_lock_) = 0;
     u64 next_survey_job_ GUARDED_BY(small_lock_) = u64{1} << 63;  ///< Apart from operations' serials.
 };
 }  // namespace vramd::engine

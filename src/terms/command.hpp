@@ -10,6 +10,7 @@
 #include "base/result.hpp"
 #include "terms/model.hpp"
 #include "terms/pressure.hpp"
+#include "terms/transfer.hpp"
 
 namespace vramd {
 /// Who asks.
@@ -129,8 +130,42 @@ struct MovedCommand {
     std::optional<Code> failed;  ///< Why the copy did not end.
 };
 
+/// Move bytes between two places, on one device or two.
+struct TransferCommand {
+    Caller caller;
+    AllocationId source;
+    std::optional<AllocationId> target;  ///< Exactly one of target and target_device_id.
+    std::string target_device_id;
+    u64 source_offset_bytes = 0;
+    u64 target_offset_bytes = 0;
+    std::optional<u64> size_bytes;  ///< Absent: to the source's end, at most what the target holds.
+    TransferMode mode = TransferMode::copy;
+    Priority priority = Priority::normal;
+    bool verify = false;
+    u64 timeout_ns = 0;  ///< 0: none.
+    u64 secret = 0;
+    u64 allocation_secret = 0;
+    std::vector<u64> frozen;  ///< Set by the engine: as in AllocateCommand.
+};
+struct CancelTransferCommand {
+    Caller caller;
+    TransferId id;
+};
+/// Let the next queued transfers begin, as far as any may.
+struct ScheduleTransfersCommand {};
+/// A transfer's time is up.
+struct ExpireTransferCommand {
+    TransferId id;
+};
+/// A transfer's bytes are there, or did not get there.
+struct TransferredCommand {
+    TransferId id;
+    TransferResult result;
+    std::optional<Error> error;
+};
+
 using Command = std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, AccessCommand, LoadModelCommand, UnloadModelCommand, CancelOperationCommand,
                              BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand, ZeroFailedCommand, InspectedCommand, LoadedCommand,
                              OperationFailedCommand, AddDeviceCommand, BlocksLostCommand, RecoverCommand, ExpireCommand,
-                             MoveCommand, MovedCommand, PressureCommand>;
+                             MoveCommand, MovedCommand, PressureCommand, TransferCommand, CancelTransferCommand, ScheduleTransfersCommand, ExpireTransferCommand, TransferredCommand>;
 }  // namespace vramd

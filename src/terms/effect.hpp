@@ -3,6 +3,7 @@
 #include <variant>
 
 #include "terms/model.hpp"
+#include "terms/transfer.hpp"
 
 namespace vramd {
 struct CreateBlockEffect {
@@ -30,5 +31,16 @@ struct StopLoadEffect {
 struct MoveEffect {
     AllocationId id;
 };
-using Effect = std::variant<CreateBlockEffect, ReleaseBlockEffect, ZeroEffect, InspectModelEffect, LoadModelEffect, StopLoadEffect, MoveEffect>;
+/// Let queued transfers begin.
+struct ScheduleTransfersEffect {};
+/// Copy a transfer's bytes.
+struct TransferEffect {
+    TransferId id;
+};
+/// End a transfer that runs.
+struct StopTransferEffect {
+    TransferId id;
+};
+using Effect = std::variant<CreateBlockEffect, ReleaseBlockEffect, ZeroEffect, InspectModelEffect, LoadModelEffect, StopLoadEffect, MoveEffect,
+                            ScheduleTransfersEffect, TransferEffect, StopTransferEffect>;
 }  // namespace vramd

@@ -19,6 +19,9 @@ enum class ModelState : u8 { loading, resident };
 enum class ModelFormat : u8 { safetensors, gguf, onnx };
 enum class OperationKind : u8 { load_model, defragment, optimize };
 enum class OperationState : u8 { running, succeeded, failed, cancelled };
+enum class TransferMode : u8 { copy, move };
+/// `queued`: its room is taken, its turn has not come.
+enum class TransferState : u8 { queued, running, succeeded, failed, cancelled };
 enum class Role : u8 { user, admin };
 
 /// The wire names of an enum, in the order of its values.
@@ -63,6 +66,15 @@ struct EnumNames<OperationKind> {
 template <>
 struct EnumNames<OperationState> {
     static constexpr std::array<std::string_view, 4> names = {"running", "succeeded", "failed", "cancelled"};
+};
+
+template <>
+struct EnumNames<TransferMode> {
+    static constexpr std::array<std::string_view, 2> names = {"copy", "move"};
+};
+template <>
+struct EnumNames<TransferState> {
+    static constexpr std::array<std::string_view, 5> names = {"queued", "running", "succeeded", "failed", "cancelled"};
 };
 
 template <class E>

@@ -10,6 +10,7 @@
 #include "base/result.hpp"
 #include "terms/model.hpp"
 #include "terms/pressure.hpp"
+#include "terms/transfer.hpp"
 
 namespace vramd {
 struct DeviceAdded {
@@ -225,6 +226,42 @@ struct MoveDropped {
         visit(s.id, s.reason);
     }
 };
+/// A transfer is accepted and has its room; its turn comes.
+struct TransferQueued {
+    TransferPlan plan;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.plan);
+    }
+};
+struct TransferBegun {
+    TransferId id;
+    u64 wall_ns = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.wall_ns);
+    }
+};
+/// It is to end before its time; it does as soon as no thread touches its memory.
+struct TransferCancelling {
+    TransferId id;
+    Code reason{};  ///< cancelled: somebody asked; timed_out: its time is up.
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.reason);
+    }
+};
+struct TransferEnded {
+    TransferId id;
+    TransferState state = TransferState::succeeded;
+    Error error;  ///< Where it did not succeed.
+    TransferResult result;
+    u64 wall_ns = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.state, s.error.code, s.error.field, s.error.value, s.error.limit, s.error.detail, s.result, s.wall_ns);
+    }
+};
 /// Its owner asked for the operation's end; it ends as soon as its process is gone.
 struct OperationCancelling {
     OperationId id;
@@ -237,7 +274,7 @@ struct OperationCancelling {
 using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady, BlockReleasing, BlockGone, AllocationReserved, AllocationReady,
                            AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted, OperationEnded, ModelLoading, ModelResident,
                            ModelNamed, ModelGone, ModelUnnamed, OperationCancelling, MoveReserved, AllocationMoved, MoveDropped,
-                           PressureChanged>;
+                           PressureChanged, TransferQueued, TransferBegun, TransferCancelling, TransferEnded>;
 
 /// The event's name towards people: "allocationReady", ….
 [[nodiscard]] std::string_view name_of(const Event& event);

@@ -12,9 +12,13 @@ struct OperationTag {
 struct ModelTag {
     static constexpr std::string_view prefix = "mdl_";
 };
+struct TransferTag {
+    static constexpr std::string_view prefix = "xfr_";
+};
 using AllocationId = Id<AllocationTag>;
 using OperationId = Id<OperationTag>;
 using ModelId = Id<ModelTag>;
+using TransferId = Id<TransferTag>;
 /// Names one block of physical memory towards devices and the keeper; never shown to a caller, never reused.
 using BlockKey = u64;
 }  // namespace vramd

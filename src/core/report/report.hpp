@@ -16,6 +16,10 @@ enum class Detail : u8 {
 [[nodiscard]] std::vector<ModelTold> models(const core::State& state);
 /// `done_bytes` and `stage` of a running operation are the engine's to fill in.
 [[nodiscard]] OperationTold operation(const core::State& state, const model::Operation& operation);
+/// Rates and the progress of a running one are the engine's to fill in.
+[[nodiscard]] TransferTold transfer(const core::State& state, const memory::Transfer& transfer);
+/// Newest first; a user sees those that they asked for.
+[[nodiscard]] TransferPage transfers(const core::State& state, const Caller& caller, const TransferFilter& filter);
 /// Of one device, or of all without one; by purpose only what the caller may see. O(allocations).
 [[nodiscard]] UsageTold usage(const core::State& state, const Caller& caller, std::optional<u16> device);
 /// The figures behind a refusal, with suggestions that work when followed. Empty `device_id`: the device with most room.

@@ -7,6 +7,7 @@
 
 #include "base/result.hpp"
 #include "terms/model.hpp"
+#include "terms/transfer.hpp"
 
 namespace vramd::report {
 /// The books of one device. Bytes; total = live + zombie + reserved + free.
@@ -87,7 +88,35 @@ struct OperationTold {
     std::string stage;           ///< "inspect", "reserve", "load", "done".
 };
 
+struct TransferTold {
+    TransferPlan plan;
+    std::string source_device_id;
+    std::string target_device_id;
+    TransferState state = TransferState::queued;
+    bool cancelling = false;
+    std::optional<Error> error;
+    TransferResult result;        ///< While it runs: so far.
+    u64 begun_wall_ns = 0;        ///< 0 while queued.
+    u64 ended_wall_ns = 0;        ///< 0 while open.
+    u64 current_bytes_per_second = 0;  ///< Over the last moment; 0 unless it runs.
+    u64 peak_bytes_per_second = 0;
+    u64 limit_bytes_per_second = 0;    ///< What the link can do, measured; 0: not yet.
+    u64 limit_measured_wall_ns = 0;
+};
+
 /// Filters of a list; empty or absent means all.
+struct TransferFilter {
+    std::string device_id;  ///< Source or target.
+    std::string owner;
+    std::optional<TransferState> state;
+    std::optional<TransferMode> mode;
+    u64 before_serial = UINT64_MAX;
+    u64 limit = 100;
+};
+struct TransferPage {
+    std::vector<TransferTold> items;
+    std::optional<u64> next_before_serial;
+};
 struct AllocationFilter {
     std::string device_id;
     std::string owner;
