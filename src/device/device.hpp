@@ -27,7 +27,7 @@ enum class BlockKind : u8 {
     arena,      ///< Holds many allocations of one owner.
     dedicated,  ///< Holds one large allocation.
     shareable,  ///< Holds one allocation that other owners may read later, through `seal_for_sharing`.
-    pinned,     ///< Never leaves physical memory (host: mlock).
+    pinned,     ///< Holds one allocation and never leaves physical memory (host: mlock); can be sealed as a shareable one.
 };
 
 /// A block as the ledger knows it.
@@ -163,7 +163,8 @@ public:
 
     /// Makes the block unwritable for every descriptor and every mapping made from now on, for ever; verified before it returns.
     /// The caller first ends whoever may hold a writable mapping (a loader), for existing ones stay writable.
-    /// Errors: `not_found`, `unsupported` (the kind is not `shareable`, or the device cannot), `device_lost`.
+    /// Errors: `not_found`, `unsupported` (the kind is neither `shareable` nor `pinned`, or the device cannot), `limit_exceeded` (pinned
+    /// memory could not be locked anew), `device_lost`.
     [[nodiscard]] virtual Result<void> seal_for_sharing(u64 key) = 0;
 
     /// The block's bytes, for devices whose capabilities have "map". Errors: `not_found`, `unsupported`, `device_lost`.

@@ -155,11 +155,16 @@ public:
 
     Result<void> seal_for_sharing(u64 key) override {
         TRY(const auto block, find(key));
-        if (kind_of(key) != BlockKind::shareable)
+        const auto kind = kind_of(key);
+        if (kind != BlockKind::shareable && kind != BlockKind::pinned)
             return refuse(Code::unsupported, "block", "Only a block made to be shareable can be sealed for sharing.");
         if (block->memory.is_read_only()) return {};
         block->reachable_by_others = true;
         TRY(Memory sealed, block->memory.seal_contents());
+        if (kind == BlockKind::pinned) {
+            block->memory.unlock();  // First: a lock is a mapping's, and the limit counts both.
+            TRY_DO(sealed.lock());
+        }
         auto read_only = std::make_shared<Block>(std::move(sealed), pool_);
         const Lock lock(mutex_);
         const auto found = slots_.find(key);

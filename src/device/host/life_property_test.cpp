@@ -98,7 +98,7 @@ private:
     void seal() {
         if (expected_.empty()) return;
         Expected& block = any()->second;
-        const bool may = block.spec.kind == BlockKind::shareable;
+        const bool may = block.spec.kind == BlockKind::shareable || block.spec.kind == BlockKind::pinned;
         REQUIRE(device_->seal_for_sharing(block.spec.key).has_value() == may);
         block.sealed = block.sealed || may;
     }

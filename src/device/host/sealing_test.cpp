@@ -6,6 +6,16 @@
 #include "device/host/fixture.hpp"
 
 namespace vramd::device::host {
+namespace {
+u64 locked_kib() {
+    std::ifstream status("/proc/self/status");
+    u64 locked = 0;
+    for (std::string word; status >> word;)
+        if (word == "VmLck:") status >> locked;
+    return locked;
+}
+}  // namespace
+
 TEST_CASE("nobody can resize a block, another user least of all") {
     const auto device = plain();
     const auto keeper = device->create(block(1));
@@ -58,7 +68,7 @@ TEST_CASE("a block sealed for sharing can be written by nobody, through no descr
     if (const auto done = as_another_user(attempts)) CHECK(*done == 0);
 }
 
-TEST_CASE("only a block made to be shareable is sealed") {
+TEST_CASE("only a block made to be shareable or pinned is sealed") {
     const auto device = plain();
     for (const BlockKind kind : {BlockKind::arena, BlockKind::dedicated}) {
         const u64 key = static_cast<u64>(kind) + 1;
@@ -66,6 +76,18 @@ TEST_CASE("only a block made to be shareable is sealed") {
         CHECK(device->seal_for_sharing(key).error().code == Code::unsupported);
         CHECK(device->map(key)->write().has_value());
     }
+}
+
+TEST_CASE("pinned memory can be sealed as a shareable block is, and stays locked, once") {
+    const auto device = plain();
+    const auto keeper = device->create(block(1, mib, BlockKind::pinned));
+    if (!keeper) return;  // The test below has its reason.
+    REQUIRE(device->seal_for_sharing(1).has_value());
+    CHECK((seals_of(*keeper) & F_SEAL_FUTURE_WRITE) != 0);
+    CHECK(device->map(1)->write().error().code == Code::conflict);
+    CHECK(locked_kib() == 1024);
+    REQUIRE(device->release(1).has_value());
+    CHECK(locked_kib() == 0);
 }
 
 TEST_CASE("pinned memory is locked, or refused with the remedy") {
@@ -77,13 +99,6 @@ TEST_CASE("pinned memory is locked, or refused with the remedy") {
         CHECK(device->blocks().empty());
         return;
     }
-    const auto locked_kib = [] {
-        std::ifstream status("/proc/self/status");
-        u64 locked = 0;
-        for (std::string word; status >> word;)
-            if (word == "VmLck:") status >> locked;
-        return locked;
-    };
     CHECK(locked_kib() >= 1024);
     REQUIRE(device->release(1).has_value());
     CHECK(locked_kib() == 0);

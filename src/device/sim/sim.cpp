@@ -124,7 +124,8 @@ public:
         TRY_DO(hardware_->enter());
         const auto found = known_.find(key);
         if (found == known_.end()) return not_found(key);
-        if (found->second->spec.kind != BlockKind::shareable)
+        const BlockKind kind = found->second->spec.kind;
+        if (kind != BlockKind::shareable && kind != BlockKind::pinned)
             return refuse(Code::unsupported, "block", "Only a block made to be shareable can be sealed for sharing.");
         found->second->sealed = true;
         return {};
