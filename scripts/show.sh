@@ -40,12 +40,21 @@ stop_vramd() {
 # One model a line: NAME, a tab, its file. A sharded model is its index; its shards are not models of their own.
 sample_models() {
     local file name
+    local -A taken=()
     find "$samples_dir" -type f \( -name '*.onnx' -o -name '*.gguf' -o -name '*.safetensors' -o -name '*.safetensors.index.json' \) -size +0 | LC_ALL=C sort |
         while read -r file; do
             [[ $file =~ -[0-9]{5}-of-[0-9]{5}\. ]] && continue
-            name=${file#"$samples_dir"/}
+            # As vramctl load calls it, the file's name without its ending; further files of that name with their folder and ending.
+            name=${file##*/}
             name=${name%.index.json}
-            printf '%s\t%s\n' "${name//\//-}" "$file"
+            name=${name%.*}
+            if [[ -v "taken[$name]" ]]; then
+                name=${file#"$samples_dir"/}
+                name=${name%.index.json}
+                name=${name//\//-}
+            fi
+            taken[$name]=1
+            printf '%s\t%s\n' "$name" "$file"
         done
 }
 
