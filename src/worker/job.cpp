@@ -63,8 +63,9 @@ Result<FileFacts> facts_of_file(const Fd& file) {
     struct stat facts {};
     if (fstat(file.get(), &facts) != 0) return std::unexpected(system_error("fstat", errno));
     if (!S_ISREG(facts.st_mode)) return refuse(Code::invalid_model, "file", "The model is not a regular file.");
-    return FileFacts{static_cast<u64>(facts.st_dev), static_cast<u64>(facts.st_ino), static_cast<u64>(facts.st_size),
-                     static_cast<u64>(facts.st_mtim.tv_sec) * ns_per_second + static_cast<u64>(facts.st_mtim.tv_nsec)};
+    const auto ns_of = [](const timespec& time) { return static_cast<u64>(time.tv_sec) * ns_per_second + static_cast<u64>(time.tv_nsec); };
+    return FileFacts{static_cast<u64>(facts.st_dev), static_cast<u64>(facts.st_ino), static_cast<u64>(facts.st_size), ns_of(facts.st_mtim),
+                     ns_of(facts.st_ctim)};
 }
 
 Job::Job(Ticket ticket, Request request, u64 submitted_ns)

@@ -18,6 +18,7 @@ struct FileFacts {
     u64 inode = 0;
     u64 size_bytes = 0;
     u64 modified_ns = 0;
+    u64 changed_ns = 0;  ///< ctime: who writes a file can put its mtime back (cp -p, rsync), not this.
     bool operator==(const FileFacts&) const = default;
 };
 /// Errors: `invalid_model` (not a regular file), `system_failed`.
