@@ -125,10 +125,7 @@ private:
         signalfd_siginfo info{};
         if (read(signals_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return;
         const int number = static_cast<int>(info.ssi_signo);
-        if (number == SIGHUP) {
-            if (core_) (void)kill(core_->pid, SIGHUP);
-            return;
-        }
+        if (number == SIGHUP) return start_anew();
         if (phase_ == Phase::stopping) return;
         if (number == SIGUSR2) {
             if (const auto takes = ask_successor(settings_.own_program); !takes) return log("no upgrade: " + describe(takes.error()));
@@ -137,6 +134,17 @@ private:
         if (!core_) return end_phase();
         (void)kill(core_->pid, SIGTERM);  // It is not reaped yet, so the pid is still its own.
         stop_at_ns_ = monotonic_ns() + settings_.stop_ns_max;
+    }
+
+    /// The core ends in an orderly way when the configuration is right (`bury_core` then forgets its predecessors' faults); one that is
+    /// waited for starts now.
+    void start_anew() {
+        if (core_) {
+            (void)kill(core_->pid, SIGHUP);
+        } else if (start_at_ns_) {
+            policy_ = {};
+            start_at_ns_ = monotonic_ns();
+        }
     }
 
     void hear_core() {
@@ -263,11 +271,13 @@ private:
         // A core that served and ends in an orderly way wants to start anew: it was told to read its configuration again.
         const bool anew = dead.served && WIFEXITED(status) && WEXITSTATUS(status) == exit_done;
         const bool killed = anew || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        if (anew) policy_ = {};
         const bool was_read_only = policy_.read_only();
         const u64 delay_ns = policy_.after({killed ? Cause::killed : Cause::own_fault, dead.served, now_ns - dead.started_ns, now_ns});
         log("the core (pid " + std::to_string(dead.pid) + ") " + describe_status(status) + "; " + std::to_string(holdings_.blocks.size()) +
             " blocks are kept; it starts again in " + std::to_string(delay_ns / ns_per_ms) + " ms");
-        if (policy_.read_only() && !was_read_only) log("three failures within 10 s: the core starts read-only until an upgrade (SIGUSR2)");
+        if (policy_.read_only() && !was_read_only)
+            log("three failures within 10 s: the core starts read-only until SIGHUP or an upgrade (SIGUSR2)");
         start_at_ns_ = now_ns + delay_ns;
     }
 
@@ -289,6 +299,7 @@ private:
         const auto packed = pack(holdings_);
         if (packed) {
             (void)setenv("VRAMD_KEEPER_STATE", std::to_string(packed->get()).c_str(), 1);
+            export_places(settings_.places);  // The successor asks no file: these are settled.
             std::vector<char*> arguments(settings_.arguments.begin(), settings_.arguments.end());
             arguments.push_back(nullptr);
             execv(settings_.own_program.c_str(), arguments.data());

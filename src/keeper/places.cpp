@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 
 namespace vramd::keeper {
@@ -97,6 +98,13 @@ Result<Places> resolve_places(std::span<const char* const> arguments, const Envi
     if (places.http_socket.native().size() >= sizeof(sockaddr_un{}.sun_path))
         return refuse(Code::invalid_field, "--socket", "The path is too long for a socket: " + places.http_socket.native());
     return places;
+}
+
+void export_places(const Places& places) {
+    // Fails only without memory, and then executing fails too.
+    (void)setenv("VRAMD_STATE_DIR", places.state_directory.c_str(), 1);
+    (void)setenv("VRAMD_LISTEN", places.listen.c_str(), 1);
+    (void)setenv("VRAMD_SOCKET", places.attach_socket.c_str(), 1);
 }
 
 Result<Fd> lock_directory(const std::filesystem::path& directory) {

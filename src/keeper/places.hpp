@@ -2,7 +2,8 @@
 /// alike.
 ///
 /// A flag beats VRAMD_STATE_DIR, VRAMD_LISTEN, VRAMD_SOCKET, and these beat the defaults (as root /run/vramd and /var/lib/vramd, else
-/// $XDG_RUNTIME_DIR/vramd and $XDG_STATE_HOME/vramd). The keeper puts what it resolved into the core's environment, so both agree.
+/// $XDG_RUNTIME_DIR/vramd and $XDG_STATE_HOME/vramd). A configuration file stands between flags and variables: file_places.hpp. The keeper
+/// puts what it resolved into the core's environment, so both agree.
 #pragma once
 #include <netinet/in.h>
 
@@ -36,6 +37,9 @@ using Environment = std::function<const char*(const char*)>;
 /// Reads `--state-dir`, `--listen`, `--socket` (as `--flag VALUE` or `--flag=VALUE`) among `arguments` (without the program's name) and
 /// passes over all else. Errors: `invalid_field` in words (a flag without a value, an address that is none, a path too long for a socket).
 [[nodiscard]] Result<Places> resolve_places(std::span<const char* const> arguments, const Environment& environment);
+
+/// Puts the places into this process's environment, for whom it executes next.
+void export_places(const Places& places);
 
 /// Makes the directory (mode 0700, its parents too) and locks it for the life of the returned descriptor and of this process's
 /// exec'ed successors. Errors: `conflict`, naming the other daemon's pid; `system_failed`.

@@ -2,7 +2,7 @@
 ///
 /// A core that served and was killed from outside (SIGKILL: a person, the kernel's out-of-memory killer) starts again at once, however
 /// often. One that died by its own fault (an invariant's abort, a fault, an exit) waits longer each time, until it has lived 10 s; the
-/// third such death within 10 s starts it read-only, which stays so until an upgrade.
+/// third such death within 10 s starts it read-only, which stays so until somebody asks for a fresh start: SIGHUP, or an upgrade.
 #pragma once
 #include <array>
 

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
 #include "api/api.hpp"
 #include "base/random.hpp"
@@ -30,6 +31,7 @@ constexpr int exit_done = 0;
 constexpr int exit_failed = 1;
 constexpr int exit_refused = 2;
 constexpr u64 stop_ms_max = 5'000;
+constexpr u64 answers_ms_max = 500;  ///< Of that: for the last answers to be sent.
 
 void say(const std::string& text) { (void)std::fprintf(stderr, "vramd-core: %s\n", text.c_str()); }
 
@@ -90,7 +92,7 @@ std::string ready_line(const keeper::Listeners& listeners, const keeper::Places&
 
 /// Until a signal says otherwise, or the keeper has ended.
 enum class Wish : u8 { stop, again };
-Wish serve(const Fd& signals, const keeper::Link& link, std::span<char* const> arguments) {
+Wish serve(const Fd& signals, const keeper::Link& link, const keeper::Places& places, std::span<char* const> arguments) {
     for (;;) {
         pollfd waits[2] = {{signals.get(), POLLIN, 0}, {link.hangup_fd(), POLLIN, 0}};
         if (poll(waits, 2, -1) < 0) continue;
@@ -100,6 +102,10 @@ Wish serve(const Fd& signals, const keeper::Link& link, std::span<char* const> a
         if (signal.ssi_signo != SIGHUP) return Wish::stop;
         const auto asked = program::read_settings(arguments, [](const char* name) { return std::getenv(name); });
         if (asked) {
+            const keeper::Places& wanted = asked->settings.places;
+            if (wanted.listen != places.listen || wanted.attach_socket != places.attach_socket ||
+                wanted.state_directory != places.state_directory)
+                say("SIGHUP: listen, socket and state_dir stay as they are until vramd itself is started again");
             say("SIGHUP: starting again with the configuration as it is now; all memory is kept");
             return Wish::again;
         }
@@ -175,9 +181,13 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     serving.listeners.push_back({std::move(kept.listeners.http_unix), http::Door::unix_socket});
     TRY(auto server, http::Server::start(std::move(serving), *api));
     TRY_DO(link->ready(line));
-    (void)serve(signals, *link, arguments);
-    server->stop(stop_ms_max);
-    engine->stop(stop_ms_max * ns_per_ms);
+    (void)serve(signals, *link, places, arguments);
+    {
+        // Both at once: no connection is accepted from now on, so that new ones wait for the next core; requests that run may end; who
+        // would wait longer is told so by the engine, while there is time to send it.
+        const std::jthread closing([&server] { server->stop(stop_ms_max); });
+        engine->stop((stop_ms_max - answers_ms_max) * ns_per_ms);
+    }
     loaders->shutdown();
     threads->stop();  // After this nothing runs that could touch the engine but transfers, which end with their last owner.
     transfers.reset();
@@ -192,13 +202,8 @@ int main(int argument_count, char** argument_list) {
         say(describe(asked.error()));
         return exit_refused;
     }
-    if (asked->verb == program::Verb::told) {
+    if (asked->verb != program::Verb::serve) {
         (void)std::fputs(asked->text.c_str(), stdout);
-        return exit_done;
-    }
-    if (asked->verb == program::Verb::config) {
-        for (const program::Origin& origin : asked->settings.origins)
-            (void)std::printf("%-12s %-40s %s\n", origin.key.c_str(), origin.value.c_str(), origin.source.c_str());
         return exit_done;
     }
     if (const auto ran = run(asked->settings, arguments); !ran) {

@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 #include <fstream>
+#include <iomanip>
 #include <sstream>
 
 namespace vramd::program {
@@ -19,13 +20,16 @@ struct Setting {
     char separator;        ///< 0: one text.
     const char* help;
 };
+/// In the order of `Row`.
 constexpr Setting settings_table[] = {
+    {"listen", "--listen", "VRAMD_LISTEN", 0, "ADDRESS:PORT for HTTP, or none (127.0.0.1:7070)"},
+    {"socket", "--socket", "VRAMD_SOCKET", 0, "path of the attach socket; HTTP is served on vramd-http.sock beside it"},
+    {"state_dir", "--state-dir", "VRAMD_STATE_DIR", 0, "folder of the ledger"},
     {"device", "--device", "VRAMD_DEVICE", ' ', "a device: host[:NAME][=SIZE], auto; repeat it for several (SIZE: 512MiB, 4GiB, 80%)"},
     {"model_dir", "--model-dir", "VRAMD_MODEL_DIR", ':', "a folder that models may be loaded from; repeat it for several"},
     {"token_file", "--token-file", "VRAMD_TOKEN_FILE", 0, "lines `token owner role` for requests with a bearer token"},
 };
-/// Keys that the keeper needs before any file is read; they stay with flags and variables.
-constexpr std::string_view keepers[] = {"listen", "socket", "state_dir"};
+enum Row : std::size_t { row_listen, row_socket, row_state_dir, row_device, row_model_dir, row_token_file };
 
 std::vector<std::string> split(const std::string& text, char separator) {
     if (separator == 0) return {text};
@@ -75,9 +79,6 @@ Result<void> check_keys(const toml::table& file, const std::string& path) {
     for (const auto& [key, node] : file) {
         const std::string_view name = key.str();
         const std::string where = path + ":" + std::to_string(node.source().begin.line);
-        if (std::ranges::find(keepers, name) != std::end(keepers))
-            return refuse(Code::invalid_field, name,
-                          where + ": " + std::string(name) + " is needed before this file is read; give it as a flag or in VRAMD_….");
         const bool known = std::ranges::any_of(settings_table, [name](const Setting& setting) { return setting.key == name; });
         if (!known) return refuse(Code::invalid_field, name, where + ": there is no setting " + std::string(name) + ".");
     }
@@ -93,78 +94,137 @@ std::string default_model_folder(const Environment& environment) {
     return value("XDG_DATA_HOME", value("HOME", "/") + "/.local/share") + "/vramd/models";
 }
 
+/// One text, or several of a list. Errors: `invalid_field` for a list where one is meant, and for a text that is none.
+Result<void> check_values(const Setting& setting, const std::vector<std::string>& values, const std::string& where) {
+    if (setting.separator != 0) return {};
+    if (values.size() != 1) return refuse(Code::invalid_field, setting.key, where + " must be one text.");
+    if (values.front().empty()) return refuse(Code::invalid_field, setting.key, where + " needs a value that is not empty.");
+    for (const char letter : values.front())
+        if (static_cast<unsigned char>(letter) < ' ')
+            return refuse(Code::invalid_field, setting.key, where + " holds a control character.");
+    return {};
+}
+
 /// One setting's value by the order of the sources.
 Result<Origin> resolve(const Setting& setting, const std::vector<std::string>& flags, const toml::table& file, const std::string& path,
                        const Environment& environment, std::vector<std::string>& values) {
     if (!flags.empty()) {
-        values = flags;
+        values = setting.separator == 0 ? std::vector{flags.back()} : flags;
+        TRY_DO(check_values(setting, values, setting.flag));
         return Origin{setting.key, joined(values), "flag"};
     }
     if (const toml::node* node = file.get(setting.key)) {
         const std::string where = path + ":" + std::to_string(node->source().begin.line);
         TRY(values, texts_of(*node, where + ": " + setting.key));
+        TRY_DO(check_values(setting, values, where + ": " + setting.key));
         return Origin{setting.key, joined(values), "file " + where};
     }
     if (const char* text = environment(setting.variable); text != nullptr && *text != '\0') {
         values = split(text, setting.separator);
+        TRY_DO(check_values(setting, values, setting.variable));
         return Origin{setting.key, joined(values), setting.variable};
     }
     return Origin{setting.key, "", "default"};
 }
-}  // namespace
 
-Result<Asked> read_settings(std::span<char* const> arguments, const Environment& environment) {
+/// The words of the command line.
+struct Words {
+    std::string config;
+    std::vector<std::vector<std::string>> flags{std::size(settings_table)};
+    bool read_only = false;
+    bool plain = false;
+};
+
+/// Errors: `invalid_field` in CLI11's words.
+Result<Asked> read_words(std::span<char* const> arguments, Words& words) {
     CLI::App app{"vramd owns a machine's memory for models, gives it out by handle and keeps models in it", "vramd"};
     app.set_version_flag("--version", std::string("vramd ") + VRAMD_VERSION);
-    std::string config;
-    std::vector<std::vector<std::string>> flags(std::size(settings_table));
-    std::string listen;
-    std::string socket;
-    std::string state;
-    Asked asked;
     CLI::App* serve = app.add_subcommand("serve", "serve until SIGTERM");
-    CLI::App* print = app.add_subcommand("config", "print every setting and where it came from");
+    CLI::App* print = app.add_subcommand("config", "print every setting of serve with these flags, and where it comes from");
+    std::string keys;
+    for (const Setting& setting : settings_table) keys += std::string(keys.empty() ? "" : ", ") + setting.key;
     for (CLI::App* verb : {serve, print}) {
-        verb->add_option("--config", config, "a TOML file with the keys device, model_dir, token_file");
-        verb->add_option("--listen", listen, "ADDRESS:PORT for HTTP, or none (VRAMD_LISTEN; 127.0.0.1:7070)");
-        verb->add_option("--socket", socket, "path of the attach socket; HTTP is served on vramd-http.sock beside it (VRAMD_SOCKET)");
-        verb->add_option("--state-dir", state, "folder of the ledger (VRAMD_STATE_DIR)");
-        for (std::size_t i = 0; i < flags.size(); ++i)
-            verb->add_option(settings_table[i].flag, flags[i], settings_table[i].help)->allow_extra_args(false);
+        verb->add_option("--config", words.config, "a TOML file with the keys " + keys + " (VRAMD_CONFIG)");
+        for (std::size_t i = 0; i < words.flags.size(); ++i)
+            verb->add_option(settings_table[i].flag, words.flags[i],
+                             std::string(settings_table[i].help) + " (" + settings_table[i].variable + ")")
+                ->allow_extra_args(false);
+        verb->add_flag("--read-only", words.read_only, "answer, but change nothing");
     }
-    serve->add_flag("--read-only", asked.settings.read_only, "answer, but change nothing");
+    print->add_flag("--plain", words.plain, "as lines KEY=VALUE");
     app.require_subcommand(1);
+    Asked asked;
     std::ostringstream out;
     std::ostringstream problem;
     try {
         app.parse(static_cast<int>(arguments.size()), arguments.data());
     } catch (const CLI::ParseError& error) {
-        if (app.exit(error, out, problem) == 0) {
-            asked.verb = Verb::told;
-            asked.text = out.str();
-            return asked;
-        }
-        return refuse(Code::invalid_field, "arguments", problem.str());
+        if (app.exit(error, out, problem) != 0) return refuse(Code::invalid_field, "arguments", problem.str());
+        asked.verb = Verb::told;
+        asked.text = out.str();
+        return asked;
     }
-    if (config.empty())
-        if (const char* named = environment("VRAMD_CONFIG"); named != nullptr) config = named;
-    toml::table file;
-    if (!config.empty()) {
-        TRY(file, read_file(config));
-        TRY_DO(check_keys(file, config));
-    }
-    std::vector<std::vector<std::string>> values(flags.size());
-    for (std::size_t i = 0; i < flags.size(); ++i) {
-        TRY(Origin origin, resolve(settings_table[i], flags[i], file, config, environment, values[i]));
-        asked.settings.origins.push_back(std::move(origin));
-    }
-    asked.settings.devices = values[0];
-    asked.settings.model_folders = values[1];
-    if (values[1].empty()) asked.settings.model_folders = {default_model_folder(environment)};
-    if (!values[2].empty()) asked.settings.token_file = values[2].front();
-    if (values[0].empty()) asked.settings.origins[0].value = "auto";
-    if (values[1].empty()) asked.settings.origins[1].value = asked.settings.model_folders.front();
     asked.verb = serve->parsed() ? Verb::serve : Verb::config;
+    return asked;
+}
+
+/// Where the daemon lives, from what the sources said; the defaults are the keeper's own, so that both agree.
+Result<void> settle_places(Settings& settings, const std::vector<std::vector<std::string>>& values, const Environment& environment) {
+    const auto said = [&](const char* name) -> const char* {
+        for (const Row row : {row_listen, row_socket, row_state_dir})
+            if (std::string_view(name) == settings_table[row].variable) return values[row].empty() ? nullptr : values[row].front().c_str();
+        return environment(name);
+    };
+    TRY(settings.places, keeper::resolve_places({}, said));
+    settings.origins[row_listen].value = settings.places.listen;
+    settings.origins[row_socket].value = settings.places.attach_socket.native();
+    settings.origins[row_state_dir].value = settings.places.state_directory.native();
+    return {};
+}
+
+std::string lines_of(const std::vector<Origin>& origins, bool plain) {
+    std::ostringstream out;
+    for (const Origin& origin : origins) {
+        if (plain)
+            out << origin.key << '=' << origin.value << '\n';
+        else
+            out << std::left << std::setw(12) << origin.key << ' ' << std::setw(40) << origin.value << ' ' << origin.source << '\n';
+    }
+    return out.str();
+}
+}  // namespace
+
+Result<Asked> read_settings(std::span<char* const> arguments, const Environment& environment) {
+    Words words;
+    TRY(Asked asked, read_words(arguments, words));
+    if (asked.verb == Verb::told) return asked;
+    Origin config{"config", words.config, "flag"};
+    if (config.value.empty()) {
+        const char* const named = environment("VRAMD_CONFIG");
+        config = named != nullptr && *named != '\0' ? Origin{"config", named, "VRAMD_CONFIG"} : Origin{"config", "", "default"};
+    }
+    toml::table file;
+    if (!config.value.empty()) {
+        TRY(file, read_file(config.value));
+        TRY_DO(check_keys(file, config.value));
+    }
+    Settings& settings = asked.settings;
+    std::vector<std::vector<std::string>> values(words.flags.size());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        TRY(Origin origin, resolve(settings_table[i], words.flags[i], file, config.value, environment, values[i]));
+        settings.origins.push_back(std::move(origin));
+    }
+    TRY_DO(settle_places(settings, values, environment));
+    settings.devices = values[row_device];
+    settings.model_folders = values[row_model_dir];
+    if (settings.model_folders.empty()) settings.model_folders = {default_model_folder(environment)};
+    if (!values[row_token_file].empty()) settings.token_file = values[row_token_file].front();
+    settings.read_only = words.read_only;
+    if (values[row_device].empty()) settings.origins[row_device].value = "auto";
+    if (values[row_model_dir].empty()) settings.origins[row_model_dir].value = settings.model_folders.front();
+    settings.origins.push_back({"read_only", words.read_only ? "true" : "false", words.read_only ? "flag" : "default"});
+    settings.origins.push_back(std::move(config));
+    if (asked.verb == Verb::config) asked.text = lines_of(settings.origins, words.plain);
     return asked;
 }
 

@@ -7,6 +7,7 @@
 
 #include "api/api.hpp"
 #include "base/result.hpp"
+#include "keeper/places.hpp"
 
 namespace vramd::program {
 /// One setting's value and where it came from, for `vramd config`.
@@ -17,10 +18,11 @@ struct Origin {
 };
 
 struct Settings {
-    std::vector<std::string> devices;      ///< `--device` texts; none: auto.
+    keeper::Places places;             ///< As these sources say; a core that runs has its keeper's, which were settled at its start.
+    std::vector<std::string> devices;  ///< `--device` texts; none: auto.
     std::vector<std::string> model_folders;
-    std::string token_file;                ///< Empty: none.
-    bool read_only = false;                ///< The keeper's word after repeated failures.
+    std::string token_file;  ///< Empty: none.
+    bool read_only = false;  ///< Asked for, or the keeper's word after repeated failures.
     std::vector<Origin> origins;
 };
 
@@ -29,7 +31,7 @@ enum class Verb : u8 { serve, config, told };
 struct Asked {
     Verb verb = Verb::serve;
     Settings settings;
-    std::string text;   ///< Verb::told: what to print (help, version).
+    std::string text;  ///< Verb::told and Verb::config: what to print.
 };
 
 using Environment = std::function<const char*(const char*)>;

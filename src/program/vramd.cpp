@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "keeper/file_places.hpp"
 #include "keeper/keeper.hpp"
 #include "keeper/log.hpp"
 
@@ -42,7 +43,7 @@ int main(int argument_count, char** argument_list) {
     const std::string core_program = own.parent_path() / "vramd-core";
     if (!wants_keeper(arguments)) return pass_on(core_program, argument_list);
 
-    auto places = keeper::resolve_places(arguments.subspan(2), [](const char* name) { return std::getenv(name); });
+    auto places = keeper::find_places(core_program, arguments.subspan(2), [](const char* name) { return std::getenv(name); });
     if (!places) {
         keeper::log(describe(places.error()));
         return keeper::exit_refused;
