@@ -82,7 +82,7 @@ inline constexpr auto description<Usage> =
                .unit = "bytes",
                .presence = Presence::optional},
               {.member = "by_owner", .tells = "By owner. Who is no admin sees itself and vramd, and the rest as one row named other."},
-              {.member = "by_purpose", .tells = "By purpose; empty for who is no admin."},
+              {.member = "by_purpose", .tells = "By purpose. Who is no admin sees its own only."},
               {.member = "by_model", .tells = "By model."}});
 
 struct NumaNode {
