@@ -23,6 +23,8 @@ public:
     void unload_model(UnloadModelCommand, engine::Done<engine::Freed> done) override { done(refusal()); }
     Result<report::OperationTold> cancel(CancelOperationCommand) override { return refusal(); }
     void available_models(engine::Done<std::vector<engine::AvailableModel>> done) override { done(refusal()); }
+    Result<OperationId> upkeep(UpkeepCommand, engine::Done<report::OperationTold>) override { return refusal(); }
+    Result<report::UpkeepProgress> try_upkeep(const UpkeepCommand&) override { return refusal(); }
     engine::SystemTold system() override { return (void)refusal(), engine::SystemTold{}; }
     std::vector<engine::DeviceTold> devices() override { return (void)refusal(), std::vector<engine::DeviceTold>{}; }
     Result<engine::DeviceTold> device(std::string_view) override { return refusal(); }

@@ -55,7 +55,10 @@ std::vector<Effect> unfinished(const State& state) {
     effects.push_back(ScheduleTransfersEffect{});
     for (const auto& [serial, operation] : state.catalogue.operations()) {
         if (operation.state != OperationState::running) continue;
-        if (operation.model == 0) effects.push_back(InspectModelEffect{operation.id});
+        if (operation.is_upkeep())
+            effects.push_back(UpkeepEffect{operation.id});
+        else if (operation.model == 0)
+            effects.push_back(InspectModelEffect{operation.id});
     }
     for (const auto& [serial, model] : state.catalogue.models()) {
         if (model.state != ModelState::loading) continue;

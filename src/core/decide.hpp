@@ -37,6 +37,11 @@ namespace vramd::core {
 [[nodiscard]] Result<Decision> decide_one(const State& state, const UnloadModelCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const CancelOperationCommand& command, Moment now);
 
+// decide_upkeep.cpp
+[[nodiscard]] Result<Decision> decide_one(const State& state, const UpkeepCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const UpkeepToldCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const ReleaseEmptyCommand& command, Moment now);
+
 /// Adds the events that end an allocation: its move's end, then `freed` or `dropped`, and the release of blocks that are left empty.
 void end_allocation(const State& state, Decision& decision, const memory::Allocation& allocation, Event ended);
 /// Gives back empty arenas of anybody (but the `frozen`, sorted), if with them and the releases under way `size_bytes` would fit the

@@ -13,7 +13,7 @@ Result<void> check(const State& state, const LoadRequest& request) {
     if (request.path.empty()) return refuse(Code::invalid_field, "/path", "/path must name a model file.");
     if (state.catalogue.running() >= model::running_max)
         return refuse(Code::busy, "operations",
-                      "As many loads are running as may run at once (" + std::to_string(model::running_max) + ").");
+                      "As many operations are running as may run at once (" + std::to_string(model::running_max) + ").");
     if (request.device_id.empty()) return {};
     const auto device = state.books.device_named(request.device_id);
     if (!device || state.books.devices()[*device].capacity_bytes == 0) return not_found("device", request.device_id);
@@ -72,7 +72,8 @@ Result<Decision> decide_one(const State& state, const LoadModelCommand& command,
 
 Result<Decision> decide_one(const State& state, const InspectedCommand& command, Moment now) {
     const model::Operation* operation = state.catalogue.operation(command.operation);
-    if (operation == nullptr || operation->state != OperationState::running || operation->model != 0) return Decision{};
+    if (operation == nullptr || operation->state != OperationState::running || operation->model != 0 || operation->is_upkeep())
+        return Decision{};
     if (operation->cancelling) return failed(state, command.operation, {}, now.wall_ns);
     const LoadRequest& request = operation->request;
     const model::Model* same = state.catalogue.model_of(command.inspection.identity);
@@ -200,6 +201,10 @@ Result<Decision> decide_one(const State& state, const CancelOperationCommand& co
         return decision;
     }
     if (!operation->cancelling) decision.events.push_back(OperationCancelling{command.id});
+    if (operation->is_upkeep()) {  // Looks for it before each move.
+        decision.effects.push_back(UpkeepEffect{command.id});
+        return decision;
+    }
     decision.effects.push_back(StopLoadEffect{model == nullptr ? command.id : model->operation});
     return decision;
 }

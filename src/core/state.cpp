@@ -37,6 +37,8 @@ Result<Part> restore_part(std::span<const std::byte>& bytes) {
 }  // namespace
 
 void apply(State& state, const Event& event) {
+    if (const auto* moved = std::get_if<AllocationMoved>(&event))  // Who moved it is known until it is moved.
+        if (const memory::Move* move = state.books.move(moved->id.serial)) state.catalogue.count_move(move->operation, move->granted_bytes);
     std::visit(
         [&state](const auto& kind) {
             if constexpr (ForBooks<std::decay_t<decltype(kind)>>)

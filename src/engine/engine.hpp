@@ -162,6 +162,13 @@ public:
     /// Files beneath the model folders with their exact sizes; inspects those not known yet (in loader processes).
     virtual void available_models(Done<std::vector<AvailableModel>> done) = 0;
 
+    // Upkeep.
+    /// Answers at once with the operation, which then runs; `ended` is called when it ends. It outlives the core: the next one goes on.
+    /// Errors: not_found (device, an allocation that is to stay), invalid_field, conflict (one works on the device already), busy, read_only.
+    [[nodiscard]] virtual Result<OperationId> upkeep(UpkeepCommand command, Done<report::OperationTold> ended) = 0;
+    /// What it would do now, tried on a copy of the state; nothing is recorded. Errors: as `upkeep`'s.
+    [[nodiscard]] virtual Result<report::UpkeepProgress> try_upkeep(const UpkeepCommand& command) = 0;
+
     // What is told. Each takes the lock for the time of one fold; another's things answer as missing ones to a `Role::user`.
     [[nodiscard]] virtual SystemTold system() = 0;
     [[nodiscard]] virtual std::vector<DeviceTold> devices() = 0;

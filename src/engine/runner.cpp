@@ -99,6 +99,7 @@ void Runner::note(const Event& event, Told& told) {
             told.push_back([done = std::move(done), record = report::operation(state_, *operation)]() mutable { done(std::move(record)); });
     }
     note_transfer(event, told);
+    note_upkeep(event, told);
     const bool block_gone = std::holds_alternative<BlockGone>(event);
     if (block_gone) shrink_devices(told);
     const bool moved = std::holds_alternative<AllocationMoved>(event) || std::holds_alternative<MoveDropped>(event);

@@ -12,6 +12,7 @@
 #include "base/mutex.hpp"
 #include "core/report/report.hpp"
 #include "core/state.hpp"
+#include "core/upkeep.hpp"
 #include "engine/engine.hpp"
 #include "ledger/ledger.hpp"
 
@@ -39,6 +40,9 @@ public:
     void unload_model(UnloadModelCommand command, Done<Freed> done) override;
     Result<report::OperationTold> cancel(CancelOperationCommand command) override;
     void available_models(Done<std::vector<AvailableModel>> done) override;
+
+    Result<OperationId> upkeep(UpkeepCommand command, Done<report::OperationTold> ended) override;
+    Result<report::UpkeepProgress> try_upkeep(const UpkeepCommand& command) override;
 
     SystemTold system() override;
     std::vector<DeviceTold> devices() override;
@@ -165,6 +169,23 @@ private:
     void schedule_transfer_end(const TransferPlan& plan);
     void fill_rates(report::TransferTold& told) REQUIRES(lock_);
 
+    // upkeep.cpp
+    struct UpkeepRun;
+    enum class UpkeepStep : u8;
+    void start_one(const UpkeepEffect& effect);
+    void drive(std::shared_ptr<UpkeepRun> run);
+    [[nodiscard]] UpkeepStep upkeep_step(UpkeepRun& run);
+    [[nodiscard]] UpkeepStep begin_action(UpkeepRun& run);
+    [[nodiscard]] UpkeepStep plan_moves(UpkeepRun& run);
+    [[nodiscard]] UpkeepStep next_move(UpkeepRun& run);
+    [[nodiscard]] UpkeepStep end_device(UpkeepRun& run);
+    [[nodiscard]] UpkeepStep end_upkeep(UpkeepRun& run);
+    void release_empty(UpkeepRun& run);
+    void evict_models(UpkeepRun& run);
+    void note_upkeep(const Event& event, Told& told) REQUIRES(lock_);
+    void wake(const std::shared_ptr<UpkeepRun>& run, Told& told) REQUIRES(lock_);
+    [[nodiscard]] core::AtHand at_hand() const REQUIRES(lock_);
+
     // content.cpp
     [[nodiscard]] Result<transfer::Place> hold_place(const Caller& caller, AllocationId id, u64 offset_bytes, std::optional<u64> size_bytes,
                                                      Access access);
@@ -212,6 +233,8 @@ private:
     std::map<u64, LiveTransfer> live_transfers_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<report::TransferTold>>> transfer_waiters_ GUARDED_BY(lock_);
     std::vector<WaitingTransfer> waiting_transfers_ GUARDED_BY(lock_);
+    std::map<u64, std::shared_ptr<UpkeepRun>> upkeeps_ GUARDED_BY(lock_);      ///< By the operation's serial.
+    std::map<u64, std::shared_ptr<UpkeepRun>> upkeep_moves_ GUARDED_BY(lock_);  ///< By the serial of the allocation that is being moved.
     u64 next_order_ GUARDED_BY(lock_) = 1;
     std::set<u64> lease_timers_ GUARDED_BY(lock_);       ///< Deadlines that the executor will call at.
     std::vector<Command> unrecorded_ GUARDED_BY(lock_);  ///< Finished effects that the ledger had no room for.

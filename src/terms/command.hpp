@@ -11,6 +11,7 @@
 #include "terms/model.hpp"
 #include "terms/pressure.hpp"
 #include "terms/transfer.hpp"
+#include "terms/upkeep.hpp"
 
 namespace vramd {
 /// Who asks.
@@ -164,8 +165,31 @@ struct TransferredCommand {
     std::optional<Error> error;
 };
 
+/// Begin a defragmentation or an optimize.
+struct UpkeepCommand {
+    Caller caller;
+    std::string device_id;               ///< Empty: every device.
+    UpkeepRequest request;               ///< Without devices, own_only and serials: `decide` fills them in.
+    std::vector<AllocationId> preserve;  ///< Stay where they are.
+    u64 operation_secret = 0;
+};
+/// What an upkeep did so far, or all of it.
+struct UpkeepToldCommand {
+    OperationId operation;
+    UpkeepResult result;                  ///< Without `after` and `duration_ns`: `decide` reads them off the state and the clock.
+    std::optional<OperationState> ended;  ///< How, where it is over.
+    Error error;                          ///< Where it did not succeed.
+};
+/// Give back arenas that are empty.
+struct ReleaseEmptyCommand {
+    u16 device = 0;
+    std::string owner;         ///< Only this owner's; empty: anybody's.
+    std::vector<u64> frozen;   ///< Set by the engine: as in AllocateCommand.
+};
+
 using Command = std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, AccessCommand, LoadModelCommand, UnloadModelCommand, CancelOperationCommand,
                              BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand, ZeroFailedCommand, InspectedCommand, LoadedCommand,
                              OperationFailedCommand, AddDeviceCommand, BlocksLostCommand, RecoverCommand, ExpireCommand,
-                             MoveCommand, MovedCommand, PressureCommand, TransferCommand, CancelTransferCommand, ScheduleTransfersCommand, ExpireTransferCommand, TransferredCommand>;
+                             MoveCommand, MovedCommand, PressureCommand, TransferCommand, CancelTransferCommand, ScheduleTransfersCommand, ExpireTransferCommand, TransferredCommand,
+                             UpkeepCommand, UpkeepToldCommand, ReleaseEmptyCommand>;
 }  // namespace vramd

@@ -41,6 +41,10 @@ struct TransferEffect {
 struct StopTransferEffect {
     TransferId id;
 };
+/// Do what is left of a defragmentation or an optimize.
+struct UpkeepEffect {
+    OperationId operation;
+};
 using Effect = std::variant<CreateBlockEffect, ReleaseBlockEffect, ZeroEffect, InspectModelEffect, LoadModelEffect, StopLoadEffect, MoveEffect,
-                            ScheduleTransfersEffect, TransferEffect, StopTransferEffect>;
+                            ScheduleTransfersEffect, TransferEffect, StopTransferEffect, UpkeepEffect>;
 }  // namespace vramd

@@ -11,6 +11,7 @@
 #include "terms/model.hpp"
 #include "terms/pressure.hpp"
 #include "terms/transfer.hpp"
+#include "terms/upkeep.hpp"
 
 namespace vramd {
 struct DeviceAdded {
@@ -271,10 +272,33 @@ struct OperationCancelling {
     }
 };
 
+/// A defragmentation or an optimize begins.
+struct UpkeepStarted {
+    OperationId id;
+    std::string owner;
+    UpkeepRequest request;
+    std::vector<FreeFigures> before;  ///< One per device of the request.
+    u64 monotonic_ns = 0;
+    u64 wall_ns = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.owner, s.request, s.before, s.monotonic_ns, s.wall_ns);
+    }
+};
+/// What is known of it by now; its moves are events of their own.
+struct UpkeepTold {
+    OperationId id;
+    UpkeepResult result;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.result);
+    }
+};
+
 using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady, BlockReleasing, BlockGone, AllocationReserved, AllocationReady,
                            AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted, OperationEnded, ModelLoading, ModelResident,
                            ModelNamed, ModelGone, ModelUnnamed, OperationCancelling, MoveReserved, AllocationMoved, MoveDropped,
-                           PressureChanged, TransferQueued, TransferBegun, TransferCancelling, TransferEnded>;
+                           PressureChanged, TransferQueued, TransferBegun, TransferCancelling, TransferEnded, UpkeepStarted, UpkeepTold>;
 
 /// The event's name towards people: "allocationReady", ….
 [[nodiscard]] std::string_view name_of(const Event& event);

@@ -56,14 +56,15 @@ struct UpkeepRequest {
     std::vector<UpkeepAction> actions;                           ///< In the order in which they are done; never empty.
     DefragmentStrategy strategy = DefragmentStrategy::balanced;  ///< Of `defragment`.
     bool own_only = false;                     ///< Moves and frees only what belongs to the operation's owner (asked for by a user).
-    u64 deadline_monotonic_ns = 0;             ///< No move begins after it; 0: none.
+    u64 time_limit_ns = 0;                     ///< No move begins after so long; 0: none.
+    u64 deadline_monotonic_ns = 0;             ///< The same as a moment.
     u64 target_fragmentation_hundredths = 0;   ///< Enough when a device is no more fragmented than this.
     u64 target_usage_hundredths = 0;           ///< Of `cache`: models go until no more of the device is used; 0: the configured policy's.
     std::vector<u64> preserve;                 ///< Serials of allocations that stay where they are, sorted.
     std::vector<std::string> preserve_models;  ///< Names of models that are not evicted, sorted.
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
-        visit(s.kind, s.devices, s.actions, s.strategy, s.own_only, s.deadline_monotonic_ns, s.target_fragmentation_hundredths,
+        visit(s.kind, s.devices, s.actions, s.strategy, s.own_only, s.time_limit_ns, s.deadline_monotonic_ns, s.target_fragmentation_hundredths,
               s.target_usage_hundredths, s.preserve, s.preserve_models);
     }
 };

@@ -39,6 +39,25 @@ void Catalogue::apply(const OperationEnded& event) {
     }
 }
 
+void Catalogue::apply(const UpkeepStarted& event) {
+    apply(OperationStarted{event.id, event.request.kind, event.owner, {}, event.wall_ns});
+    operations_.at(event.id.serial).upkeep = {event.request, event.before, {}, event.monotonic_ns, 0, 0};
+}
+
+void Catalogue::apply(const UpkeepTold& event) {
+    const auto found = operations_.find(event.id.serial);
+    INVARIANT(found != operations_.end() && found->second.is_upkeep());
+    found->second.upkeep.result = event.result;
+    found->second.total_bytes = event.result.planned_bytes;
+}
+
+void Catalogue::count_move(u64 operation, u64 bytes) {
+    const auto found = operations_.find(operation);
+    if (found == operations_.end()) return;  // Ended so long ago that nobody can ask for it.
+    found->second.upkeep.moves += 1;
+    found->second.upkeep.moved_bytes += bytes;
+}
+
 void Catalogue::apply(const ModelLoading& event) {
     const auto operation = operations_.find(event.operation.serial);
     INVARIANT(operation != operations_.end() && operation->second.model == 0 && event.id.serial >= next_model_);
@@ -131,6 +150,14 @@ std::vector<OperationId> Catalogue::waiting_for(u64 model) const {
     return waiting;
 }
 
+std::vector<OperationId> Catalogue::upkeeps_of(u16 device) const {
+    std::vector<OperationId> upkeeps;
+    for (const auto& [serial, operation] : operations_)
+        if (operation.is_upkeep() && operation.state == OperationState::running && std::ranges::find(operation.upkeep.request.devices, device) != operation.upkeep.request.devices.end())
+            upkeeps.push_back(operation.id);
+    return upkeeps;
+}
+
 bool Catalogue::cancelling(u64 model) const {
     return std::ranges::any_of(operations_, [model](const auto& entry) {
         return entry.second.model == model && entry.second.state == OperationState::running && entry.second.cancelling;
@@ -171,7 +198,7 @@ struct SavedOperation {
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
         auto& o = s.operation;
-        visit(o.id, o.kind, o.state, o.owner, o.request, o.model, o.total_bytes, o.cancelling, o.error.code, o.error.field, o.error.value, o.error.limit, o.error.detail, o.started_wall_ns, o.ended_wall_ns);
+        visit(o.id, o.kind, o.state, o.owner, o.request, o.model, o.total_bytes, o.cancelling, o.error.code, o.error.field, o.error.value, o.error.limit, o.error.detail, o.started_wall_ns, o.ended_wall_ns, o.upkeep.request, o.upkeep.before, o.upkeep.result, o.upkeep.started_monotonic_ns, o.upkeep.moves, o.upkeep.moved_bytes);
     }
 };
 }  // namespace

@@ -1,7 +1,7 @@
-/// The catalogue: which models are loading or resident, under which names, and the operations that load them.
+/// The catalogue: which models are loading or resident, under which names, and the operations: loads and upkeep.
 ///
 /// Invariants: a name stands for at most one model; a model has at least one name and exactly one allocation; an operation that runs
-/// is either before its model (inspecting) or named in it; finished operations are kept for a while (`finished_max`), oldest out first.
+/// is an upkeep, or before its model (inspecting), or named in it; finished operations are kept for a while (`finished_max`), oldest out first.
 /// Only `apply` changes anything. A pure value.
 #pragma once
 #include <deque>
@@ -34,6 +34,16 @@ struct Model {
     u64 loaded_wall_ns = 0;
 };
 
+/// What an operation of upkeep is about; unused in others.
+struct Upkeep {
+    UpkeepRequest request;
+    std::vector<FreeFigures> before;  ///< One per device of the request.
+    UpkeepResult result;
+    u64 started_monotonic_ns = 0;
+    u64 moves = 0;  ///< Counted from the moves themselves: exact whenever the core died.
+    u64 moved_bytes = 0;
+};
+
 struct Operation {
     OperationId id;
     OperationKind kind = OperationKind::load_model;
@@ -46,6 +56,8 @@ struct Operation {
     Error error;             ///< Where it failed.
     u64 started_wall_ns = 0;
     u64 ended_wall_ns = 0;
+    Upkeep upkeep;
+    [[nodiscard]] bool is_upkeep() const { return kind != OperationKind::load_model; }
 };
 
 class Catalogue {
@@ -53,11 +65,16 @@ public:
     void apply(const OperationStarted& event);
     void apply(const OperationCancelling& event);
     void apply(const OperationEnded& event);
+    void apply(const UpkeepStarted& event);
+    void apply(const UpkeepTold& event);
     void apply(const ModelLoading& event);
     void apply(const ModelResident& event);
     void apply(const ModelNamed& event);
     void apply(const ModelUnnamed& event);
     void apply(const ModelGone& event);
+
+    /// An allocation was moved for this operation: what AllocationMoved means here.
+    void count_move(u64 operation, u64 bytes);
 
     // Look-ups; pointers hold until the next apply.
     [[nodiscard]] const Model* model(u64 serial) const;
@@ -72,6 +89,8 @@ public:
     [[nodiscard]] const Model* loading_by(OperationId operation) const;
     /// Running operations that wait for this model, oldest first.
     [[nodiscard]] std::vector<OperationId> waiting_for(u64 model) const;
+    /// Running defragmentations and optimizes that work on this device, oldest first.
+    [[nodiscard]] std::vector<OperationId> upkeeps_of(u16 device) const;
     /// Whether the last operation that waits for this model is being cancelled.
     [[nodiscard]] bool cancelling(u64 model) const;
     [[nodiscard]] std::size_t running() const { return operations_.size() - finished_.size(); }

@@ -121,6 +121,19 @@ std::vector<ModelTold> models(const core::State& state) {
     return list;
 }
 
+UpkeepProgress upkeep(const core::State& state, const UpkeepRequest& request, std::vector<FreeFigures> before, UpkeepResult result) {
+    UpkeepProgress told;
+    told.request = request;
+    for (const u16 device : request.devices) told.device_ids.push_back(state.books.devices()[device].id);
+    told.before = std::move(before);
+    told.result = std::move(result);
+    for (const UpkeepActed& acted : told.result.actions) {
+        told.moves += acted.moves;
+        told.moved_bytes += acted.moved_bytes;
+    }
+    return told;
+}
+
 OperationTold operation(const core::State& state, const model::Operation& operation) {
     OperationTold told;
     told.id = operation.id;
@@ -133,9 +146,20 @@ OperationTold operation(const core::State& state, const model::Operation& operat
     told.ended_wall_ns = operation.ended_wall_ns;
     const model::Model* model = state.catalogue.model(operation.model);
     told.total_bytes = operation.total_bytes;
+    if (operation.is_upkeep()) {
+        const model::Upkeep& row = operation.upkeep;
+        told.upkeep = upkeep(state, row.request, row.before, row.result);
+        told.upkeep->moves = row.moves;
+        told.upkeep->moved_bytes = row.moved_bytes;
+        told.done_bytes = std::min(row.moved_bytes, told.total_bytes);
+    }
     if (operation.state != OperationState::running) {
         told.stage = "done";
         if (operation.state == OperationState::succeeded) told.done_bytes = told.total_bytes;
+    } else if (operation.is_upkeep()) {
+        const std::size_t over = operation.upkeep.result.actions.size();
+        const std::vector<UpkeepAction>& actions = operation.upkeep.request.actions;
+        told.stage = over < actions.size() ? name_of(actions[over]) : "done";
     } else if (model == nullptr) {
         told.stage = "inspect";
     } else {

@@ -20,6 +20,8 @@ enum class Detail : u8 {
 [[nodiscard]] TransferTold transfer(const core::State& state, const memory::Transfer& transfer);
 /// Newest first; a user sees those that they asked for.
 [[nodiscard]] TransferPage transfers(const core::State& state, const Caller& caller, const TransferFilter& filter);
+/// `request` as it stands in the operation's row, or as it would. `before`: one per device of it.
+[[nodiscard]] UpkeepProgress upkeep(const core::State& state, const UpkeepRequest& request, std::vector<FreeFigures> before, UpkeepResult result);
 /// Of one device, or of all without one; by purpose only what the caller may see. O(allocations).
 [[nodiscard]] UsageTold usage(const core::State& state, const Caller& caller, std::optional<u16> device);
 /// The figures behind a refusal, with suggestions that work when followed. Empty `device_id`: the device with most room.

@@ -8,6 +8,7 @@
 #include "base/result.hpp"
 #include "terms/model.hpp"
 #include "terms/transfer.hpp"
+#include "terms/upkeep.hpp"
 
 namespace vramd::report {
 /// The books of one device. Bytes; total = live + zombie + reserved + free.
@@ -74,6 +75,16 @@ struct ModelTold {
     u64 load_ns = 0;
 };
 
+/// What a defragmentation or an optimize does, or would do.
+struct UpkeepProgress {
+    UpkeepRequest request;
+    std::vector<std::string> device_ids;  ///< Of the request's devices.
+    std::vector<FreeFigures> before;
+    UpkeepResult result;
+    u64 moves = 0;
+    u64 moved_bytes = 0;
+};
+
 struct OperationTold {
     OperationId id;
     OperationKind kind = OperationKind::load_model;
@@ -85,7 +96,8 @@ struct OperationTold {
     u64 ended_wall_ns = 0;       ///< 0 while running.
     u64 done_bytes = 0;          ///< Landed so far; never goes back.
     u64 total_bytes = 0;         ///< 0 until the header is read.
-    std::string stage;           ///< "inspect", "reserve", "load", "done".
+    std::string stage;           ///< "inspect", "reserve", "load", "done"; of upkeep: the action's name.
+    std::optional<UpkeepProgress> upkeep;  ///< Of a defragmentation or an optimize.
 };
 
 struct TransferTold {
