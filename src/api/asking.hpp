@@ -19,6 +19,12 @@ public:
     Result<std::unique_ptr<engine::Content>> open_content(const Caller&, AllocationId, engine::Access) override { return refusal(); }
     void clear(engine::ClearRequest, engine::Done<engine::Moved> done) override { done(refusal()); }
     void copy(engine::CopyRequest, engine::Done<engine::Moved> done) override { done(refusal()); }
+    void transfer(TransferCommand, Until, engine::Done<report::TransferTold> done) override { done(refusal()); }
+    Result<report::TransferTold> cancel_transfer(CancelTransferCommand) override { return refusal(); }
+    Result<report::TransferTold> read_transfer(const Caller&, TransferId) override { return refusal(); }
+    report::TransferPage transfers(const Caller&, const report::TransferFilter&) override {
+        return (void)refusal(), report::TransferPage{};
+    }
     Result<OperationId> load_model(LoadModelCommand, engine::Done<report::OperationTold>) override { return refusal(); }
     void unload_model(UnloadModelCommand, engine::Done<engine::Freed> done) override { done(refusal()); }
     Result<report::OperationTold> cancel(CancelOperationCommand) override { return refusal(); }

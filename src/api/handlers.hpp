@@ -5,6 +5,7 @@
 #include "api/resources_requests.hpp"
 #include "api/resources_status.hpp"
 #include "api/resources_system.hpp"
+#include "api/resources_transfer.hpp"
 
 namespace vramd::api {
 using Plain = Asked<Nothing, Nothing>;
@@ -39,6 +40,12 @@ void clear_device(Asked<Nothing, ClearDeviceRequest> asked, Answer<Cleared> answ
 void copy(Asked<Nothing, CopyRequest> asked, Answer<Moved> answer);
 [[nodiscard]] http::Routing read_content(Call call);
 [[nodiscard]] http::Routing write_content(Call call);
+
+// Transfers.
+void transfer(Asked<Nothing, TransferRequest> asked, Answer<Transfer> answer);
+[[nodiscard]] Result<TransferList> list_transfers(const Asked<TransfersQuery, Nothing>& asked);
+[[nodiscard]] Result<Transfer> read_transfer(const Plain& asked);
+[[nodiscard]] Result<Transfer> cancel_transfer(const Plain& asked);
 
 // Models and operations.
 [[nodiscard]] Result<ModelStatus> read_model_status(const Plain& asked);

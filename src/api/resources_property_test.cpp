@@ -156,7 +156,7 @@ TEST_CASE("every request's example is taken by its own parser") {
         const http::Reply reply = send(*api, route, example_text(route.body()));
         CHECK_MESSAGE(reply.status != 400, route.operation << ": " << reply.body);
     }
-    CHECK(bodies == 8);
+    CHECK(bodies >= 9);
 }
 
 TEST_CASE("every field of every request refuses each bad value by name, value and limit, and the engine never hears of it") {

@@ -62,6 +62,11 @@ constexpr std::string_view allocate_tells =
     "timeoutSeconds, then refuses and "
     "says what would make it fit.";
 
+constexpr std::string_view transfer_tells =
+    "Copies or moves bytes between two places, on one device or two, in chunks over all threads. A move has one authoritative copy at each "
+    "instant, through a crash of the daemon too; to a device it keeps the id. Transfers take turns: the most urgent first, then owners in "
+    "turn. The answer comes when it has ended, unless waitForCompletion is false.";
+
 constexpr std::array table = {
     get<&read_health>({"/healthz", "readHealth", system_section, "Does it answer?",
                        "For a supervisor: 200 as long as the core answers at all.", "It answers."}),
@@ -122,6 +127,21 @@ constexpr std::array table = {
     post<&copy>({"/api/memory/operations/copy", "copy", operations_section, "Copy within a device",
                  "From one allocation into another, or within one; overlapping ranges are copied as if through a buffer.",
                  "What was copied, and how fast.", change | device_named | codes(Code::leased, Code::out_of_range, Code::unsupported)}),
+
+    or_accepted(post<&transfer, 201>({"/api/memory/transfer", "transfer", operations_section, "Transfer between devices", transfer_tells,
+                                      "The transfer, ended.",
+                                      change | device_named |
+                                          codes(Code::insufficient_memory, Code::leased, Code::pinned, Code::out_of_range, Code::timed_out,
+                                                Code::cancelled, Code::busy, Code::limit_exceeded, Code::quota_exceeded)}),
+                "Accepted: the transfer at Location shows how far it is.", &shape_of<Transfer>),
+    get<&list_transfers>({"/api/memory/transfers", "listTransfers", operations_section, "List transfers",
+                          "The caller's own, or for an admin all; newest first. Ended ones stay for a while.", "A page of transfers."}),
+    get<&read_transfer>({"/api/memory/transfer/{id}", "readTransfer", operations_section, "How far a transfer is",
+                         "Progress, rate beside the link's measured limit, what is left; why it failed.", "The transfer.",
+                         codes(Code::not_found)}),
+    remove<&cancel_transfer>({"/api/memory/transfer/{id}", "cancelTransfer", operations_section, "Cancel a transfer",
+                              "Ends it and gives back what it had taken; the source stays as it is.", "The transfer.",
+                              change | codes(Code::not_found)}),
 
     get<&list_available_models>(
         {"/api/model/available", "listAvailableModels", models_section, "Find model files",

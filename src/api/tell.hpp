@@ -3,6 +3,7 @@
 #include "api/resources_model.hpp"
 #include "api/resources_status.hpp"
 #include "api/resources_system.hpp"
+#include "api/resources_transfer.hpp"
 #include "engine/engine.hpp"
 
 namespace vramd::api {
@@ -12,6 +13,8 @@ namespace vramd::api {
 [[nodiscard]] DeviceAfter tell_after(const report::DeviceBooks& books);
 [[nodiscard]] Freed tell_freed(const engine::Freed& freed);
 [[nodiscard]] Moved tell_moved(u64 bytes, u64 duration_ns, u64 limit_bytes_per_second);
+
+[[nodiscard]] Transfer tell_transfer(const report::TransferTold& told);
 
 [[nodiscard]] Fragmentation tell_fragmentation(const report::DeviceBooks& books);
 [[nodiscard]] DeviceStatus tell_status(const engine::DeviceTold& told);

@@ -16,6 +16,8 @@ extern const Verb free_verb;
 extern const Verb cat_verb;
 extern const Verb put_verb;
 extern const Verb copy_verb;
+extern const Verb move_verb;
+extern const Verb transfers_verb;
 extern const Verb clear_verb;
 extern const Verb explain_verb;
 extern const Verb doctor_verb;
