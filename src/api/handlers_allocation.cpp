@@ -54,14 +54,21 @@ AllocationMade made_of(const engine::Allocated& allocated) {
     return made;
 }
 
+engine::Shortfall shortfall_of(engine::Engine& engine, const AllocateCommand& command, Code code) {
+    engine::Shortfall shortfall = engine.shortfall_of(command);
+    if (code == Code::timed_out)
+        shortfall.suggestions.insert(shortfall.suggestions.begin(), "Allow more time with timeoutSeconds, or ask at a higher priority.");
+    return shortfall;
+}
+
 void allocate_on(const Call& call, const AllocateHereRequest& body, std::string device_id, Answer<AllocationMade> answer) {
     AllocateCommand command = command_of(call, body, std::move(device_id));
     engine::Engine& engine = call.engine();
     auto done = [&engine, command, answer = std::move(answer)](Result<engine::Allocated> result) mutable {
         if (result)
             std::move(answer).at(made_of(*result), url_of(result->record.id));
-        else if (result.error().code == Code::insufficient_memory)
-            std::move(answer).refuse(result.error(), engine.shortfall_of(command));
+        else if (result.error().code == Code::insufficient_memory || result.error().code == Code::timed_out)
+            std::move(answer).refuse(result.error(), shortfall_of(engine, command, result.error().code));
         else
             std::move(answer)(std::unexpected(result.error()));
     };

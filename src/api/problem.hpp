@@ -43,7 +43,7 @@ inline constexpr auto description<Problem> = describe(
       .presence = Presence::optional},
      {.member = "code", .tells = "The kind of problem, for programs; never renamed.", .example = R"("insufficient-memory")"},
      {.member = "field",
-      .tells = "The field at fault: a JSON pointer into the body, or \"?name\" for a query parameter.",
+      .tells = "What is at fault: a JSON pointer into the body, \"?name\" for a query parameter, or the bare name of a header or a part of the path.",
       .example = R"("/sizeBytes")",
       .presence = Presence::optional},
      {.member = "value",

@@ -94,7 +94,9 @@ inline constexpr auto description<Freed> = describe("Freed", "What was given bac
                                                       .unit = "bytes"},
                                                      {.member = "status", .tells = "Whether the memory is free already."},
                                                      {.member = "performance", .tells = "How long it took."},
-                                                     {.member = "device_after", .tells = "The device right after."}});
+                                                     {.member = "device_after",
+                                                      .tells = "The device right after. A block that goes back to the system whole still "
+                                                               "counts as used there, as a zombie, for the moment until it is gone."}});
 
 struct Moved {
     u64 bytes = 0;

@@ -131,8 +131,13 @@ Result<Decision> decide_one(const State& state, const BlocksLostCommand& command
     return decision;
 }
 
-Result<Decision> decide_one(const State& state, const RecoverCommand&, Moment now) {
+Result<Decision> decide_one(const State& state, const RecoverCommand& command, Moment now) {
     Decision decision;
+    // What was handed out by a lost event is not known: the dirty marks may be too low.
+    if (command.history == RecoverCommand::History::damaged)
+        for (const auto& [key, block] : state.books.blocks())
+            if (block.row.state == BlockState::ready && block.row.dirty_bytes < block.row.size_bytes)
+                decision.events.push_back(BlockDirtied{key});
     const Error cancelled{Code::cancelled, "operation", 0, 0, "The load was cancelled."};
     for (const auto& [serial, model] : state.catalogue.models())
         if (model.state == ModelState::loading && state.catalogue.cancelling(serial))

@@ -54,7 +54,7 @@ std::optional<u16> device_for(const memory::Books& books, const LoadRequest& req
 
 Error does_not_fit(const memory::Books& books, u16 device, u64 size_bytes) {
     const u64 room = books.uncommitted_bytes(device);
-    return {Code::insufficient_memory, "sizeBytes", size_bytes, room,
+    return {Code::insufficient_memory, "/path", size_bytes, room,
             "The model takes " + std::to_string(size_bytes) + " bytes on " + books.devices()[device].id + ", where " +
                 std::to_string(room) + " bytes are free."};
 }

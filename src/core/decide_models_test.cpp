@@ -154,7 +154,7 @@ TEST_CASE("a block that cannot be made ends the load, and nothing is left") {
     driver.add_device("a", 1 * mib);
     const auto operation = begin(driver, "m");
     REQUIRE(driver.give(InspectedCommand{operation, header(1, 5000), 1, 2}));
-    REQUIRE(driver.give(BlockFailedCommand{1, {Code::insufficient_memory, "sizeBytes", 8192, 0, {}}}));
+    REQUIRE(driver.give(BlockFailedCommand{1, {Code::insufficient_memory, "/sizeBytes", 8192, 0, {}}}));
     CHECK(state_of(driver, operation) == OperationState::failed);
     CHECK(driver.state.books.sums(0).committed == 0);
     CHECK(audit(driver.state).empty());

@@ -134,7 +134,8 @@ public:
 
     // Memory.
     /// `timeout_ns`: how long to wait for room; 0: not at all. Errors: invalid_field, not_found (device), forbidden (another's owner name),
-    /// insufficient_memory, unsupported, read_only. `shortfall_of` tells the figures behind an insufficient_memory.
+    /// insufficient_memory, unsupported, read_only; timed_out where no room came within `timeout_ns`. `shortfall_of` tells the figures
+    /// behind an insufficient_memory or a timed_out.
     virtual void allocate(AllocateCommand command, u64 timeout_ns, Done<Allocated> done) = 0;
     [[nodiscard]] virtual Shortfall shortfall_of(const AllocateCommand& command) = 0;
     /// Errors: not_found, leased (content is being read or written), read_only. `force`: wait for the present readers to end instead.
@@ -186,7 +187,9 @@ public:
     /// O(state): recomputes every book and compares registry, backend and keeper.
     [[nodiscard]] virtual AuditTold audit() = 0;
 
-    /// No new work; ends loads; at most `deadline_ns`. Then the object may be destroyed.
-    virtual void stop(u64 deadline_ns) = 0;
+    /// Takes no new work, answers who waits for room, and gives what runs at most `wait_ns_max` to end and be told. Who waits for a load
+    /// after that is answered `busy`; the load is cut off and stays in the record as it is, so that the next core goes on with it. Blocks.
+    /// Then the object may be destroyed.
+    virtual void stop(u64 wait_ns_max) = 0;
 };
 }  // namespace vramd::engine

@@ -84,10 +84,124 @@ TEST_CASE("a smaller capacity in the configuration holds as soon as what was han
     CHECK(daemon.core->allocation(me, second->record.id).has_value());
 }
 
+TEST_CASE("a ledger that lost its tail lets nobody see old bytes where zeros are promised") {
+    Daemon daemon;
+    REQUIRE(daemon.allocate("me", 4096));
+    std::filesystem::path file;
+    for (const auto& entry : std::filesystem::directory_iterator(daemon.folder / "ledger"))
+        if (entry.path().filename().native().starts_with("ledger-")) file = entry.path();
+    REQUIRE(!file.empty());
+    const auto tail_of = [&file] {
+        std::ifstream in(file, std::ios::binary);
+        const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+        return bytes.find_last_not_of('\0');
+    };
+    const std::size_t tail = tail_of();
+    const auto lost = daemon.allocate("me", 4096);
+    REQUIRE(lost);
+    {
+        const auto content = daemon.core->open_content(me, lost->record.id, Access::write);
+        std::memset((*content)->room(0, 4096)->data(), 'x', 4096);
+        REQUIRE((*content)->commit(0, 4096));
+    }
+    REQUIRE(tail_of() > tail + 64);
+    daemon.end();
+    {
+        std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
+        out.seekp(static_cast<std::streamoff>(tail + 64));
+        out.write("\x5a\xa5\x5a", 3);
+    }
+    daemon.start();
+    REQUIRE(!daemon.core->system().recovery.findings.empty());
+    REQUIRE(!daemon.core->allocation(me, lost->record.id));
+    const auto next = daemon.allocate("me", 4096);
+    REQUIRE(next);
+    CHECK(next->record.offset_bytes == lost->record.offset_bytes);
+    const auto content = daemon.core->open_content(me, next->record.id, Access::read);
+    const auto view = (*content)->view(0, 4096);
+    REQUIRE(view);
+    for (const std::byte byte : *view) REQUIRE(byte == std::byte{0});
+    CHECK(daemon.core->audit().ok);
+}
+
+TEST_CASE("a load that the end of the core cuts off goes on from its record; who waited is told so") {
+    Daemon daemon;
+    const auto loading = std::make_shared<ScriptedLoading>();
+    loading->ends_at_once = false;
+    daemon.end();
+    daemon.loading = loading;
+    daemon.start();
+    LoadModelCommand command;
+    command.caller = admin;
+    command.request.name = "m";
+    command.request.path = "m.gguf";
+    std::optional<Code> told;
+    const auto operation = daemon.core->load_model(command, [&told](Result<report::OperationTold> ended) { told = ended.error().code; });
+    REQUIRE(operation);
+    REQUIRE(soon([&] { return loading->loads == 1; }));
+    const u64 begun = monotonic_ns();
+    daemon.core->stop(50 * ns_per_ms);
+    CHECK(monotonic_ns() - begun >= 50 * ns_per_ms);
+    CHECK(told == Code::busy);
+    loading->end(refuse(Code::cancelled, "operation", "The load was cancelled."));  // As the loader's end does.
+    CHECK(daemon.core->operation(admin, *operation)->state == OperationState::running);
+    daemon.end();
+    loading->ends_at_once = true;
+    daemon.start();
+    CHECK(soon([&] { return daemon.core->operation(admin, *operation)->state == OperationState::succeeded; }));
+}
+
+TEST_CASE("the end of the core waits for a load that ends in time, and no longer") {
+    Daemon daemon;
+    const auto loading = std::make_shared<ScriptedLoading>();
+    loading->ends_at_once = false;
+    daemon.end();
+    daemon.loading = loading;
+    daemon.start();
+    auto ended = std::async(std::launch::async, [&daemon] { return daemon.load(); });
+    REQUIRE(soon([&] { return loading->loads == 1; }));
+    LoadModelCommand other;
+    other.caller = admin;
+    other.request.name = "n";
+    other.request.path = "n.gguf";
+    auto stopped = std::async(std::launch::async, [&daemon] { daemon.core->stop(20 * ns_per_second); });
+    REQUIRE(soon([&] { return !daemon.core->load_model(other, {}); }));  // No new work by now.
+    loading->end({});
+    CHECK(stopped.wait_for(std::chrono::seconds(10)) == std::future_status::ready);
+    CHECK(ended.get()->state == OperationState::succeeded);
+}
+
+TEST_CASE("a model of 200,000 tensors loads, and its table outlives the core") {
+    Daemon daemon;
+    daemon.ledger_segment_bytes = 16 * mib;
+    const auto loading = std::make_shared<ScriptedLoading>();
+    auto& tensors = loading->inspection->tensors;
+    tensors.clear();
+    for (u64 i = 0; i < 200'000; ++i)
+        tensors.push_back({"model.layers." + std::to_string(i / 3000) + ".mlp.experts." + std::to_string(i / 3 % 1000) + ".w" +
+                               std::to_string(i % 3) + ".weight",
+                           "bf16",
+                           {7168, 2048},
+                           i % 10,
+                           1});
+    daemon.end();
+    std::filesystem::remove_all(daemon.folder / "ledger");  // Its file is of the tests' small size.
+    daemon.loading = loading;
+    daemon.start();
+    const u64 begun = monotonic_ns();
+    REQUIRE(daemon.load()->state == OperationState::succeeded);
+    MESSAGE("200,000 tensors loaded in ", (monotonic_ns() - begun) / ns_per_ms, " ms");
+    daemon.end();
+    daemon.start();
+    CHECK(*daemon.core->tensors("m") == tensors);
+}
+
 TEST_CASE("a tensor table larger than a record of the ledger fails its load, with both figures") {
     Daemon daemon;
     const auto loading = std::make_shared<ScriptedLoading>();
-    for (int i = 0; i < 20'000; ++i) loading->inspection->tensors.push_back({"tensor" + std::to_string(i), "u8", {1}, 0, 1});
+    SeededRandom random(1);
+    for (int i = 0; i < 40'000; ++i)  // Names that share nothing: some 20 bytes each.
+        loading->inspection->tensors.push_back({std::to_string(random.next()), "u8", {1}, 0, 1});
     daemon.end();
     daemon.loading = loading;
     daemon.start();

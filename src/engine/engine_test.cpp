@@ -116,12 +116,16 @@ TEST_CASE("a request that does not fit waits, and gets its place when another le
     CHECK(placed->total_ns < 20 * ns_per_second);  // Woken by the free, not by the end of its time.
 }
 
-TEST_CASE("a request whose time runs out is refused for want of memory") {
+TEST_CASE("a request whose time runs out is told that no room came in time, with the figures; one that does not wait, that there is none") {
     Daemon daemon(16 * mib);
     REQUIRE(daemon.allocate("you", 12 * mib));
     const auto refused = daemon.allocate("me", 10 * mib, 50 * ns_per_ms);
     REQUIRE(!refused);
-    CHECK(refused.error().code == Code::insufficient_memory);
+    CHECK(refused.error().code == Code::timed_out);
+    CHECK(refused.error().field == "/sizeBytes");
+    CHECK(refused.error().value == 10 * mib);
+    CHECK(refused.error().limit > 0);
+    CHECK(daemon.allocate("me", 10 * mib).error().code == Code::insufficient_memory);
 }
 
 TEST_CASE("clearing a device's free memory overwrites what was used, and nothing that is in use") {

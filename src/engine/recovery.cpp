@@ -18,6 +18,7 @@ Result<void> Runner::replay() {
     if (opened.snapshot) {
         TRY(state_, core::restore(opened.snapshot->state));
     }
+    if (!opened.findings.damages.empty()) history_ = RecoverCommand::History::damaged;
     for (const ledger::Damage& damage : opened.findings.damages)
         recovery_.findings.push_back("The ledger's file " + damage.file + " is damaged at byte " + std::to_string(damage.offset_bytes) +
                                      ": " + damage.why);
@@ -103,7 +104,7 @@ Result<void> Runner::recover() {
         for (const ConfiguredDevice& device : ports_.devices)
             TRY_DO(commit(AddDeviceCommand{device.device_id, device.capacity_bytes, device.granule_bytes}));
         retire_devices();
-        TRY(const core::Decision undone, commit(RecoverCommand{}));
+        TRY(const core::Decision undone, commit(RecoverCommand{history_}));
         std::vector<Effect> effects;
         {
             const Lock lock(lock_);

@@ -10,8 +10,8 @@ Runner::Runner(Options options, Ports ports) : options_(std::move(options)), por
     core_started_wall_ns_ = ports_.clock().wall_ns;
     if (options_.read_only)
         read_only_reason_ =
-            "The core was started read-only after repeated failures; the log says why. An upgrade (SIGUSR2 to the keeper) starts it "
-            "afresh.";
+            "The core was started read-only after repeated failures; the log says why. SIGHUP to the keeper starts it afresh, and so does "
+            "an upgrade (SIGUSR2).";
 }
 
 Runner::~Runner() {
@@ -44,6 +44,7 @@ Result<core::Decision> Runner::commit_locked(const Command& command, std::move_o
     }
     if (under_lock) under_lock(decision);
     for (const Event& event : decision.events) note(event, told);
+    if (stopping_) answered_.notify_all();
     keep_snapshot();
     schedule_leases();
     return decision;
@@ -65,6 +66,9 @@ void Runner::conclude(Command command) {
     Result<core::Decision> decision;
     {
         const Lock lock(lock_);
+        // Cut off by our own end: its record stays as it is, and the next core goes on from there.
+        const auto* failed = std::get_if<OperationFailedCommand>(&command);
+        if (stopping_ && failed != nullptr && failed->error.code == Code::cancelled) return;
         std::move_only_function<void(const core::Decision&)> nothing;
         decision = commit_locked(command, nothing, told);
         if (!decision && decision.error().code == Code::read_only && !options_.read_only) {
@@ -88,7 +92,7 @@ void Runner::note(const Event& event, Told& told) {
     if (const auto* ready = std::get_if<AllocationReady>(&event)) {
         note_allocation(ready->id, nullptr, told);
     } else if (const auto* dropped = std::get_if<AllocationDropped>(&event)) {
-        const Error error{dropped->code, "sizeBytes", 0, 0, dropped->detail};
+        const Error error{dropped->code, "/sizeBytes", 0, 0, dropped->detail};
         note_allocation(dropped->id, &error, told);
     } else if (const auto* ended = std::get_if<OperationEnded>(&event)) {
         const auto waiters = operation_waiters_.extract(ended->id.serial);
@@ -182,13 +186,18 @@ void Runner::try_allocate(Waiting waiting) {
         if (no_room && deadline > ports_.clock().monotonic_ns) {
             order = wait_for_room(std::move(waiting), deadline);
         } else if (no_room && decision) {
-            refusal = Error{Code::insufficient_memory, "sizeBytes", waiting.command.size_bytes, 0,
+            refusal = Error{Code::insufficient_memory, "/sizeBytes", waiting.command.size_bytes, 0,
                             "The memory that is being given back did not come in time."};
         }
     }
     if (decision) finish(told, decision->effects);
     if (!decision && order == 0) refusal = decision.error();
-    if (refusal) waiting.done(std::unexpected(*refusal));
+    if (!refusal) return;
+    if (refusal->code == Code::insufficient_memory && waiting.deadline_ns > waiting.asked_ns) {
+        refusal->detail = "No room came in time: " + describe(*refusal);
+        refusal->code = Code::timed_out;
+    }
+    waiting.done(std::unexpected(*refusal));
 }
 
 /// Enlists what does not fit, until something is freed or the deadline passes; its place in the order stays over all attempts.
@@ -346,7 +355,11 @@ void Runner::write_snapshot() {
     schedule_leases();  // Their ends may have been refused meanwhile.
 }
 
-void Runner::stop(u64 deadline_ns) {
+bool Runner::owes_an_answer() const {
+    return !allocation_waiters_.empty() || !operation_waiters_.empty() || !release_waiters_.empty() || !transfer_waiters_.empty();
+}
+
+void Runner::stop(u64 wait_ns_max) {
     std::vector<Waiting> left;
     std::vector<WaitingTransfer> left_transfers;
     {
@@ -357,9 +370,15 @@ void Runner::stop(u64 deadline_ns) {
     }
     for (WaitingTransfer& waiting : left_transfers) waiting.done(refuse(Code::busy, "daemon", "The daemon is stopping."));
     for (Waiting& waiting : left) waiting.done(refuse(Code::busy, "daemon", "The daemon is stopping."));
+    std::map<u64, std::vector<Done<report::OperationTold>>> loads;
+    {
+        std::unique_lock held(lock_);
+        answered_.wait_for(held, std::chrono::nanoseconds(wait_ns_max), [this]() REQUIRES(lock_) { return !owes_an_answer(); });
+        loads.swap(operation_waiters_);
+    }
+    for (auto& [serial, waiters] : loads)
+        for (auto& done : waiters) done(refuse(Code::busy, "daemon", "The daemon is stopping; a load goes on if its memory is kept."));
     for (const Loading::Running& job : ports_.loading->running()) ports_.loading->cancel(job.job);
-    (void)deadline_ns;  // Loads end by their process's death, which takes no time worth waiting for; what they wrote is undone at the next
-                        // start.
 }
 
 void Runner::abandon() {

@@ -6,6 +6,7 @@
 /// Invariants: an effect starts only after the event that asks for it is recorded; a block's descriptor is in the vault before its
 /// `ready` is recorded, and leaves it only after its `releasing` is; a waiter is told exactly once.
 #pragma once
+#include <condition_variable>
 #include <map>
 #include <set>
 
@@ -56,7 +57,7 @@ public:
     Result<report::OperationTold> operation(const Caller& caller, OperationId id) override;
     std::vector<report::OperationTold> operations(const Caller& caller, u64 limit) override;
     AuditTold audit() override;
-    void stop(u64 deadline_ns) override;
+    void stop(u64 wait_ns_max) override;
 
     /// From now on nothing is recorded, as if the process were dead already. For the simulation, before it drops this object.
     void abandon();
@@ -105,6 +106,7 @@ private:
     Result<core::Decision> commit_locked(const Command& command, std::move_only_function<void(const core::Decision&)>& under_lock,
                                          Told& told) REQUIRES(lock_);
     void finish(Told& told, const std::vector<Effect>& effects);
+    [[nodiscard]] bool owes_an_answer() const REQUIRES(lock_);
     /// Records a finished effect. What the ledger cannot take now is given again after its next snapshot: somebody waits to be told.
     void conclude(Command command);
     void note(const Event& event, Told& told) REQUIRES(lock_);
@@ -223,8 +225,10 @@ private:
     core::State state_ GUARDED_BY(lock_);
     std::unique_ptr<ledger::Ledger> ledger_;
     RecoveryTold recovery_ GUARDED_BY(lock_);
+    RecoverCommand::History history_ = RecoverCommand::History::whole;  ///< As the replay found it.
     std::string read_only_reason_ GUARDED_BY(lock_);  ///< Empty: changes can be recorded.
     bool stopping_ GUARDED_BY(lock_) = false;
+    std::condition_variable_any answered_;  ///< Once stopping: something was recorded that somebody may have waited for.
     bool snapshot_running_ GUARDED_BY(lock_) = false;
     std::map<u64, AllocationWaiter> allocation_waiters_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<report::OperationTold>>> operation_waiters_ GUARDED_BY(lock_);

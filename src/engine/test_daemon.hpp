@@ -127,7 +127,7 @@ struct Daemon {
         Options options;
         options.state_directory = folder / "ledger";
         options.life = "test";
-        options.ledger_segment_bytes = mib;
+        options.ledger_segment_bytes = ledger_segment_bytes;
         options.read_only = read_only;
         core = std::make_unique<Runner>(std::move(options), std::move(ports));
         REQUIRE(core->recover().has_value());
@@ -178,6 +178,7 @@ struct Daemon {
 
     std::map<std::string, u64> capacities;
     bool read_only = false;
+    u64 ledger_segment_bytes = mib;
     std::shared_ptr<Loading> loading = std::make_shared<NothingToLoad>();
     std::filesystem::path folder;
     std::shared_ptr<HoldingVault> vault = std::make_shared<HoldingVault>();

@@ -64,7 +64,7 @@ inline constexpr u64 commit_bytes = sizeof(u64);
 /// A whole record's bytes, for a payload below 2^32.
 [[nodiscard]] constexpr u64 record_bytes(u64 payload_bytes) { return sizeof(RecordHead) + round_up(payload_bytes, 8); }
 /// The largest record of a segment, `end` included.
-[[nodiscard]] constexpr u64 record_bytes_max(u64 segment_bytes) { return segment_bytes / 4; }
+[[nodiscard]] constexpr u64 record_bytes_max(u64 segment_bytes) { return segment_bytes / 2; }
 
 /// A head's sum: of everything before its own field, which lies at byte 120 in both kinds.
 template <class Head>

@@ -32,7 +32,7 @@ struct Options {
     /// Names the life of the memory that the events speak of, e.g. the machine's boot id and the keeper's `life`; at most 63 bytes.
     /// Files of another life are archived by `open` and not replayed.
     std::string life;
-    u64 segment_bytes = 16 * mib;  ///< Size of one file: 16 KiB … 1 GiB, a multiple of 4 KiB. A record is at most a quarter of it.
+    u64 segment_bytes = 16 * mib;  ///< Size of one file: 16 KiB … 1 GiB, a multiple of 4 KiB. A record is at most half of it.
     u64 history_bytes_max = gib;   ///< Disk that archived files may take; the oldest go first.
 };
 

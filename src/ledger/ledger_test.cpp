@@ -34,11 +34,11 @@ TEST_CASE("what was appended is replayed in order after the ledger is opened aga
     CHECK(add(*again.ledger, 40, {"next"}).first_sequence == 6);
 }
 
-TEST_CASE("an append without an event, and one larger than a quarter of a file, are refused and leave nothing") {
+TEST_CASE("an append without an event, and one larger than half of a file, are refused and leave nothing") {
     const Bed bed;
     const Opened open = opened(bed.options());
     CHECK(open.ledger->append(1, {}).error().code == Code::invalid_field);
-    const std::vector<std::vector<std::byte>> large{std::vector<std::byte>(4096)};
+    const std::vector<std::vector<std::byte>> large{std::vector<std::byte>(8192)};
     CHECK(open.ledger->append(1, large).error().code == Code::too_large);
     const u64 limit = open.ledger->append(1, large).error().limit;
     const std::vector<std::vector<std::byte>> fits{std::vector<std::byte>(limit - 4)};

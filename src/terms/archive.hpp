@@ -1,6 +1,7 @@
 /// Bytes ⇄ structs for the ledger and its snapshots: little-endian, fixed order, no padding, no names.
 ///
 /// A struct says its fields once: `template <class Self, class V> static void fields(Self& self, V&& visit) { visit(self.a, self.b); }`.
+/// A struct with static `pack` and `unpack` has a list of it written by these, behind the size of that.
 /// Writing cannot fail; reading checks every length against what is left and every enum against its names.
 #pragma once
 #include <cstring>
@@ -38,8 +39,15 @@ private:
     }
     template <class T>
     void put(const std::vector<T>& list) {
-        put(static_cast<u32>(list.size()));
-        for (const T& item : list) put(item);
+        if constexpr (requires { T::pack(list, out_); }) {
+            std::vector<std::byte> packed;
+            T::pack(list, packed);
+            put(static_cast<u32>(packed.size()));
+            put_bytes(packed.data(), packed.size());
+        } else {
+            put(static_cast<u32>(list.size()));
+            for (const T& item : list) put(item);
+        }
     }
     template <class K, class T>
     void put(const std::map<K, T>& map) {
@@ -107,6 +115,14 @@ private:
         u32 size = 0;
         get(size);
         list.clear();
+        if constexpr (requires { T::unpack(rest_, list); }) {
+            if (failed_ || rest_.size() < size || !T::unpack(rest_.first(size), list)) {
+                failed_ = true;
+                return;
+            }
+            rest_ = rest_.subspan(size);
+            return;
+        }
         // Grow as items really arrive: a false count must not reserve gigabytes.
         for (u32 i = 0; i < size && !failed_; ++i) get(list.emplace_back());
     }

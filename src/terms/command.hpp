@@ -110,7 +110,9 @@ struct BlocksLostCommand {
     std::vector<BlockKey> blocks;
 };
 /// After a restart of the core: what nobody was told of is undone.
-struct RecoverCommand {};
+struct RecoverCommand {
+    enum class History : u8 { whole, damaged } history = History::whole;  ///< Damaged: events that were recorded are lost.
+};
 /// Leases that ran out.
 struct ExpireCommand {
     std::vector<u64> in_use;  ///< Serials of allocations whose content is being read or written now, sorted.

@@ -271,6 +271,14 @@ struct OperationCancelling {
         visit(s.id);
     }
 };
+/// Some of the block's history is lost: all of it counts as handed out once, and is zeroed before it is handed out again.
+struct BlockDirtied {
+    BlockKey block = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.block);
+    }
+};
 
 /// A defragmentation or an optimize begins.
 struct UpkeepStarted {
@@ -298,7 +306,7 @@ struct UpkeepTold {
 using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady, BlockReleasing, BlockGone, AllocationReserved, AllocationReady,
                            AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted, OperationEnded, ModelLoading, ModelResident,
                            ModelNamed, ModelGone, ModelUnnamed, OperationCancelling, MoveReserved, AllocationMoved, MoveDropped,
-                           PressureChanged, TransferQueued, TransferBegun, TransferCancelling, TransferEnded, UpkeepStarted, UpkeepTold>;
+                           PressureChanged, TransferQueued, TransferBegun, TransferCancelling, TransferEnded, UpkeepStarted, UpkeepTold, BlockDirtied>;
 
 /// The event's name towards people: "allocationReady", ….
 [[nodiscard]] std::string_view name_of(const Event& event);

@@ -1,5 +1,7 @@
 /// What is known of a model file and its tensors once the loader has read its header.
 #pragma once
+#include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,9 @@ struct Tensor {
     static void fields(Self& self, V&& visit) {
         visit(self.name, self.dtype, self.shape, self.offset_bytes, self.size_bytes);
     }
+    // A list of them is kept in a form of its own: tensor_pack.hpp.
+    static void pack(const std::vector<Tensor>& tensors, std::vector<std::byte>& out);
+    [[nodiscard]] static bool unpack(std::span<const std::byte> bytes, std::vector<Tensor>& tensors);
 };
 
 /// Says whether two names stand for one content.

@@ -70,6 +70,7 @@ class Client:
 
     def request(self, method, path, body=None, headers=None):
         headers = dict(headers or {})
+        asked = set(body) if isinstance(body, dict) else set()
         if body is not None and not isinstance(body, (bytes, bytearray, memoryview)):
             body = json.dumps(body).encode()
             headers.setdefault("Content-Type", "application/json")
@@ -86,6 +87,9 @@ class Client:
             raise
         if answer.headers.get("Connection", "").lower() == "close":
             self.close()
+        if answer.headers.get("Content-Type", "").startswith("application/problem+json") and asked:
+            # One form: a field of the body is named by a JSON pointer, never by its bare name.
+            assert json.loads(answer.body).get("field") not in asked, f"{path}: {answer.body!r}"
         return answer
 
     def close(self):

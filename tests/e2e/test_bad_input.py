@@ -267,7 +267,7 @@ class BadInput(unittest.TestCase):
         rows += [("POST", copy, {**both, f"{end}OffsetBytes": value}, 416, f"/{end}OffsetBytes", value, 4096) for end in ("source", "target") for value in beyond]
         rows += [("POST", copy, {**both, "sizeBytes": value}, 416, "/sizeBytes", value, 4096) for value in beyond]
         rows += [("POST", copy, {**both, "targetOffsetBytes": 1, "sizeBytes": 4096}, 416, "/sizeBytes", 4096, 4095)]
-        rows += [("POST", "/api/memory/allocations/allocate", {"sizeBytes": value}, 507, "sizeBytes", value, None) for value in ((16 << 20) + 1, (1 << 63) - 1)]
+        rows += [("POST", "/api/memory/allocations/allocate", {"sizeBytes": value}, 507, "/sizeBytes", value, None) for value in ((16 << 20) + 1, (1 << 63) - 1)]
         rows += [("POST", "/api/memory/allocations/allocate", {"sizeBytes": 1, "alignment": value}, 400, "/alignment", value, 1 << 30) for value in (3, 4095, (1 << 30) - 1)]
         for device in ("none", "A", "a ", "../a"):
             rows += [("POST", "/api/memory/allocations/allocate", {"sizeBytes": 1, "deviceId": device}, 404, "device", device, None),

@@ -123,7 +123,7 @@ class Memory(unittest.TestCase):
         thread.join(30)
         self.assertEqual(answers[0].status, 201, answers[0].body)
         client.close()
-        told = self.daemon.post(ALLOCATE, {"sizeBytes": 60 * MIB, "deviceId": "b", "timeoutSeconds": 1}).problem(507, "insufficient-memory")
+        told = self.daemon.post(ALLOCATE, {"sizeBytes": 60 * MIB, "deviceId": "b", "timeoutSeconds": 1}).problem(504, "timed-out")
         self.assertTrue(told["suggestions"])
 
     def test_a_second_free_and_an_unknown_id_answer_as_missing(self):

@@ -39,6 +39,12 @@ void Books::apply(const BlockReady& event) {
     found->second.row.state = BlockState::ready;
 }
 
+void Books::apply(const BlockDirtied& event) {
+    const auto found = blocks_.find(event.block);
+    INVARIANT(found != blocks_.end());
+    found->second.row.dirty_bytes = found->second.row.size_bytes;
+}
+
 void Books::apply(const BlockReleasing& event) {
     const auto found = blocks_.find(event.block);
     INVARIANT(found != blocks_.end() && found->second.row.state != BlockState::releasing && found->second.allocations.empty());

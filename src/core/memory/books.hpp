@@ -106,6 +106,7 @@ public:
     void apply(const MoveReserved& event);
     void apply(const AllocationMoved& event);
     void apply(const MoveDropped& event);
+    void apply(const BlockDirtied& event);
 
     /// The first place by policy: the owner's arenas in the order of their age, else a new block. Nothing changes.
     /// Errors: `insufficient_memory` (value: what is asked, limit: the largest that could be had).

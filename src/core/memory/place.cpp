@@ -65,7 +65,7 @@ Result<Spot> Books::place(const Request& request) const {
     const u64 room = uncommitted_bytes(request.device);
     // Subtract before rounding up: the sum could wrap.
     if (request.size_bytes > room || round_up(request.size_bytes, device.granule_bytes) > room)
-        return refuse(Code::insufficient_memory, "sizeBytes", request.size_bytes, largest_for(request.device, request.owner));
+        return refuse(Code::insufficient_memory, "/sizeBytes", request.size_bytes, largest_for(request.device, request.owner));
     spot.block_bytes = spot.kind == BlockKind::arena ? arena_block_bytes(request) : round_up(request.size_bytes, device.granule_bytes);
     spot.granted_bytes = spot.kind == BlockKind::arena ? round_up(request.size_bytes, arena_granule_bytes) : spot.block_bytes;
     return spot;
