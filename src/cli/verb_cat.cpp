@@ -12,6 +12,7 @@ constexpr Argument arguments[] = {
     {"id", Takes::required, "The allocation", Offers::allocations},
     {"offset", Takes::value, "Where to begin"},
     {"size", Takes::value, "How much; else to the end"},
+    {"force", Takes::flag, "Write raw bytes to a terminal as well"},
 };
 
 Result<void> write_out(std::span<const std::byte> bytes) {
@@ -24,6 +25,11 @@ Result<void> write_out(std::span<const std::byte> bytes) {
 }
 
 Told<void> run(Session& session, const Given& given) {
+    if (isatty(STDOUT_FILENO) == 1 && !given.has("force") && session.wishes().asks == Asks::the_daemon) {
+        Failure failure(Exit::usage, "Raw bytes can upset a terminal, and stdout is one.");
+        failure.remedy = "into a file (> FILE) or a program (| xxd), or with --force";
+        return std::unexpected(failure);
+    }
     Call call{.target = "/api/memory/allocation/" + http::percent_encoded(given.text("id")) + "/content"};
     if (given.has("offset") || given.has("size")) {
         u64 offset = 0;

@@ -1,19 +1,31 @@
+#include "cli/local_model.hpp"
 #include "cli/show.hpp"
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
 namespace {
-constexpr Argument arguments[] = {{"model", Takes::required, "A loaded model's name", Offers::models}};
+constexpr Argument arguments[] = {
+    {"model", Takes::required, "A loaded model's name, or a model file, which needs no daemon", Offers::models}};
 constexpr Column columns[] = {
     {"NAME", "name"}, {"DTYPE", "dtype"}, {"SHAPE", "shape"}, {"SIZE", "sizeBytes", As::size}, {"OFFSET", "offsetBytes", As::number},
 };
 
 Told<void> run(Session& session, const Given& given) {
-    return show_list(session, "/api/model/" + http::percent_encoded(given.text("model")) + "/tensors", {},
-                     {columns, "name", "items", "The model has no tensors."});
+    const std::string model = given.text("model");
+    const ListView view{columns, "name", "items", "The model has no tensors."};
+    if (!means_file(model)) return show_list(session, "/api/model/" + http::percent_encoded(model) + "/tensors", {}, view);
+    if (session.wishes().asks == Asks::for_curl)
+        return std::unexpected(Failure(Exit::usage, "A file is read here, without the daemon: there is no REST call to print."));
+    TRY(const std::string body, describe_model_file(model));
+    return show_items(session, body, view);
 }
 }  // namespace
 
-constexpr Verb tensors_verb = {"tensors",   "A loaded model's tensors", "GET /api/model/{name}/tensors", arguments, run,
-                               Repeats::no, "vramctl tensors detector"};
+constexpr Verb tensors_verb = {"tensors",
+                               "A loaded model's tensors, or those of a file",
+                               "GET /api/model/{name}/tensors",
+                               arguments,
+                               run,
+                               Repeats::no,
+                               "vramctl tensors detector; vramctl tensors ./detector.gguf"};
 }  // namespace vramd::cli
