@@ -39,6 +39,7 @@ SHOWN = [
     (["models", "--available"], ["PATH", MODEL, "gguf"], None),
     (["tensors", "m"], ["NAME", "DTYPE", "SHAPE"], None),
     (["cache"], ["m"], None),
+    (["transfers"], [], "/api/memory/transfers"),
     (["audit"], ["Ok", "yes"], None),
     (["system"], ["Core pid", "Keeper pid"], "/api/system"),
     (["explain", "insufficient-memory"], ["insufficient-memory", "507", "exits with 4"], None),
@@ -52,6 +53,7 @@ DONE = [  # What changes something: made anew for each format.
     (["copy", "KEPT", "OTHER", "--size", "1KiB"], ["1.00 KiB"]),
     (["put", "KEPT", "FILE"], ["3 B"]),
     (["free", "SPARE"], ["SPARE", "freed"]),
+    (["move", "SPARE", "b"], ["succeeded"]),
     (["load", MODEL, "--name", "again"], ["again", "resident"]),
     (["unload", "again"], ["freed"]),
 ]
@@ -80,6 +82,7 @@ FAILS = [
     (["put", NOWHERE, "FILE"], 3, NOWHERE, None, "List what exists"),
     (["clear", NOWHERE], 3, NOWHERE, None, "List what exists"),
     (["copy", NOWHERE, "KEPT"], 3, NOWHERE, None, "List what exists"),
+    (["move", NOWHERE, "b"], 3, NOWHERE, None, "List what exists"),
     (["tensors", "none"], 3, "none", None, "List what exists"),
     (["models", "none"], 3, "none", None, "List what exists"),
     (["unload", "none"], 3, "none", None, "List what exists"),
@@ -96,7 +99,7 @@ class Ctl(unittest.TestCase):
     def setUpClass(cls):
         if not os.path.exists(os.path.join(SAMPLES, MODEL)):
             raise unittest.SkipTest("no samples: ./dev samples")
-        cls.daemon = Daemon(devices=["host:a=64MiB"], model_dirs=[SAMPLES], door="unix").__enter__()
+        cls.daemon = Daemon(devices=["host:a=64MiB", "host:b=16MiB"], model_dirs=[SAMPLES], door="unix").__enter__()
         cls.words = {"KEPT": cls.daemon.allocate(4096, purpose="a test's")["id"], "OTHER": cls.daemon.allocate(4096)["id"],
                      "FILE": os.path.join(cls.daemon.folder, "three")}
         with open(cls.words["FILE"], "wb") as file:
@@ -161,7 +164,7 @@ class Ctl(unittest.TestCase):
 
     def done(self, words, *more):
         if "SPARE" in words:
-            self.words["SPARE"] = self.daemon.allocate(4096)["id"]
+            self.words["SPARE"] = self.daemon.allocate(4096, deviceId="a")["id"]
         told = self.ctl(*words, *more)
         self.assertEqual(told.returncode, 0, told)
         if words[0] == "alloc":
