@@ -47,7 +47,7 @@ struct PlanBlock {
     std::vector<Piece> pieces;
     u64 live_bytes = 0;
     bool gone = false;      ///< Emptied.
-    bool received = false;  ///< Something was moved here.
+    bool received = false;  ///< Something was moved here in this round.
     bool left = false;      ///< Counted as left already.
     std::size_t group = 0;
     std::size_t place_in_group = 0;  ///< In the order in which targets are tried.
@@ -64,7 +64,7 @@ struct Rules {
     u64 moved_bytes_max = UINT64_MAX;
     u64 range_bytes_max = UINT64_MAX;
     u64 idle_ns_min = 0;
-    bool even_without_gain = false;  ///< Also blocks without a hole, and those that received something: fewest blocks at any cost.
+    bool even_without_gain = false;  ///< Also blocks without a hole, and those that just received something: fewest blocks at any cost.
     bool slides = false;
 };
 Rules rules_of(DefragmentStrategy strategy) {
@@ -166,13 +166,14 @@ private:
             std::vector<std::size_t> candidates;
             for (const Group& group : groups_)
                 for (const std::size_t block : group.blocks)
-                    if (!blocks_[block].gone && (rules_.even_without_gain || !blocks_[block].received)) candidates.push_back(block);
+                    if (!blocks_[block].gone) candidates.push_back(block);
+            for (PlanBlock& block : blocks_) block.received = false;
             std::ranges::stable_sort(candidates, [this](std::size_t a, std::size_t b) { return fuller(blocks_[b], blocks_[a]); });
             for (const std::size_t block : candidates) {
                 if (enough()) return;
                 // Who received something in this round is as full as a target should be: it is looked at in the next one.
                 if (blocks_[block].received && !rules_.even_without_gain) continue;
-                if (evacuate(blocks_[block]) && rules_.even_without_gain) more = true;
+                more = evacuate(blocks_[block]) || more;
             }
         }
     }

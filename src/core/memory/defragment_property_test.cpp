@@ -91,7 +91,7 @@ TEST_CASE("what evacuates moves little more than the best plan would for the sam
         ours += made.moved_bytes;
         best += *least;
     }
-    // Measured: 1.00 and 0.98. The bounds leave room for another order of equals, not for a worse rule.
+    // Measured: 1.02 and 0.93. The bounds leave room for another order of equals, not for a worse rule.
     MESSAGE("moved, of the least: " << static_cast<double>(ours) / static_cast<double>(best));
     MESSAGE("gained, of the most: " << static_cast<double>(gained) / static_cast<double>(possible));
     CHECK(ours * 100 <= best * 110);
