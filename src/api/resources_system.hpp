@@ -85,6 +85,19 @@ inline constexpr auto description<System> =
               {.member = "owner", .tells = "Who the caller is.", .example = R"("uid:1000")"},
               {.member = "role", .tells = "What the caller may do."}});
 
+struct Link {
+    std::string device_id;
+    u64 bytes_per_second = 0;
+    Time measured_at;
+};
+BOOST_DESCRIBE_STRUCT(Link, (), (device_id, bytes_per_second, measured_at))
+template <>
+inline constexpr auto description<Link> = describe(
+    "Link", "What can be brought to another device at best.",
+    {{.member = "device_id", .tells = "The other device.", .example = R"("host1")"},
+     {.member = "bytes_per_second", .tells = "The rate, measured with all transfer threads.", .example = "9500000000", .unit = "bytes/s"},
+     {.member = "measured_at", .tells = "When it was measured.", .example = R"("2026-01-31T08:15:30.250Z")"}});
+
 struct Device {
     std::string device_id;
     std::string kind;
@@ -97,10 +110,11 @@ struct Device {
     std::optional<u64> physical_bytes;
     HealthState health = HealthState::good;
     std::vector<std::string> health_reasons;
+    std::vector<Link> links;
 };
 BOOST_DESCRIBE_STRUCT(Device, (),
                       (device_id, kind, name, driver, memory_type, capabilities, total_bytes, granularity_bytes, physical_bytes, health,
-                       health_reasons))
+                       health_reasons, links))
 template <>
 inline constexpr auto description<Device> =
     describe("Device", "A device that memory can be had of.",
@@ -120,7 +134,8 @@ inline constexpr auto description<Device> =
                .unit = "bytes",
                .presence = Presence::optional},
               {.member = "health", .tells = "Whether it works."},
-              {.member = "health_reasons", .tells = "What is wrong, a sentence each.", .example = "[]"}});
+              {.member = "health_reasons", .tells = "What is wrong, a sentence each.", .example = "[]"},
+              {.member = "links", .tells = "To each other device; empty in the first second of the first start."}});
 
 struct DeviceList {
     std::vector<Device> items;

@@ -200,6 +200,9 @@ Usage tell_usage(const report::UsageTold& told, const std::vector<engine::Device
 }
 
 Device tell_device(const engine::DeviceTold& told) {
+    std::vector<Link> links;
+    for (const engine::LinkTold& link : told.links)
+        links.push_back({link.to_device_id, link.bytes_per_second, time_of_ns(link.measured_wall_ns)});
     return {told.books.device_id,
             told.facts.kind,
             told.facts.name,
@@ -210,6 +213,7 @@ Device tell_device(const engine::DeviceTold& told) {
             told.facts.granularity_bytes,
             told.reading.physical_bytes,
             health_of(told.reading.health),
-            told.reading.reasons};
+            told.reading.reasons,
+            std::move(links)};
 }
 }  // namespace vramd::api

@@ -95,6 +95,24 @@ Result<Decision> into_allocation(const State& state, const TransferCommand& comm
     return decision;
 }
 
+/// What a copy makes on another device: as the source is, and the copier's own where the source holds a model. Without its place.
+AllocationReserved target_of(const State& state, const TransferCommand& command, const Allocation& source, Moment now) {
+    const memory::AllocationRow& row = source.row;
+    const bool model = row.model != 0;
+    AllocationReserved made;
+    made.id = {state.books.next_allocation(), command.allocation_secret};
+    made.alignment_bytes = u64{1} << row.alignment_log2;
+    made.type = model ? AllocationType::default_ : row.type;
+    made.owner = model ? command.caller.owner : state.books.name(row.owner);
+    made.purpose = model ? std::string("copy of a model") : state.books.name(row.purpose);
+    made.persistent = row.persistent;
+    made.shareable = !model && row.shareable;
+    made.lease_seconds = row.lease_seconds;
+    made.lease_until_monotonic_ns = made.persistent ? 0 : now.monotonic_ns + made.lease_seconds * ns_per_second;
+    made.wall_ns = now.wall_ns;
+    return made;
+}
+
 /// Takes room on the device: a second place of the source for a move, an allocation to be made for a copy.
 Result<Decision> to_device(const State& state, const TransferCommand& command, const Allocation& source, Moment now) {
     const memory::Books& books = state.books;
@@ -112,12 +130,8 @@ Result<Decision> to_device(const State& state, const TransferCommand& command, c
     TRY(plan.size_bytes, size_of(command, source, source.row.size_bytes));
     if (command.mode == TransferMode::move && plan.source_device == *device)
         return refuse(Code::conflict, "/targetDeviceId", "The allocation is on " + command.target_device_id + " already.");
-    const std::string& owner = source.row.model != 0 ? command.caller.owner : books.name(source.row.owner);
-    const u64 alignment = u64{1} << source.row.alignment_log2;
-    const bool model = source.row.model != 0;
-    const AllocationType type = model ? AllocationType::default_ : source.row.type;
-    const bool shareable = !model && source.row.shareable;
-    const auto spot = books.place({*device, owner, plan.size_bytes, alignment, type, shareable, command.frozen});
+    AllocationReserved made = target_of(state, command, source, now);
+    const auto spot = books.place({*device, made.owner, plan.size_bytes, made.alignment_bytes, made.type, made.shareable, command.frozen});
     Decision decision;
     if (!spot) {
         if (make_room(books, decision, *device, plan.size_bytes, command.frozen)) return decision;
@@ -126,28 +140,17 @@ Result<Decision> to_device(const State& state, const TransferCommand& command, c
     BlockKey block = spot->block;
     if (block == 0) {
         block = books.next_block();
-        decision.events.push_back(BlockReserved{block, *device, spot->kind, owner, spot->block_bytes});
+        decision.events.push_back(BlockReserved{block, *device, spot->kind, made.owner, spot->block_bytes});
         decision.effects.push_back(CreateBlockEffect{block});
     }
     if (command.mode == TransferMode::move) {
         plan.target = command.source;
         decision.events.push_back(MoveReserved{command.source, block, spot->offset_bytes, spot->granted_bytes, 0});
     } else {
-        AllocationReserved made;
-        made.id = {books.next_allocation(), command.allocation_secret};
         made.block = block;
         made.offset_bytes = spot->offset_bytes;
         made.size_bytes = plan.size_bytes;
         made.granted_bytes = spot->granted_bytes;
-        made.alignment_bytes = alignment;
-        made.type = type;
-        made.owner = owner;
-        made.purpose = model ? std::string("copy of a model") : books.name(source.row.purpose);
-        made.persistent = source.row.persistent;
-        made.shareable = shareable;
-        made.lease_seconds = source.row.lease_seconds;
-        made.lease_until_monotonic_ns = made.persistent ? 0 : now.monotonic_ns + made.lease_seconds * ns_per_second;
-        made.wall_ns = now.wall_ns;
         plan.target = made.id;
         plan.makes_target = true;
         decision.events.push_back(std::move(made));

@@ -7,84 +7,108 @@ using namespace vramd;
 using namespace vramd::core;
 
 namespace {
+/// One of a map's keys, or a number that names nothing.
+template <class Rows>
+u64 some_serial(Choices& choices, const Rows& rows) {
+    if (rows.empty()) return 1;
+    auto at = rows.begin();
+    std::advance(at, static_cast<std::ptrdiff_t>(choices.below(rows.size())));
+    return at->first;
+}
+AllocationId some_allocation(Choices& choices, const Driver& driver) {
+    const auto* found = driver.state.books.allocation_by_serial(some_serial(choices, driver.state.books.allocations()));
+    return found == nullptr ? AllocationId{1, 1} : found->row.id;
+}
+TransferId some_transfer(Choices& choices, const Driver& driver) {
+    const auto& rows = driver.state.transfers.transfers();
+    const auto found = rows.find(some_serial(choices, rows));
+    return found == rows.end() ? TransferId{1, 1} : found->second.plan.id;
+}
+
+AllocateCommand any_allocate(Choices& choices, const Caller& caller) {
+    AllocateCommand command;
+    command.caller = caller;
+    command.size_bytes = 1 + choices.below(60'000);
+    command.alignment_bytes = u64{1} << choices.below(13);
+    command.type = static_cast<AllocationType>(choices.below(6));
+    command.persistent = !choices.one_in(3);
+    command.purpose = "p" + std::to_string(choices.below(4));
+    command.secret = choices.below(1000);
+    return command;
+}
+
+TransferCommand any_transfer(Choices& choices, const Driver& driver, const Caller& caller) {
+    TransferCommand command;
+    command.caller = caller;
+    command.source = some_allocation(choices, driver);
+    if (choices.one_in(2))
+        command.target = some_allocation(choices, driver);
+    else
+        command.target_device_id = choices.one_in(2) ? "a" : "b";
+    if (choices.one_in(3)) command.size_bytes = 1 + choices.below(5000);
+    if (choices.one_in(4)) command.source_offset_bytes = choices.below(5000);
+    command.mode = choices.one_in(2) ? TransferMode::move : TransferMode::copy;
+    command.priority = static_cast<Priority>(choices.below(4));
+    if (choices.one_in(4)) command.timeout_ns = choices.below(8) * ns_per_second;
+    command.secret = choices.below(1000);
+    command.allocation_secret = choices.below(1000);
+    return command;
+}
+
+/// How a move or a transfer goes on, whether there is one or not.
+Command any_turn(Choices& choices, const Driver& driver, const Caller& caller) {
+    switch (choices.below(5)) {
+        case 0: {
+            TransferredCommand command{some_transfer(choices, driver), {choices.below(100), 1, 1, 0}, {}};
+            if (choices.one_in(4)) command.error = Error{Code::device_lost, "device", 0, 0, "lost"};
+            return command;
+        }
+        case 1:
+            return CancelTransferCommand{caller, some_transfer(choices, driver)};
+        case 2:
+            return ExpireTransferCommand{some_transfer(choices, driver)};
+        case 3: {
+            MovedCommand command{some_allocation(choices, driver), choices.one_in(3), {}};
+            if (choices.one_in(5)) command.failed = Code::device_lost;
+            return command;
+        }
+        default:
+            return ScheduleTransfersCommand{};
+    }
+}
+
 Command any_command(Choices& choices, const Driver& driver) {
-    const auto some_allocation = [&]() -> AllocationId {
-        const auto& all = driver.state.books.allocations();
-        if (all.empty()) return {1, 1};
-        auto at = all.begin();
-        std::advance(at, static_cast<std::ptrdiff_t>(choices.below(all.size())));
-        return at->second.row.id;
-    };
-    const auto some_transfer = [&]() -> TransferId {
-        const auto& all = driver.state.transfers.transfers();
-        if (all.empty()) return {1, 1};
-        auto at = all.begin();
-        std::advance(at, static_cast<std::ptrdiff_t>(choices.below(all.size())));
-        return at->second.plan.id;
-    };
     const Caller caller{"owner" + std::to_string(choices.below(3)), choices.one_in(4) ? Role::admin : Role::user};
+    const u64 block = 1 + choices.below(driver.state.books.next_block());
     switch (choices.below(18)) {
         case 0:
         case 1:
-        case 2: {
-            AllocateCommand command;
-            command.caller = caller;
-            command.size_bytes = 1 + choices.below(60'000);
-            command.alignment_bytes = u64{1} << choices.below(13);
-            command.type = static_cast<AllocationType>(choices.below(6));
-            command.persistent = !choices.one_in(3);
-            command.purpose = "p" + std::to_string(choices.below(4));
-            command.secret = choices.below(1000);
-            return command;
-        }
+        case 2:
+            return any_allocate(choices, caller);
         case 3:
-            return FreeCommand{caller, some_allocation()};
+            return FreeCommand{caller, some_allocation(choices, driver)};
         case 4:
-            return AccessCommand{some_allocation()};
+            return AccessCommand{some_allocation(choices, driver)};
         case 5:
-            return RenewLeaseCommand{caller, some_allocation(), 1 + choices.below(100)};
+            return RenewLeaseCommand{caller, some_allocation(choices, driver), 1 + choices.below(100)};
         case 6:
             return ExpireCommand{};
         case 7:
         case 8:
         case 9:
-            return MoveCommand{1, some_allocation(), 1 + choices.below(driver.state.books.next_block()), choices.one_in(8), {}};
+            return MoveCommand{1, some_allocation(choices, driver), block, choices.one_in(8), {}};
+        case 10:
         case 11:
-        case 12: {
-            TransferCommand command;
-            command.caller = caller;
-            command.source = some_allocation();
-            if (choices.one_in(2))
-                command.target = some_allocation();
-            else
-                command.target_device_id = choices.one_in(2) ? "a" : "b";
-            if (choices.one_in(3)) command.size_bytes = 1 + choices.below(5000);
-            if (choices.one_in(4)) command.source_offset_bytes = choices.below(5000);
-            command.mode = choices.one_in(2) ? TransferMode::move : TransferMode::copy;
-            command.priority = static_cast<Priority>(choices.below(4));
-            if (choices.one_in(4)) command.timeout_ns = choices.below(8) * ns_per_second;
-            command.secret = choices.below(1000);
-            command.allocation_secret = choices.below(1000);
-            return command;
-        }
-        case 13: {
-            TransferredCommand command{some_transfer(), {choices.below(100), 1, 1, 0}, {}};
-            if (choices.one_in(4)) command.error = Error{Code::device_lost, "device", 0, 0, "lost"};
-            return command;
-        }
+            return any_transfer(choices, driver, caller);
+        case 12:
+        case 13:
+        case 14:
+            return any_turn(choices, driver, caller);
+        case 15:
+            if (choices.one_in(6)) return BlocksLostCommand{{block}};
+            return ScheduleTransfersCommand{};
         case 16:
             return PressureCommand{static_cast<u16>(choices.below(4)), static_cast<PressureBand>(choices.below(4)), 90'00, {}};
-        case 14:
-            if (choices.one_in(2)) return CancelTransferCommand{caller, some_transfer()};
-            return ExpireTransferCommand{some_transfer()};
-        case 15:
-            if (choices.one_in(6)) return BlocksLostCommand{{1 + choices.below(driver.state.books.next_block())}};
-            return ScheduleTransfersCommand{};
-        case 10: {
-            MovedCommand command{some_allocation(), choices.one_in(3), {}};
-            if (choices.one_in(5)) command.failed = Code::device_lost;
-            return command;
-        }
         default:
             return RecoverCommand{};
     }

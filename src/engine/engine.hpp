@@ -111,10 +111,17 @@ struct SystemTold {
     std::string read_only_reason;
 };
 
+/// What can be brought from a device to another, measured.
+struct LinkTold {
+    std::string to_device_id;
+    u64 bytes_per_second = 0;
+    u64 measured_wall_ns = 0;
+};
 struct DeviceTold {
     report::DeviceBooks books;
     device::Facts facts;
     device::Reading reading;
+    std::vector<LinkTold> links;  ///< To each other device; empty until it was measured.
 };
 
 struct AuditTold {

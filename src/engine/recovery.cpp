@@ -1,5 +1,6 @@
 /// A start: replay the ledger, take the blocks back, undo what nobody was told of, go on with what was begun.
 #include "base/invariant.hpp"
+#include "engine/link_limits.hpp"
 #include "engine/runner.hpp"
 
 namespace vramd::engine {
@@ -94,6 +95,25 @@ void Runner::retire_devices() {
     for (Command& command : commands) conclude(std::move(command));
 }
 
+/// Tells the figures that the last core kept until it has its own.
+void Runner::measure_links() {
+    const std::filesystem::path file = std::filesystem::path(options_.state_directory) / "link-limits";
+    if (const auto kept = kept_link_limits(file)) {
+        const Lock lock(small_lock_);
+        limits_ = kept->limits;
+        limits_measured_wall_ns_ = kept->measured_wall_ns;
+    }
+    ports_.executor->post_at(ports_.clock().monotonic_ns + measure_after_ns, [this, file] {
+        const auto measured = ports_.measure_limits();
+        if (!measured) return;
+        const u64 now = ports_.clock().wall_ns;
+        keep_link_limits(file, {*measured, now});
+        const Lock lock(small_lock_);
+        limits_ = *measured;
+        limits_measured_wall_ns_ = now;
+    });
+}
+
 Result<void> Runner::recover() {
     const u64 begun = ports_.clock().monotonic_ns;
     TRY_DO(replay());
@@ -115,14 +135,7 @@ Result<void> Runner::recover() {
         }
         for (const Effect& effect : effects) start(effect);
     }
-    if (ports_.measure_limits)
-        ports_.executor->post_at(ports_.clock().monotonic_ns + measure_after_ns, [this] {
-            const auto measured = ports_.measure_limits();
-            const Lock lock(small_lock_);
-            if (!measured) return;
-            limits_ = *measured;
-            limits_measured_wall_ns_ = ports_.clock().wall_ns;
-        });
+    if (ports_.measure_limits) measure_links();
     const Lock lock(lock_);
     schedule_leases();
     recovery_.replay_ns = replayed - begun;

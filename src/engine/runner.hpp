@@ -212,9 +212,10 @@ private:
     [[nodiscard]] Result<void> replay();
     void adopt_blocks();
     void retire_devices();
+    void measure_links();
 
     // told.cpp
-    [[nodiscard]] DeviceTold device_told(u16 index, device::Device& device, report::DeviceBooks books);
+    [[nodiscard]] std::vector<LinkTold> links_of(std::string_view device_id);
 
     Options options_;
     Ports ports_;

@@ -6,8 +6,14 @@
 #include "engine/runner.hpp"
 
 namespace vramd::engine {
-DeviceTold Runner::device_told(u16, device::Device& device, report::DeviceBooks books) {
-    return {std::move(books), device.facts(), device.read()};
+/// Between devices of system memory every link is the machine's own memory, which `measure_links` measured.
+std::vector<LinkTold> Runner::links_of(std::string_view device_id) {
+    std::vector<LinkTold> links;
+    const Lock lock(small_lock_);
+    if (!limits_) return links;
+    for (const auto& [id, device] : devices_)
+        if (id != device_id) links.push_back({id, limits_->copy_bytes_per_second, limits_measured_wall_ns_});
+    return links;
 }
 
 std::vector<DeviceTold> Runner::devices() {
@@ -20,7 +26,8 @@ std::vector<DeviceTold> Runner::devices() {
     std::vector<DeviceTold> told;
     for (report::DeviceBooks& row : books) {
         device::Device& device = *devices_.find(row.device_id)->second.device;
-        told.push_back({std::move(row), device.facts(), device.read()});
+        std::vector<LinkTold> links = links_of(row.device_id);
+        told.push_back({std::move(row), device.facts(), device.read(), std::move(links)});
     }
     return told;
 }
@@ -38,6 +45,7 @@ Result<DeviceTold> Runner::device(std::string_view device_id) {
     }
     told.facts = configured->second.device->facts();
     told.reading = configured->second.device->read();
+    told.links = links_of(device_id);
     return told;
 }
 

@@ -217,9 +217,10 @@ void Runner::end_transfer(const TransferPlan& plan, TransferredCommand command) 
         live_transfers_.erase(plan.id.serial);
         if (plan.mode == TransferMode::move) moving_.erase(plan.source.serial);
     }
-    if (decision) finish(told, decision->effects);
+    // Before anybody is told: who is told that it has ended may free what it held.
     let_go(plan.source.serial);
     if (!plan.keeps_id()) let_go(plan.target.serial);
+    if (decision) finish(told, decision->effects);
 }
 
 // ----------------------------------------------------------------------------------------------------------------------- told and timed
