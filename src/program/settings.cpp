@@ -75,16 +75,6 @@ Result<std::vector<std::string>> texts_of(const toml::node& node, const std::str
     return texts;
 }
 
-Result<void> check_keys(const toml::table& file, const std::string& path) {
-    for (const auto& [key, node] : file) {
-        const std::string_view name = key.str();
-        const std::string where = path + ":" + std::to_string(node.source().begin.line);
-        const bool known = std::ranges::any_of(settings_table, [name](const Setting& setting) { return setting.key == name; });
-        if (!known) return refuse(Code::invalid_field, name, where + ": there is no setting " + std::string(name) + ".");
-    }
-    return {};
-}
-
 std::string default_model_folder(const Environment& environment) {
     if (geteuid() == 0) return "/var/lib/vramd/models";
     const auto value = [&](const char* name, const std::string& otherwise) {
@@ -102,6 +92,20 @@ Result<void> check_values(const Setting& setting, const std::vector<std::string>
     for (const char letter : values.front())
         if (static_cast<unsigned char>(letter) < ' ')
             return refuse(Code::invalid_field, setting.key, where + " holds a control character.");
+    return {};
+}
+
+/// Every key is a setting and every value one that it can have, also where a flag will beat it: a fault must not wait for that flag's end.
+Result<void> check_file(const toml::table& file, const std::string& path) {
+    for (const auto& [key, node] : file) {
+        const std::string_view name = key.str();
+        const std::string where = path + ":" + std::to_string(node.source().begin.line);
+        const auto* setting = std::ranges::find_if(settings_table, [name](const Setting& row) { return row.key == name; });
+        if (setting == std::end(settings_table))
+            return refuse(Code::invalid_field, name, where + ": there is no setting " + std::string(name) + ".");
+        TRY(const std::vector<std::string> values, texts_of(node, where + ": " + std::string(name)));
+        TRY_DO(check_values(*setting, values, where + ": " + std::string(name)));
+    }
     return {};
 }
 
@@ -206,7 +210,7 @@ Result<Asked> read_settings(std::span<char* const> arguments, const Environment&
     toml::table file;
     if (!config.value.empty()) {
         TRY(file, read_file(config.value));
-        TRY_DO(check_keys(file, config.value));
+        TRY_DO(check_file(file, config.value));
     }
     Settings& settings = asked.settings;
     std::vector<std::vector<std::string>> values(words.flags.size());
