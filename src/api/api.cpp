@@ -25,6 +25,8 @@ std::string_view type_of(Media media) {
             return "application/octet-stream";
         case Media::html:
             return "text/html";
+        case Media::events:
+            return "text/event-stream";
         case Media::none:
             break;
     }

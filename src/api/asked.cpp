@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/event_streams.hpp"
 #include "api/openapi.hpp"
 #include "api/replays.hpp"
 #include "base/invariant.hpp"
@@ -35,7 +36,8 @@ bool is_mutation(http::Method method) { return method != http::Method::get && me
 }  // namespace
 
 Surface::Surface(engine::Engine& engine_of_all, Options options_of_all)
-    : engine(engine_of_all), options(std::move(options_of_all)), openapi(openapi_document()), replays(std::make_unique<Replays>()) {}
+    : engine(engine_of_all), options(std::move(options_of_all)), openapi(openapi_document()), replays(std::make_unique<Replays>()),
+      event_streams(std::make_unique<EventStreams>(engine_of_all.events())) {}
 Surface::~Surface() = default;
 
 Result<void> check_no_body(const std::string& body) {

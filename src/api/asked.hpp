@@ -13,6 +13,7 @@
 #include "api/problem.hpp"
 
 namespace vramd::api {
+class EventStreams;
 class Replays;
 
 /// What all calls share. Outlives every request.
@@ -21,6 +22,7 @@ struct Surface {
     Options options;
     std::string openapi;  ///< The document, made once.
     std::unique_ptr<Replays> replays;
+    std::unique_ptr<EventStreams> event_streams;
 
     Surface(engine::Engine& engine_of_all, Options options_of_all);
     ~Surface();

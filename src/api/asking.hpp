@@ -47,9 +47,27 @@ public:
         return (void)refusal(), std::vector<report::OperationTold>{};
     }
     engine::AuditTold audit() override { return (void)refusal(), engine::AuditTold{}; }
+    engine::Events& events() override { return untouched_events_; }
     void stop(u64) override {}
 
 private:
+    class UntouchedEvents final : public engine::Events {
+    public:
+        explicit UntouchedEvents(UntouchedEngine& engine) : engine_(engine) {}
+        u64 last() const override { return 0; }
+        u64 oldest() const override { return 1; }
+        Result<std::vector<engine::EventTold>> read(u64, u64) override { return engine_.refusal(); }
+        void listen(std::function<void()>) override {}
+        bool arm(u64) override { return true; }
+        void history_of(const Caller&, AllocationId, u64, std::move_only_function<void(Result<engine::AllocationHistory>)> done) override {
+            done(engine_.refusal());
+        }
+
+    private:
+        UntouchedEngine& engine_;
+    };
+    UntouchedEvents untouched_events_{*this};
+
     std::unexpected<Error> refusal() {
         ++touched;
         return refuse(Code::system_failed, "engine", "The engine was reached.");

@@ -1,6 +1,7 @@
 /// What each route does. One function a row of the table in routes.cpp; their contracts are the rows' texts.
 #pragma once
 #include "api/asked.hpp"
+#include "api/resources_events.hpp"
 #include "api/resources_model.hpp"
 #include "api/resources_requests.hpp"
 #include "api/resources_status.hpp"
@@ -18,6 +19,9 @@ using Plain = Asked<Nothing, Nothing>;
 [[nodiscard]] http::Routing read_openapi(Call call);
 [[nodiscard]] http::Routing read_problems(Call call);
 [[nodiscard]] http::Routing read_problem(Call call);
+
+// Events.
+[[nodiscard]] http::Routing stream_events(Call call);
 
 // Devices.
 [[nodiscard]] Result<DeviceList> list_devices(const Asked<PageQuery, Nothing>& asked);

@@ -16,6 +16,8 @@ std::string_view media_type(Media media) {
             return "application/octet-stream";
         case Media::html:
             return "text/html";
+        case Media::events:
+            return "text/event-stream";
         case Media::none:
             break;
     }

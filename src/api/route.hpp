@@ -17,7 +17,7 @@ template <class... C>
 [[nodiscard]] constexpr bool holds(CodeSet set, Code code) { return (set >> static_cast<u32>(code) & 1) != 0; }
 
 /// What a body is made of.
-enum class Media : u8 { none, json, octets, html };
+enum class Media : u8 { none, json, octets, html, events };
 
 /// One kind of success.
 struct Outcome {
@@ -65,6 +65,7 @@ inline constexpr std::string_view allocations_section = "Allocations";
 inline constexpr std::string_view operations_section = "Operations on memory";
 inline constexpr std::string_view models_section = "Models";
 inline constexpr std::string_view progress_section = "Progress";
+inline constexpr std::string_view events_section = "Events and metrics";
 inline constexpr std::array sections = {
     Section{system_section, "The daemon: whether it serves, its processes, its books, and this API itself."},
     Section{devices_section, "What memory there is, how it is, and who uses it."},
@@ -72,6 +73,7 @@ inline constexpr std::array sections = {
     Section{operations_section, "Work on bytes that never leaves the daemon."},
     Section{models_section, "Model files, and their tensors in memory."},
     Section{progress_section, "Work that goes on after its answer."},
+    Section{events_section, "What happens, as it happens and as it was."},
 };
 
 /// One path parameter's meaning, by its name in the patterns.

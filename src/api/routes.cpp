@@ -17,6 +17,21 @@ constexpr Route own(http::Method method, const Told& told, Media media, http::Ro
     return row;
 }
 
+constexpr Route events_row() {
+    Route row = own(http::Method::get,
+                    {"/api/events", "streamEvents", events_section, "Follow what happens",
+                     "Server-sent events of the ledger: `id:` is the event's number, `event:` its type, `data:` the event. A reader that "
+                     "comes back with the last number that it saw, as browsers do by themselves, gets all that it missed, with no gap and "
+                     "no double, through restarts of the daemon too. A user sees its own events, the devices' and the models', an admin "
+                     "all. A slow reader reads at its own pace; one that takes nothing for 30 s is let go. Should the history end before "
+                     "it is read, the stream ends with an event `problem`.",
+                     "The events, one after the other.", codes(Code::history_gone)},
+                    Media::events, &stream_events);
+    row.query = &shape_of<EventsQuery>;
+    row.outcomes[0].shape = &shape_of<LedgerEvent>;
+    row.header = {"Last-Event-ID", "The number of the last event seen: the stream goes on after it.", "1042"};
+    return row;
+}
 constexpr Route read_content_row() {
     Route row = own(http::Method::get,
                     {"/api/memory/allocation/{id}/content", "readContent", allocations_section, "Read an allocation's bytes",
@@ -176,6 +191,8 @@ constexpr std::array table = {
     remove<&cancel_operation>({"/api/operations/{id}", "cancelOperation", progress_section, "Cancel it",
                                "Ends the work and gives back what it had taken. What has ended already is told as it ended.",
                                "The operation.", change | codes(Code::not_found)}),
+
+    events_row(),
 
     own(http::Method::get,
         {"/openapi.json", "readOpenapi", system_section, "This document",

@@ -1,5 +1,6 @@
 /// From what the engine tells to the resources that answers show.
 #pragma once
+#include "api/resources_events.hpp"
 #include "api/resources_model.hpp"
 #include "api/resources_status.hpp"
 #include "api/resources_system.hpp"
@@ -16,6 +17,7 @@ namespace vramd::api {
 
 [[nodiscard]] Transfer tell_transfer(const report::TransferTold& told);
 
+[[nodiscard]] LedgerEvent tell_event(const engine::EventTold& event);
 [[nodiscard]] Fragmentation tell_fragmentation(const report::DeviceBooks& books);
 [[nodiscard]] DeviceStatus tell_status(const engine::DeviceTold& told);
 /// The totals of the devices' statuses, which it keeps.

@@ -43,6 +43,7 @@ void add_globals(CLI::App& app, Raw& raw) {
 void add_argument(CLI::App& command, const Verb& verb, const Argument& argument, Raw& raw) {
     const std::pair key(&verb, argument.name);
     const std::string name(argument.name);
+    const std::string letter = argument.letter.empty() ? std::string() : std::string(argument.letter) + ",";
     const std::string tells(argument.tells);
     CLI::Option* option = nullptr;
     switch (argument.takes) {
@@ -56,10 +57,10 @@ void add_argument(CLI::App& command, const Verb& verb, const Argument& argument,
             option = command.add_option(name, raw.words[key], tells)->required();
             break;
         case Takes::value:
-            option = command.add_option("--" + name, raw.word[key], tells);
+            option = command.add_option(letter + "--" + name, raw.word[key], tells);
             break;
         case Takes::flag:
-            option = command.add_flag("--" + name, tells);
+            option = command.add_flag(letter + "--" + name, tells);
             break;
     }
     if (argument.offers == Offers::words) {

@@ -29,7 +29,8 @@ struct Argument {
     Takes takes = Takes::value;
     std::string_view tells;
     Offers offers = Offers::nothing;
-    std::string_view words = {};  ///< For `Offers::words`: "a b c"; anything else is refused.
+    std::string_view words = {};   ///< For `Offers::words`: "a b c"; anything else is refused.
+    std::string_view letter = {};  ///< Of a value or flag: "-f" says the same.
 };
 
 /// The words that were given, by argument.

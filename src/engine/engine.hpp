@@ -13,6 +13,7 @@
 #include "base/clock.hpp"
 #include "core/report/told.hpp"
 #include "device/device.hpp"
+#include "engine/events.hpp"
 #include "engine/ports.hpp"
 #include "terms/command.hpp"
 
@@ -191,6 +192,8 @@ public:
     [[nodiscard]] virtual Result<report::OperationTold> operation(const Caller& caller, OperationId id) = 0;
     /// Newest first, at most `limit`.
     [[nodiscard]] virtual std::vector<report::OperationTold> operations(const Caller& caller, u64 limit) = 0;
+    /// The ledger's events. Valid as long as the engine is.
+    [[nodiscard]] virtual Events& events() = 0;
     /// O(state): recomputes every book and compares registry, backend and keeper.
     [[nodiscard]] virtual AuditTold audit() = 0;
 

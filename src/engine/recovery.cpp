@@ -25,11 +25,18 @@ Result<void> Runner::replay() {
                                      ": " + damage.why);
     for (const std::string& file : opened.findings.archived)
         recovery_.findings.push_back("The ledger's file " + file + " is of another life of the memory; it is history now.");
-    return ledger_->replay([this](const ledger::Batch& batch) -> Result<ledger::Visit> {
+    feed_.begin(*ledger_);
+    const u64 unkept = std::max(opened.findings.events, EventFeed::ring_events_max) - EventFeed::ring_events_max;
+    return ledger_->replay([this, unkept](const ledger::Batch& batch) -> Result<ledger::Visit> {
+        u64 sequence = batch.first_sequence;
         for (const std::span<const std::byte> bytes : batch.events) {
             TRY(const Event event, decode_event(bytes));
+            if (++recovery_.replayed_events > unkept) {  // Who reads events comes back first of all for the newest ones.
+                report::Attribution whose = report::attribute(state_, event);
+                (void)feed_.add(sequence, batch.wall_ns, {bytes.begin(), bytes.end()}, std::move(whose));  // Nobody listens yet.
+            }
             core::apply(state_, event);
-            ++recovery_.replayed_events;
+            ++sequence;
         }
         return ledger::Visit::more;
     });

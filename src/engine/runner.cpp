@@ -5,7 +5,11 @@
 #include "base/invariant.hpp"
 
 namespace vramd::engine {
-Runner::Runner(Options options, Ports ports) : options_(std::move(options)), ports_(std::move(ports)) {
+Runner::Runner(Options options, Ports ports)
+    : options_(std::move(options)),
+      ports_(std::move(ports)),
+      feed_({[this](const Caller& caller, AllocationId id) { return allocation(caller, id).has_value(); },
+             [this](std::move_only_function<void()> work) { ports_.executor->post(std::move(work)); }}) {
     for (ConfiguredDevice& device : ports_.devices) devices_.emplace(device.device_id, device);
     core_started_wall_ns_ = ports_.clock().wall_ns;
     if (options_.read_only)
@@ -36,11 +40,18 @@ Result<core::Decision> Runner::commit_locked(const Command& command, std::move_o
         if (!read_only_reason_.empty()) return refuse(Code::read_only, "ledger", read_only_reason_);
         std::vector<std::vector<std::byte>> bytes(decision.events.size());
         for (std::size_t i = 0; i < bytes.size(); ++i) encode(decision.events[i], bytes[i]);
-        if (const auto appended = ledger_->append(now.wall_ns, bytes); !appended) {
+        const auto appended = ledger_->append(now.wall_ns, bytes);
+        if (!appended) {
             keep_snapshot();
             return std::unexpected(appended.error());
         }
-        for (const Event& event : decision.events) core::apply(state_, event);
+        bool awaited = false;
+        for (std::size_t i = 0; i < bytes.size(); ++i) {
+            report::Attribution whose = report::attribute(state_, decision.events[i]);
+            core::apply(state_, decision.events[i]);
+            if (feed_.add(*appended + i, now.wall_ns, std::move(bytes[i]), std::move(whose))) awaited = true;
+        }
+        if (awaited) told.push_back([this] { feed_.wake(); });
     }
     if (under_lock) under_lock(decision);
     for (const Event& event : decision.events) note(event, told);

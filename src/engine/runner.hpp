@@ -15,6 +15,7 @@
 #include "core/state.hpp"
 #include "core/upkeep.hpp"
 #include "engine/engine.hpp"
+#include "engine/event_feed.hpp"
 #include "ledger/ledger.hpp"
 
 namespace vramd::engine {
@@ -56,6 +57,7 @@ public:
     Result<std::vector<Tensor>> tensors(std::string_view name) override;
     Result<report::OperationTold> operation(const Caller& caller, OperationId id) override;
     std::vector<report::OperationTold> operations(const Caller& caller, u64 limit) override;
+    Events& events() override { return feed_; }
     AuditTold audit() override;
     void stop(u64 wait_ns_max) override;
 
@@ -225,6 +227,7 @@ private:
     Mutex lock_;
     core::State state_ GUARDED_BY(lock_);
     std::unique_ptr<ledger::Ledger> ledger_;
+    EventFeed feed_;
     RecoveryTold recovery_ GUARDED_BY(lock_);
     RecoverCommand::History history_ = RecoverCommand::History::whole;  ///< As the replay found it.
     std::string read_only_reason_ GUARDED_BY(lock_);  ///< Empty: changes can be recorded.

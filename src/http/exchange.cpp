@@ -47,6 +47,19 @@ void Exchange::on_gone(std::move_only_function<void()> told) {
     told();
 }
 
+void Exchange::on_drained(std::move_only_function<void()> told) {
+    std::move_only_function<void()> replaced;  // Let go of outside the lock.
+    {
+        const Lock lock(mutex_);
+        // The connection asks for more (it is armed) only when it has written what it had.
+        if (!gone_ && !overflowed_ && !(pending_.empty() && armed_)) {
+            replaced = std::exchange(drained_, std::move(told));
+            return;
+        }
+    }
+    told();
+}
+
 bool Exchange::is_gone() const {
     const Lock lock(mutex_);
     return gone_;
@@ -96,25 +109,33 @@ Exchange::Answer Exchange::poll_answer(Reply& into) {
 }
 
 Exchange::Piece Exchange::poll_stream(std::string& into) {
-    const Lock lock(mutex_);
-    if (overflowed_) return Piece::overflowed;
-    if (!pending_.empty()) {
-        into = std::move(pending_);
-        pending_.clear();
-        return Piece::bytes;
+    std::move_only_function<void()> drained;
+    {
+        const Lock lock(mutex_);
+        if (overflowed_) return Piece::overflowed;
+        if (!pending_.empty()) {
+            into = std::move(pending_);
+            pending_.clear();
+            return Piece::bytes;
+        }
+        if (finished_) return Piece::finished;
+        armed_ = true;
+        drained = std::exchange(drained_, nullptr);
     }
-    if (finished_) return Piece::finished;
-    armed_ = true;
+    if (drained) drained();
     return Piece::none_yet;
 }
 
 void Exchange::tell_gone() {
     std::move_only_function<void()> told;
+    std::move_only_function<void()> drained;
     {
         const Lock lock(mutex_);
         if (std::exchange(gone_, true)) return;
         told = std::exchange(told_, nullptr);
+        drained = std::exchange(drained_, nullptr);
     }
     if (told) told();
+    if (drained) drained();
 }
 }  // namespace vramd::http

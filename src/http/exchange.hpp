@@ -25,6 +25,7 @@ public:
     [[nodiscard]] bool is_gone() const override;
     Pushed push(std::string_view chunk) override;
     void finish() override;
+    void on_drained(std::move_only_function<void()> told) override;
 
     enum class Answer : u8 { none_yet, reply, stream };
     /// Connection: moves the reply (or a stream's head) into `into`, or arms the waker.
@@ -45,6 +46,7 @@ private:
     std::string pending_ GUARDED_BY(mutex_);
     u64 buffered_bytes_max_ GUARDED_BY(mutex_) = 0;
     std::move_only_function<void()> told_ GUARDED_BY(mutex_);
+    std::move_only_function<void()> drained_ GUARDED_BY(mutex_);
     bool streaming_ GUARDED_BY(mutex_) = false;
     bool finished_ GUARDED_BY(mutex_) = false;
     bool overflowed_ GUARDED_BY(mutex_) = false;

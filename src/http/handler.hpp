@@ -20,6 +20,7 @@ public:
     virtual Pushed push(std::string_view chunk) = 0;
     virtual void finish() = 0;
     virtual void on_gone(std::move_only_function<void()> told) = 0;
+    virtual void on_drained(std::move_only_function<void()> told) = 0;
 };
 
 /// A reply without an end: server-sent events. Move-only; its destruction ends the reply properly.
@@ -34,6 +35,10 @@ public:
     Pushed push(std::string_view chunk) { return channel_->push(chunk); }
     /// Calls `told` once, when the reader is gone; at once if it is already. Runs on the server's thread or on this one: it must not block.
     void on_gone(std::move_only_function<void()> told) { channel_->on_gone(std::move(told)); }
+    /// Calls `told` once, when all that was pushed is in the reader's socket, or the reader is gone; at once if that is so already. Who
+    /// pushes no more until then lets nothing pile up, however slow the reader is. As with `on_gone` it must not block; the next call
+    /// takes the place of one that was not told yet.
+    void on_drained(std::move_only_function<void()> told) { channel_->on_drained(std::move(told)); }
 
 private:
     std::shared_ptr<StreamChannel> channel_;

@@ -41,6 +41,7 @@ struct Batch {
     u64 first_sequence = 0;
     u64 wall_ns = 0;
     std::span<const std::span<const std::byte>> events;
+    u64 life_first_sequence = 0;  ///< The first event of the life of the memory that this one belongs to.
 };
 
 /// A state as its owner wrote it, and the last event that it includes (0: none).

@@ -51,7 +51,7 @@ public:
     /// `from` are only hopped over; should that go astray, the sum of the first record wanted does not hold.
     [[nodiscard]] Met step(Verify verify, u64 from = 0);
     /// The record stepped to last; its events only when they were taken apart (`Verify::sums`, or `take_apart`).
-    [[nodiscard]] Batch batch() const { return {head_.first_sequence, head_.wall_ns, events_}; }
+    [[nodiscard]] Batch batch() const { return {head_.first_sequence, head_.wall_ns, events_, segment_->head().life_first_sequence}; }
     [[nodiscard]] u64 last_sequence() const { return next_sequence_ - 1; }
     /// Where the next record lies or would lie.
     [[nodiscard]] u64 offset_bytes() const { return offset_; }

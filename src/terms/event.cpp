@@ -33,6 +33,7 @@ constexpr auto decoders = decoders_of(std::make_index_sequence<std::variant_size
 }  // namespace
 
 std::string_view name_of(const Event& event) { return names[event.index()]; }
+std::span<const std::string_view> event_names() { return names; }
 
 void encode(const Event& event, std::vector<std::byte>& out) {
     ArchiveWriter writer(out);

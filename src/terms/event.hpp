@@ -310,6 +310,8 @@ using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady
 
 /// The event's name towards people: "allocationReady", ….
 [[nodiscard]] std::string_view name_of(const Event& event);
+/// All names, by tag.
+[[nodiscard]] std::span<const std::string_view> event_names();
 /// The ledger's form: one tag byte, then the fields (archive.hpp).
 void encode(const Event& event, std::vector<std::byte>& out);
 /// The event that `encode` wrote; a fault is `system_failed` with what is wrong.
