@@ -10,6 +10,8 @@ set(VRAMD_LIBRARY_cli11 "")                      # header only
 set(VRAMD_LIBRARY_toml "")                       # header only
 set(VRAMD_LIBRARY_spdlog "spdlog;fmt")
 set(VRAMD_LIBRARY_uring uring)
+set(VRAMD_LIBRARY_prometheus prometheus-cpp-core)
+set(VRAMD_LIBRARY_zlib z)
 
 if(VRAMD_TESTS)
   add_library(doctest_main OBJECT ${CMAKE_SOURCE_DIR}/tests/doctest_main.cpp)

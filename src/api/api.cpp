@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/compress.hpp"
 #include "api/route.hpp"
 
 namespace vramd::api {
@@ -25,6 +26,8 @@ std::string_view type_of(Media media) {
             return "application/octet-stream";
         case Media::html:
             return "text/html";
+        case Media::text:
+            return "text/plain";
         case Media::events:
             return "text/event-stream";
         case Media::none:
@@ -106,7 +109,15 @@ public:
         }
         const auto caller = checked(head, *found.route);
         if (!caller) return problem_reply(caller.error(), head.path);
-        return found.route->handle(Call{&surface_, *caller, std::move(found.params), head});
+        const Media media = found.route->outcomes[0].media;
+        http::Routing routing = found.route->handle(Call{&surface_, *caller, std::move(found.params), head});
+        const bool packs = media != Media::octets && media != Media::events && takes_gzip(head);
+        return packs ? packing(std::move(routing)) : std::move(routing);
+    }
+
+    void count_by(std::function<http::ServerCounts()> counts) override {
+        const Lock lock(surface_.counts_lock);
+        surface_.counts = std::move(counts);
     }
 
 private:

@@ -6,12 +6,14 @@
 /// Who asks: over a Unix socket the kernel's peer, `uid:N`; root and the daemon's own uid are admins. Over TCP a bearer token's owner
 /// and role, else `http` as a user.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/engine.hpp"
 #include "http/handler.hpp"
+#include "http/server.hpp"
 
 namespace vramd::api {
 /// One line of the token file: `token owner role`.
@@ -30,5 +32,8 @@ class Api : public http::Handler {
 public:
     /// `engine` must outlive this object and every request that it was handed. Thread-safe once made.
     [[nodiscard]] static std::unique_ptr<Api> make(engine::Engine& engine, Options options);
+    /// Where /metrics has the server's own figures from; until then they are 0. `counts` is called from handlers only: what it
+    /// reads may end once the server has stopped.
+    virtual void count_by(std::function<http::ServerCounts()> counts) = 0;
 };
 }  // namespace vramd::api

@@ -5,6 +5,7 @@
 #include "api/event_streams.hpp"
 #include "api/openapi.hpp"
 #include "api/replays.hpp"
+#include "base/checksum.hpp"
 #include "base/invariant.hpp"
 
 namespace vramd::api {
@@ -32,11 +33,16 @@ private:
     http::Responder responder_;
 };
 
+u64 hash_of(std::string_view text) { return checksum(std::as_bytes(std::span(text))); }
+
 bool is_mutation(http::Method method) { return method != http::Method::get && method != http::Method::options; }
 }  // namespace
 
 Surface::Surface(engine::Engine& engine_of_all, Options options_of_all)
-    : engine(engine_of_all), options(std::move(options_of_all)), openapi(openapi_document()), replays(std::make_unique<Replays>()),
+    : engine(engine_of_all),
+      options(std::move(options_of_all)),
+      openapi(openapi_document()),
+      replays(std::make_unique<Replays>()),
       event_streams(std::make_unique<EventStreams>(engine_of_all.events())) {}
 Surface::~Surface() = default;
 
@@ -45,7 +51,7 @@ Result<void> check_no_body(const std::string& body) {
     return refuse(Code::invalid_field, "body", "This call takes no body; what can be chosen stands in the query.");
 }
 
-std::optional<http::Responder> once_only(const Call& call, const std::string& body, http::Responder responder) {
+std::optional<http::Responder> once_only(Call& call, const std::string& body, http::Responder responder) {
     const std::string* const given = call.head.headers.find("Idempotency-Key");
     if (given == nullptr || !is_mutation(call.head.method)) return responder;
     if (given->empty() || given->size() > idempotency_key_bytes_max) {
@@ -54,14 +60,46 @@ std::optional<http::Responder> once_only(const Call& call, const std::string& bo
                                            call.head.path));
         return std::nullopt;
     }
-    std::string key = call.caller.owner + '\n' + std::string(name_of(call.head.method)) + ' ' + call.head.path + '\n';
-    for (const auto& [name, value] : call.head.query) key += name + '=' + value + '\n';
-    key += *given;
+    std::string target = std::string(name_of(call.head.method)) + ' ' + call.head.path + '\n';
+    for (const auto& [name, value] : call.head.query) target += name + '=' + value + '\n';
+    std::string key = call.caller.owner + '\n' + target + *given;
     auto before = call.surface->replays->begin(key, body);
     if (!before || *before) {
         std::move(responder)(before ? **std::move(before) : problem_reply(before.error(), call.head.path));
         return std::nullopt;
     }
+    call.caller.key = {*given, hash_of(target), hash_of(body)};
     return http::Responder(std::make_shared<RememberingChannel>(*call.surface->replays, std::move(key), std::move(responder)));
+}
+
+Result<std::optional<engine::KeyTold>> made_before(const Call& call) {
+    if (call.caller.key.text.empty()) return std::optional<engine::KeyTold>();
+    auto used = call.engine().key_used(call.caller);
+    if (used && used->body != call.caller.key.body)
+        return refuse(Code::invalid_field, "Idempotency-Key",
+                      "Idempotency-Key came before with another body; use a new key for a new request.");
+    return used;
+}
+
+Error made_before_error(const engine::KeyTold& used) {
+    std::string detail = "The request with this Idempotency-Key was carried out before";
+    detail += used.subject.empty() ? "." : "; it was about " + used.subject + ".";
+    return Error{Code::conflict, "Idempotency-Key", 0, 0, std::move(detail)};
+}
+
+bool prefers_async(const http::RequestHead& head) {
+    for (const auto& [name, value] : head.headers.fields()) {
+        if (!http::equals_without_case(name, "Prefer")) continue;
+        std::string_view rest = value;
+        while (!rest.empty()) {
+            std::string_view one = rest.substr(0, rest.find(','));
+            rest.remove_prefix(std::min(one.size() + 1, rest.size()));
+            one = one.substr(0, one.find_first_of(";="));
+            while (one.starts_with(' ') || one.starts_with('\t')) one.remove_prefix(1);
+            while (one.ends_with(' ') || one.ends_with('\t')) one.remove_suffix(1);
+            if (http::equals_without_case(one, "respond-async")) return true;
+        }
+    }
+    return false;
 }
 }  // namespace vramd::api

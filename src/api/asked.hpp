@@ -11,6 +11,7 @@
 #include "api/api.hpp"
 #include "api/codec.hpp"
 #include "api/problem.hpp"
+#include "base/mutex.hpp"
 
 namespace vramd::api {
 class EventStreams;
@@ -23,6 +24,8 @@ struct Surface {
     std::string openapi;  ///< The document, made once.
     std::unique_ptr<Replays> replays;
     std::unique_ptr<EventStreams> event_streams;
+    Mutex counts_lock;
+    std::function<http::ServerCounts()> counts GUARDED_BY(counts_lock);
 
     Surface(engine::Engine& engine_of_all, Options options_of_all);
     ~Surface();
@@ -62,35 +65,41 @@ public:
         if (result)
             std::move(*this).success(*result, {});
         else
-            std::move(responder_)(problem_reply(result.error(), instance_));
+            std::move(*this).send(problem_reply(result.error(), instance_));
     }
+    /// A header field of whatever is answered.
+    void add_header(std::string name, std::string value) { headers_.emplace_back(std::move(name), std::move(value)); }
     /// Success with a Location.
     void at(const T& value, std::string location) && { std::move(*this).success(value, std::move(location)); }
     /// Success with the entity tag of what is told (etag.hpp).
     void tagged(const T& value, std::string etag) && {
-        std::move(responder_)(http::Reply{status_, "application/json", {{"ETag", std::move(etag)}}, write(value) + "\n", {}});
+        std::move(*this).send(http::Reply{status_, "application/json", {{"ETag", std::move(etag)}}, write(value) + "\n", {}});
     }
     /// What the caller has, by its If-None-Match, is still so.
-    void unmodified(std::string etag) && { std::move(responder_)(http::Reply{304, {}, {{"ETag", std::move(etag)}}, {}, {}}); }
+    void unmodified(std::string etag) && { std::move(*this).send(http::Reply{304, {}, {{"ETag", std::move(etag)}}, {}, {}}); }
     /// Accepted: `value` is told and goes on at `location`.
     template <class U>
     void accepted(const U& value, std::string location) && {
-        http::Reply reply{202, "application/json", {{"Location", std::move(location)}}, write(value) + "\n", {}};
-        std::move(responder_)(std::move(reply));
+        std::move(*this).send({202, "application/json", {{"Location", std::move(location)}}, write(value) + "\n", {}});
     }
     void refuse(const Error& error, const engine::Shortfall& shortfall) && {
-        std::move(responder_)(problem_reply(error, instance_, shortfall));
+        std::move(*this).send(problem_reply(error, instance_, shortfall));
     }
 
 private:
     void success(const T& value, std::string location) && {
         http::Reply reply{status_, "application/json", {}, write(value) + "\n", {}};
         if (!location.empty()) reply.headers.emplace_back("Location", std::move(location));
+        std::move(*this).send(std::move(reply));
+    }
+    void send(http::Reply reply) && {
+        for (http::Field& field : headers_) reply.headers.push_back(std::move(field));
         std::move(responder_)(std::move(reply));
     }
     http::Responder responder_;
     std::string instance_;
     u16 status_;
+    std::vector<http::Field> headers_;
 };
 
 /// One answer that two sides may give, such as "done" and "still running": who takes it first gives it. Thread-safe.
@@ -127,9 +136,33 @@ struct HandlerTypes<void (*)(Asked<Q, B>, Answer<R>)> {
 
 /// Errors: `invalid_field` when a body came where none is taken.
 [[nodiscard]] Result<void> check_no_body(const std::string& body);
-/// The responder to use: for a mutation with an Idempotency-Key one that remembers the answer. Nothing, when this answered already: with
-/// the remembered answer, or a refusal.
-[[nodiscard]] std::optional<http::Responder> once_only(const Call& call, const std::string& body, http::Responder responder);
+/// The responder to use: for a mutation with an Idempotency-Key one that remembers the answer; the key then goes with the caller, into the
+/// batch of its change. Nothing, when this answered already: with the remembered answer, or a refusal.
+[[nodiscard]] std::optional<http::Responder> once_only(Call& call, const std::string& body, http::Responder responder);
+/// What the ledger knows of the caller's key: a change that was made and whose answer this core has not in memory, for another core gave
+/// it or died before. Errors: `invalid_field` (the key came with another body).
+[[nodiscard]] Result<std::optional<engine::KeyTold>> made_before(const Call& call);
+/// A change made before that is told by its subject alone.
+[[nodiscard]] Error made_before_error(const engine::KeyTold& used);
+/// Answers with what the change that was made under this key has led to. Specialised per kind of answer where that can be told anew
+/// (handlers.hpp); else `conflict`, naming the subject.
+template <class T>
+void answer_again(const Call&, const engine::KeyTold& used, Answer<T> answer) {
+    std::move(answer)(std::unexpected(made_before_error(used)));
+}
+
+/// True if the caller prefers not to wait (RFC 7240, `Prefer: respond-async`).
+[[nodiscard]] bool prefers_async(const http::RequestHead& head);
+/// Takes the preference as waitForCompletion=false, where the call has that; true if it did.
+template <class Choices>
+bool take_preference(const http::RequestHead& head, Choices& choices) {
+    if constexpr (requires { choices.wait_for_completion = false; }) {
+        if (!prefers_async(head)) return false;
+        choices.wait_for_completion = false;
+        return true;
+    }
+    return false;
+}
 
 template <auto Handler, u16 Status>
 http::Routing handle_json(Call call) {
@@ -150,9 +183,16 @@ http::Routing handle_json(Call call) {
             }
         }();
         Answer<typename Types::Reply> answer(*std::move(responder), instance, Status);
-        if (!asked)
-            std::move(answer)(std::unexpected(asked.error()));
-        else if constexpr (Types::at_once)
+        if (!asked) return std::move(answer)(std::unexpected(asked.error()));
+        if (take_preference(asked->call.head, asked->query) || take_preference(asked->call.head, asked->body))
+            answer.add_header("Preference-Applied", "respond-async");
+        const auto before = made_before(asked->call);
+        if (!before) return std::move(answer)(std::unexpected(before.error()));
+        if (*before) {
+            answer.add_header("Idempotent-Replayed", "true");
+            return answer_again(asked->call, **before, std::move(answer));
+        }
+        if constexpr (Types::at_once)
             std::move(answer)(Handler(*asked));
         else
             Handler(*std::move(asked), std::move(answer));

@@ -47,6 +47,7 @@ public:
         return (void)refusal(), std::vector<report::OperationTold>{};
     }
     engine::AuditTold audit() override { return (void)refusal(), engine::AuditTold{}; }
+    std::optional<engine::KeyTold> key_used(const Caller&) override { return std::nullopt; }
     engine::Events& events() override { return untouched_events_; }
     void stop(u64) override {}
 
@@ -56,6 +57,7 @@ private:
         explicit UntouchedEvents(UntouchedEngine& engine) : engine_(engine) {}
         u64 last() const override { return 0; }
         u64 oldest() const override { return 1; }
+        std::vector<u64> counts() const override { return {}; }
         Result<std::vector<engine::EventTold>> read(u64, u64) override { return engine_.refusal(); }
         void listen(std::function<void()>) override {}
         bool arm(u64) override { return true; }

@@ -20,8 +20,17 @@ using Plain = Asked<Nothing, Nothing>;
 [[nodiscard]] http::Routing read_problems(Call call);
 [[nodiscard]] http::Routing read_problem(Call call);
 
+// What was made before under the same Idempotency-Key (handlers_again.cpp).
+template <>
+void answer_again(const Call& call, const engine::KeyTold& used, Answer<AllocationMade> answer);
+template <>
+void answer_again(const Call& call, const engine::KeyTold& used, Answer<Freed> answer);
+template <>
+void answer_again(const Call& call, const engine::KeyTold& used, Answer<Model> answer);
+
 // Events.
 [[nodiscard]] http::Routing stream_events(Call call);
+[[nodiscard]] http::Routing read_metrics(Call call);
 
 // Devices.
 [[nodiscard]] Result<DeviceList> list_devices(const Asked<PageQuery, Nothing>& asked);
@@ -34,7 +43,7 @@ using Plain = Asked<Nothing, Nothing>;
 // Allocations.
 [[nodiscard]] Result<AllocationList> list_allocations(const Asked<AllocationsQuery, Nothing>& asked);
 [[nodiscard]] Result<AllocationList> list_device_allocations(const Asked<DeviceAllocationsQuery, Nothing>& asked);
-[[nodiscard]] Result<Allocation> read_allocation(const Plain& asked);
+void read_allocation(Asked<AllocationQuery, Nothing> asked, Answer<Allocation> answer);
 void allocate(Asked<Nothing, AllocateRequest> asked, Answer<AllocationMade> answer);
 void allocate_here(Asked<Nothing, AllocateHereRequest> asked, Answer<AllocationMade> answer);
 void free_allocation(Asked<FreeQuery, Nothing> asked, Answer<Freed> answer);

@@ -125,10 +125,28 @@ Result<AllocationList> list_device_allocations(const Asked<DeviceAllocationsQuer
     return page_of(asked.call, asked.query, asked.call.params[0]);
 }
 
-Result<Allocation> read_allocation(const Plain& asked) {
-    TRY(const AllocationId id, allocation_from(asked.call.params[0], "id"));
-    TRY(const report::AllocationTold told, asked.call.engine().allocation(asked.call.caller, id));
-    return tell_allocation(told);
+void read_allocation(Asked<AllocationQuery, Nothing> asked, Answer<Allocation> answer) {
+    engine::Engine& engine = asked.call.engine();
+    const auto told = [&]() -> Result<report::AllocationTold> {
+        TRY(const AllocationId id, allocation_from(asked.call.params[0], "id"));
+        return engine.allocation(asked.call.caller, id);
+    }();
+    if (!told) return std::move(answer)(std::unexpected(told.error()));
+    if (!asked.query.include_history) return std::move(answer)(tell_allocation(*told));
+    auto with_history = [record = tell_allocation(*told), owner = told->owner, device_id = told->device_id,
+                         answer = std::move(answer)](Result<engine::AllocationHistory> history) mutable {
+        if (!history) return std::move(answer)(std::unexpected(history.error()));
+        record.history.emplace();
+        for (engine::EventTold& event : history->events) {
+            event.whose.owner = owner;
+            if (event.whose.device_id.empty()) event.whose.device_id = device_id;
+            record.history->push_back(tell_event(event));
+        }
+        record.history_complete = history->complete;
+        record.history_omitted = history->omitted;
+        std::move(answer)(record);
+    };
+    engine.events().history_of(asked.call.caller, told->id, history_events_max, std::move(with_history));
 }
 
 void allocate(Asked<Nothing, AllocateRequest> asked, Answer<AllocationMade> answer) {

@@ -181,7 +181,8 @@ Result<ModelList> list_cache(const Asked<PageQuery, Nothing>& asked) {
     for (Model& model : models_on(engine, {}, engine.devices()))
         if (std::ranges::any_of(model.places, [](const Place& place) { return place.tier == Tier::ram; }))
             list.items.push_back(std::move(model));
-    TRY_DO(keep_page(list.items, asked.query, list.next_cursor));
+    TRY_DO(
+        keep_page_below(list.items, asked.query, list.next_cursor, [](const Model& model) { return id_from<ModelTag>(model.id)->serial; }));
     return list;
 }
 
@@ -190,7 +191,8 @@ Result<OperationList> list_operations(const Asked<PageQuery, Nothing>& asked) {
     const u64 now_wall_ns = read_clocks().wall_ns;
     for (const report::OperationTold& told : asked.call.engine().operations(asked.call.caller, operations_max))
         list.items.push_back(tell_operation(told, now_wall_ns));
-    TRY_DO(keep_page(list.items, asked.query, list.next_cursor));
+    TRY_DO(keep_page_below(list.items, asked.query, list.next_cursor,
+                           [](const Operation& one) { return id_from<OperationTag>(one.id)->serial; }));
     return list;
 }
 

@@ -1,3 +1,4 @@
+#include "api/etag.hpp"
 #include "api/handlers.hpp"
 #include "api/openapi.hpp"
 #include "api/paging.hpp"
@@ -38,7 +39,13 @@ Result<Health> read_readiness(const Plain& asked) {
 
 Result<Audit> read_audit(const Plain& asked) { return tell_audit(asked.call.engine().audit(), asked.call.caller); }
 
-http::Routing read_openapi(Call call) { return text_reply(call, "application/json", call.surface->openapi); }
+http::Routing read_openapi(Call call) {
+    const std::string tag = etag_of_body(call.surface->openapi);
+    if (!matches_none(call.head, tag)) return http::Reply{304, {}, {{"ETag", tag}}, {}, {}};
+    http::Routing routing = text_reply(call, "application/json", call.surface->openapi);
+    std::get<http::Reply>(routing).headers.emplace_back("ETag", tag);
+    return routing;
+}
 http::Routing read_problems(Call call) { return text_reply(call, "text/html; charset=utf-8", problems_page()); }
 http::Routing read_problem(Call call) { return text_reply(call, "text/html; charset=utf-8", problem_page(call.params[0])); }
 

@@ -1,5 +1,7 @@
 #include "api/openapi.hpp"
 
+#include <algorithm>
+
 #include "api/openapi_schema.hpp"
 #include "api/route.hpp"
 
@@ -16,6 +18,8 @@ std::string_view media_type(Media media) {
             return "application/octet-stream";
         case Media::html:
             return "text/html";
+        case Media::text:
+            return "text/plain";
         case Media::events:
             return "text/event-stream";
         case Media::none:
@@ -114,11 +118,18 @@ private:
                                       {"schema", schemas_.schema_of(member.shape(), member.field)},
                                       {"example", member_example(member.shape(), member.field)}});
         if (!route.header.name.empty()) parameters.push_back(header(route.header));
+        const auto waits = [](const Shape& (*shape)()) {
+            return shape != nullptr &&
+                   std::ranges::any_of(shape().members, [](const Member& member) { return member.name.view() == "waitForCompletion"; });
+        };
+        if (waits(route.query) || waits(route.body))
+            parameters.push_back(header({"Prefer", "respond-async is the same as waitForCompletion=false.", "respond-async"}));
         if (route.method != http::Method::get && route.outcomes[0].media == Media::json && route.body_media != Media::octets)
             parameters.push_back(
                 header({"Idempotency-Key",
                         "Any text of up to 128 characters. A request that comes again with its key gets the first one's answer and does "
-                        "nothing twice; remembered while the core lives, for the last 4096 keys.",
+                        "nothing twice, through restarts too: the key is recorded with its change, for a day and the last 10,000 keys. "
+                        "What only fills or copies bytes is done again after a restart.",
                         "3f0c1d2e"}));
         return parameters;
     }

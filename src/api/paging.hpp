@@ -1,5 +1,6 @@
 /// Pages of lists: cursors, and pages of lists that are made whole.
 #pragma once
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <string>
@@ -20,7 +21,21 @@ namespace vramd::api {
     return refuse(Code::invalid_field, "?cursor", "?cursor must be the nextCursor of the page before, got " + quoted_text(*cursor) + ".");
 }
 
-/// Leaves the part of `items` that the query asks for, and sets where to go on.
+/// Leaves the part of `items`, newest first, that the query asks for. The cursor is the last item's serial, not its place: what is made or
+/// goes between two pages moves nothing from one to the other. `serial_of` an item falls from one to the next.
+template <class Item, class Query, class Serial>
+[[nodiscard]] Result<void> keep_page_below(std::vector<Item>& items, const Query& query, std::optional<std::string>& next_cursor,
+                                           Serial&& serial_of) {
+    TRY(const u64 below, cursor_number(query.cursor, ~u64{0}));
+    const auto begin = std::find_if(items.begin(), items.end(), [&](const Item& item) { return serial_of(item) < below; });
+    items.erase(items.begin(), begin);
+    if (items.size() <= query.limit) return {};
+    items.erase(items.begin() + static_cast<std::ptrdiff_t>(query.limit), items.end());
+    next_cursor = "p" + std::to_string(serial_of(items.back()));
+    return {};
+}
+
+/// Leaves the part of `items`, whose order does not change, that the query asks for, and sets where to go on.
 template <class Item, class Query>
 [[nodiscard]] Result<void> keep_page(std::vector<Item>& items, const Query& query, std::optional<std::string>& next_cursor) {
     TRY(const u64 from, cursor_number(query.cursor, 0));

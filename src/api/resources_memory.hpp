@@ -1,8 +1,10 @@
 /// The resources of /api/memory that tell: devices' status and usage, allocation records.
 #pragma once
+#include "api/resources_events.hpp"
 #include "api/resources_parts.hpp"
 
 namespace vramd::api {
+inline constexpr u64 history_events_max = 1000;
 struct Allocation {
     std::string id;
     std::string device_id;
@@ -24,10 +26,14 @@ struct Allocation {
     std::optional<u64> lease_seconds;
     std::optional<Time> lease_expires_at;
     std::optional<std::string> model;
+    std::optional<std::vector<LedgerEvent>> history;
+    std::optional<bool> history_complete;
+    std::optional<u64> history_omitted;
 };
 BOOST_DESCRIBE_STRUCT(Allocation, (),
                       (id, device_id, size_bytes, granted_bytes, alignment, allocation_type, status, owner, purpose, persistent, shareable,
-                       is_pinned, block_id, offset_bytes, created_at, last_accessed, access_count, lease_seconds, lease_expires_at, model))
+                       is_pinned, block_id, offset_bytes, created_at, last_accessed, access_count, lease_seconds, lease_expires_at, model,
+                       history, history_complete, history_omitted))
 template <>
 inline constexpr auto description<Allocation> = describe(
     "Allocation", "The record of one allocation.",
@@ -57,7 +63,19 @@ inline constexpr auto description<Allocation> = describe(
       .tells = "When it ends unless the lease is renewed.",
       .example = R"("2026-01-31T08:16:30.250Z")",
       .presence = Presence::optional},
-     {.member = "model", .tells = "The model whose bytes it holds.", .example = R"("detector")", .presence = Presence::optional}});
+     {.member = "model", .tells = "The model whose bytes it holds.", .example = R"("detector")", .presence = Presence::optional},
+     {.member = "history",
+      .tells = "With includeHistory: the events of its life, oldest first; the first one and the newest.",
+      .max = history_events_max,
+      .presence = Presence::optional},
+     {.member = "history_complete",
+      .tells = "With includeHistory: false where its beginning is no longer kept.",
+      .example = "true",
+      .presence = Presence::optional},
+     {.member = "history_omitted",
+      .tells = "With includeHistory: events left out between the first and the newest.",
+      .example = "0",
+      .presence = Presence::optional}});
 
 /// The record with what making it took.
 struct AllocationMade : Allocation {

@@ -13,6 +13,17 @@ inline constexpr Field allocation_id_field{.member = "allocation_id",
                                            .max = 64,
                                            .presence = Presence::optional};
 
+struct AllocationQuery {
+    bool include_history = false;
+};
+BOOST_DESCRIBE_STRUCT(AllocationQuery, (), (include_history))
+template <>
+inline constexpr auto description<AllocationQuery> = describe("AllocationQuery", "What to tell of the allocation besides.",
+                                                              {{.member = "include_history",
+                                                                .tells = "Tell the events of its life, as the ledger has them.",
+                                                                .example = "true",
+                                                                .presence = Presence::optional}});
+
 struct AllocateRequest {
     std::optional<std::string> device_id;
     u64 size_bytes = 0;

@@ -17,7 +17,7 @@ template <class... C>
 [[nodiscard]] constexpr bool holds(CodeSet set, Code code) { return (set >> static_cast<u32>(code) & 1) != 0; }
 
 /// What a body is made of.
-enum class Media : u8 { none, json, octets, html, events };
+enum class Media : u8 { none, json, octets, html, text, events };
 
 /// One kind of success.
 struct Outcome {

@@ -121,7 +121,8 @@ constexpr std::array table = {
                                    "List a device's allocations", "The caller's own, or for an admin all; newest first.",
                                    "A page of records.", codes(Code::not_found)}),
     get<&read_allocation>({"/api/memory/allocation/{id}", "readAllocation", allocations_section, "Read one allocation",
-                           "Another owner's id answers as a missing one.", "The record.", codes(Code::not_found)}),
+                           "Another owner's id answers as a missing one. With includeHistory it tells the events of its life besides.",
+                           "The record.", codes(Code::not_found)}),
     read_content_row(),
     write_content_row(),
     put<&renew_lease>({"/api/memory/allocation/{id}/lease", "renewLease", allocations_section, "Renew a lease",
@@ -193,6 +194,10 @@ constexpr std::array table = {
                                "The operation.", change | codes(Code::not_found)}),
 
     events_row(),
+    own(http::Method::get,
+        {"/metrics", "readMetrics", events_section, "Figures for Prometheus",
+         "Every figure of the daemon in Prometheus' text format, as it is now. Names are stable; labels are few.", "The metrics."},
+        Media::text, &read_metrics),
 
     own(http::Method::get,
         {"/openapi.json", "readOpenapi", system_section, "This document",

@@ -33,6 +33,7 @@ void tell_names(LedgerEvent& told, const E& event) {
     if constexpr (requires { std::string(event.name); }) told.name = event.name;
     if constexpr (requires { std::string(event.purpose); }) told.purpose = unless_empty(event.purpose);
     if constexpr (requires { EnumNames<decltype(event.kind)>::names; }) told.kind = word(event.kind);
+    if constexpr (requires { EnumNames<decltype(event.request.kind)>::names; }) told.kind = word(event.request.kind);
     if constexpr (requires { event.request.path; }) told.path = event.request.path;
     if constexpr (requires { event.request.name; }) told.name = event.request.name;
 }

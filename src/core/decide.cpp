@@ -1,8 +1,53 @@
 #include "core/decide.hpp"
 
 namespace vramd::core {
+namespace {
+/// What a key's row says the change was about.
+struct Subject {
+    std::string id;
+    std::string device_id;
+};
+
+template <class C>
+Subject subject_of(const State& state, const C& command, const Decision& decision) {
+    if constexpr (std::is_same_v<C, FreeCommand>) {
+        const memory::Allocation* allocation = state.books.allocation(command.id);
+        if (allocation == nullptr) return {};
+        return {to_text(command.id), state.books.devices()[state.books.block(allocation->row.block)->row.device].id};
+    } else if constexpr (std::is_same_v<C, UnloadModelCommand>) {
+        const model::Model* model = state.catalogue.model_named(command.name);
+        if (model == nullptr) return {};
+        return {to_text(model->id), state.books.devices()[model->device].id};
+    } else {
+        if (decision.operation) return {to_text(decision.operation), {}};
+        if (decision.transfer) return {to_text(decision.transfer), {}};
+        if (decision.allocation) return {to_text(decision.allocation), {}};
+        return {};
+    }
+}
+
+/// Records the caller's key with the change. What may be done twice (a lease's renewal, a cancel) needs none.
+template <class C>
+void note_key(const State& state, const C& command, Moment now, Decision& decision) {
+    if constexpr (requires { command.caller.key; } && !std::is_same_v<C, RenewLeaseCommand> && !std::is_same_v<C, CancelOperationCommand> &&
+                  !std::is_same_v<C, CancelTransferCommand>) {
+        const RequestKey& key = command.caller.key;
+        if (key.text.empty() || decision.events.empty() || decision.again_after_release) return;
+        Subject subject = subject_of(state, command, decision);
+        decision.events.push_back(KeyUsed{command.caller.owner, key.text, key.call, key.body, std::move(subject.id),
+                                          std::move(subject.device_id), decision.freed_bytes, now.wall_ns});
+    }
+}
+}  // namespace
+
 Result<Decision> decide(const State& state, const Command& command, Moment now) {
-    return std::visit([&state, now](const auto& kind) { return decide_one(state, kind, now); }, command);
+    return std::visit(
+        [&state, now](const auto& kind) {
+            Result<Decision> decision = decide_one(state, kind, now);
+            if (decision) note_key(state, kind, now, *decision);
+            return decision;
+        },
+        command);
 }
 
 std::unexpected<Error> not_found(std::string_view what, std::string_view name) {

@@ -13,6 +13,10 @@ template <class T>
 concept ForTransfers = requires(memory::Transfers& transfers, const T& event) {
     transfers.apply(event);
 };
+template <class T>
+concept ForKeys = requires(Keys& keys, const T& event) {
+    keys.apply(event);
+};
 /// Appends a part's saved form behind its size.
 template <class Part>
 void save_part(const Part& part, std::vector<std::byte>& out) {
@@ -47,8 +51,9 @@ void apply(State& state, const Event& event) {
                 state.transfers.apply(kind);
             else if constexpr (std::is_same_v<std::decay_t<decltype(kind)>, PressureChanged>)
                 state.pressures.apply(kind);
-            else
+            else if constexpr (!std::is_same_v<std::decay_t<decltype(kind)>, KeyUsed>)
                 state.catalogue.apply(kind);
+            if constexpr (ForKeys<std::decay_t<decltype(kind)>>) state.keys.apply(kind);  // Besides: some ends give a key back.
         },
         event);
 }
@@ -58,6 +63,7 @@ std::vector<std::string> audit(const State& state) {
     state.books.audit(findings);
     state.catalogue.audit(findings);
     state.transfers.audit(findings);
+    state.keys.audit(findings);
     state.pressures.audit(state.books.devices().size(), findings);
     for (const auto& [serial, transfer] : state.transfers.transfers()) {
         const TransferPlan& plan = transfer.plan;
@@ -89,6 +95,7 @@ std::vector<std::byte> save(const State& state) {
     save_part(state.catalogue, out);
     save_part(state.transfers, out);
     save_part(state.pressures, out);
+    save_part(state.keys, out);
     return out;
 }
 
@@ -98,6 +105,7 @@ Result<State> restore(std::span<const std::byte> bytes) {
     TRY(state.catalogue, restore_part<model::Catalogue>(bytes));
     TRY(state.transfers, restore_part<memory::Transfers>(bytes));
     TRY(state.pressures, restore_part<memory::Pressures>(bytes));
+    TRY(state.keys, restore_part<Keys>(bytes));
     if (!bytes.empty()) return refuse(Code::system_failed, "snapshot", "The snapshot is longer than its parts.");
     return state;
 }

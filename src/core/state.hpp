@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "core/keys.hpp"
 #include "core/memory/books.hpp"
 #include "core/memory/pressure.hpp"
 #include "core/memory/transfers.hpp"
@@ -27,6 +28,7 @@ struct State {
     model::Catalogue catalogue;
     memory::Transfers transfers;
     memory::Pressures pressures;
+    Keys keys;
 };
 
 /// What a command leads to.

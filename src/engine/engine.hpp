@@ -125,6 +125,14 @@ struct DeviceTold {
     std::vector<LinkTold> links;  ///< To each other device; empty until it was measured.
 };
 
+/// What a caller's key was used for (core/keys.hpp).
+struct KeyTold {
+    u64 body = 0;
+    std::string subject;
+    std::string device_id;
+    u64 bytes = 0;
+};
+
 struct AuditTold {
     bool ok = true;
     u64 checked = 0;
@@ -192,6 +200,8 @@ public:
     [[nodiscard]] virtual Result<report::OperationTold> operation(const Caller& caller, OperationId id) = 0;
     /// Newest first, at most `limit`.
     [[nodiscard]] virtual std::vector<report::OperationTold> operations(const Caller& caller, u64 limit) = 0;
+    /// What the caller's own key was used for by a change that was recorded, if it was; through restarts, for a day.
+    [[nodiscard]] virtual std::optional<KeyTold> key_used(const Caller& caller) = 0;
     /// The ledger's events. Valid as long as the engine is.
     [[nodiscard]] virtual Events& events() = 0;
     /// O(state): recomputes every book and compares registry, backend and keeper.

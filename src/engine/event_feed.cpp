@@ -31,6 +31,7 @@ void EventFeed::begin(const ledger::Ledger& ledger) {
     ledger_ = &ledger;
     const Lock lock(ring_lock_);
     last_ = ledger.sequence();
+    counts_ = {};
 }
 
 bool EventFeed::add(u64 sequence, u64 wall_ns, std::vector<std::byte> bytes, report::Attribution whose) {
@@ -39,6 +40,7 @@ bool EventFeed::add(u64 sequence, u64 wall_ns, std::vector<std::byte> bytes, rep
         ring_.clear();
         ring_bytes_ = 0;
     }
+    if (!bytes.empty() && static_cast<std::size_t>(bytes[0]) < counts_.size()) ++counts_[static_cast<std::size_t>(bytes[0])];
     ring_bytes_ += bytes.size();
     ring_.push_back({sequence, wall_ns, std::move(bytes), std::move(whose)});
     last_ = std::max(last_, sequence);
@@ -57,6 +59,11 @@ void EventFeed::wake() {
 u64 EventFeed::last() const {
     const Lock lock(ring_lock_);
     return last_;
+}
+
+std::vector<u64> EventFeed::counts() const {
+    const Lock lock(ring_lock_);
+    return {counts_.begin(), counts_.end()};
 }
 
 u64 EventFeed::oldest() const { return ledger_->oldest_sequence(); }

@@ -3,6 +3,7 @@
 /// Invariants: the ring holds consecutive events up to the last one recorded; what `read` delivers has consecutive numbers. Order of
 /// locks: the engine's `lock_`, then `ring_lock_`; `past_lock_` and `listener_lock_` are taken with nothing else held.
 #pragma once
+#include <array>
 #include <deque>
 #include <memory>
 
@@ -24,7 +25,8 @@ public:
         std::function<void(std::move_only_function<void()>)> post;
     };
     explicit EventFeed(Needs needs) : needs_(std::move(needs)) {}
-    /// The ledger that is read from now on; it must outlive this. Everything up to its present end counts as recorded.
+    /// The ledger that is read from now on; it must outlive this. Everything up to its present end is recorded; what was added before, in a
+    /// replay, is not counted.
     void begin(const ledger::Ledger& ledger);
 
     // Under the engine's lock.
@@ -34,6 +36,7 @@ public:
 
     [[nodiscard]] u64 last() const override;
     [[nodiscard]] u64 oldest() const override;
+    [[nodiscard]] std::vector<u64> counts() const override;
     [[nodiscard]] Result<std::vector<EventTold>> read(u64 from, u64 max) override;
     void listen(std::function<void()> told) override;
     [[nodiscard]] bool arm(u64 seen) override;
@@ -66,6 +69,7 @@ private:
     u64 ring_bytes_ GUARDED_BY(ring_lock_) = 0;
     u64 last_ GUARDED_BY(ring_lock_) = 0;
     bool armed_ GUARDED_BY(ring_lock_) = false;
+    std::array<u64, std::variant_size_v<Event>> counts_ GUARDED_BY(ring_lock_){};
 
     Mutex past_lock_;
     std::unique_ptr<Walk> walk_ GUARDED_BY(past_lock_);  ///< The last one; let go when a while nobody reads the past.

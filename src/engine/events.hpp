@@ -31,6 +31,8 @@ public:
     /// The last event's sequence number, and the oldest that can still be read.
     [[nodiscard]] virtual u64 last() const = 0;
     [[nodiscard]] virtual u64 oldest() const = 0;
+    /// How many of each type were recorded since the start, by tag.
+    [[nodiscard]] virtual std::vector<u64> counts() const = 0;
     /// Events from `from` on, in order, at most `max`; nothing when there is none yet. Whole and without a gap. Recent ones come from
     /// memory, older ones from the ledger's files, which takes up to a tenth of a second for the first call and little for those that
     /// follow on it. Errors: `history_gone` (limit: the oldest event), `system_failed` (a file cannot be read).

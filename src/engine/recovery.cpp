@@ -25,9 +25,8 @@ Result<void> Runner::replay() {
                                      ": " + damage.why);
     for (const std::string& file : opened.findings.archived)
         recovery_.findings.push_back("The ledger's file " + file + " is of another life of the memory; it is history now.");
-    feed_.begin(*ledger_);
     const u64 unkept = std::max(opened.findings.events, EventFeed::ring_events_max) - EventFeed::ring_events_max;
-    return ledger_->replay([this, unkept](const ledger::Batch& batch) -> Result<ledger::Visit> {
+    TRY_DO(ledger_->replay([this, unkept](const ledger::Batch& batch) -> Result<ledger::Visit> {
         u64 sequence = batch.first_sequence;
         for (const std::span<const std::byte> bytes : batch.events) {
             TRY(const Event event, decode_event(bytes));
@@ -39,7 +38,9 @@ Result<void> Runner::replay() {
             ++sequence;
         }
         return ledger::Visit::more;
-    });
+    }));
+    feed_.begin(*ledger_);
+    return {};
 }
 
 /// Gives each kept block back to its device. What the ledger does not know goes; what did not come back is lost.

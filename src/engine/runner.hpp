@@ -57,6 +57,7 @@ public:
     Result<std::vector<Tensor>> tensors(std::string_view name) override;
     Result<report::OperationTold> operation(const Caller& caller, OperationId id) override;
     std::vector<report::OperationTold> operations(const Caller& caller, u64 limit) override;
+    std::optional<KeyTold> key_used(const Caller& caller) override;
     Events& events() override { return feed_; }
     AuditTold audit() override;
     void stop(u64 wait_ns_max) override;

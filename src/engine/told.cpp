@@ -122,4 +122,13 @@ AuditTold Runner::audit() {
     told.ok = told.findings.empty();
     return told;
 }
+
+std::optional<KeyTold> Runner::key_used(const Caller& caller) {
+    if (caller.key.text.empty()) return std::nullopt;
+    const u64 now = ports_.clock().wall_ns;
+    const Lock lock(lock_);
+    const KeyUsed* used = state_.keys.find(caller.owner, caller.key.text, caller.key.call, now);
+    if (used == nullptr) return std::nullopt;
+    return KeyTold{used->body, used->subject, used->device_id, used->bytes};
+}
 }  // namespace vramd::engine

@@ -44,8 +44,8 @@ inline Reply text_reply(std::string body) {
 }
 
 /// /echo: the body. /path: what was decoded. /bytes?size=N: N bytes of the arena. /upload: to the arena, answers the checksum. /later:
-/// answered by another thread. /drop: never answered. /wait: told when the client goes. /stream: chunks from another thread. /now: without
-/// the body read.
+/// answered by another thread. /drop: never answered. /wait: told when the client goes. /stream: chunks from another thread. /paced:
+/// chunks, each when the one before is out. /now: without the body read.
 class TestHandler final : public Handler {
 public:
     static constexpr u64 arena_bytes = 24 * mib;
@@ -63,6 +63,7 @@ public:
             return BufferBody{mib, [this](Request request, Responder responder) { later(std::move(request), std::move(responder)); }};
         if (head.path == "/drop") return BufferBody{mib, [](Request, Responder) {}};
         if (head.path == "/wait") return BufferBody{mib, [this](Request, Responder responder) { hold(std::move(responder)); }};
+        if (head.path == "/paced") return BufferBody{mib, [this](Request, Responder responder) { paced(std::move(responder)); }};
         if (head.path == "/stream") return BufferBody{mib, [this](Request, Responder responder) { stream(std::move(responder)); }};
         if (head.path == "/flood") return BufferBody{mib, [this](Request, Responder responder) { flood(std::move(responder)); }};
         if (head.path == "/broken") return broken_reply();
@@ -177,6 +178,24 @@ private:
                 return;
             }
         });
+    }
+    /// A piece at a time, each when the one before is out: 4 MiB in all, with room for one piece.
+    void paced(Responder responder) {
+        struct Pace {
+            EventStream stream;
+            int left = 64;
+            void next(const std::shared_ptr<Pace>& self, std::atomic<u64>& told_gone) {
+                if (left-- == 0) {
+                    stream = EventStream(nullptr);
+                } else if (stream.push(std::string(64 * kib, static_cast<char>('a' + left % 26))) == Pushed::gone) {
+                    told_gone.fetch_add(1);
+                } else {
+                    stream.on_drained([self, &told_gone] { self->next(self, told_gone); });
+                }
+            }
+        };
+        const auto pace = std::make_shared<Pace>(std::move(responder).stream(Reply{}, 64 * kib));
+        pace->next(pace, pushes_refused);
     }
     std::vector<std::thread> threads_;
 };

@@ -180,6 +180,7 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     if (kept.listeners.tcp) serving.listeners.push_back({std::move(kept.listeners.tcp), http::Door::tcp});
     serving.listeners.push_back({std::move(kept.listeners.http_unix), http::Door::unix_socket});
     TRY(auto server, http::Server::start(std::move(serving), *api));
+    api->count_by([&server] { return server->counts(); });
     TRY_DO(link->ready(line));
     (void)serve(signals, *link, places, arguments);
     {

@@ -14,10 +14,17 @@
 #include "terms/upkeep.hpp"
 
 namespace vramd {
+/// What a caller gave its request, so that the same one sent again does its work once (core/keys.hpp).
+struct RequestKey {
+    std::string text;  ///< Empty: none.
+    u64 call = 0;      ///< Hash of the method, the path and the query.
+    u64 body = 0;      ///< Hash of the body.
+};
 /// Who asks.
 struct Caller {
     std::string owner;  ///< "uid:1000", "http", or a token's owner.
     Role role = Role::user;
+    RequestKey key = {};
 };
 
 // Callers' requests.

@@ -302,11 +302,26 @@ struct UpkeepTold {
         visit(s.id, s.result);
     }
 };
+/// A change was made under a key that its caller gave; recorded in the change's own batch, as its last event.
+struct KeyUsed {
+    std::string owner;
+    std::string key;
+    u64 call = 0;         ///< Hash of the method, the path and the query.
+    u64 body = 0;         ///< Hash of the request's body: the same key with another one is refused.
+    std::string subject;  ///< The id of what was made or ended; empty: none.
+    std::string device_id;
+    u64 bytes = 0;  ///< What was given back.
+    u64 wall_ns = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.owner, s.key, s.call, s.body, s.subject, s.device_id, s.bytes, s.wall_ns);
+    }
+};
 
 using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady, BlockReleasing, BlockGone, AllocationReserved, AllocationReady,
                            AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted, OperationEnded, ModelLoading, ModelResident,
                            ModelNamed, ModelGone, ModelUnnamed, OperationCancelling, MoveReserved, AllocationMoved, MoveDropped,
-                           PressureChanged, TransferQueued, TransferBegun, TransferCancelling, TransferEnded, UpkeepStarted, UpkeepTold, BlockDirtied>;
+                           PressureChanged, TransferQueued, TransferBegun, TransferCancelling, TransferEnded, UpkeepStarted, UpkeepTold, BlockDirtied, KeyUsed>;
 
 /// The event's name towards people: "allocationReady", ….
 [[nodiscard]] std::string_view name_of(const Event& event);

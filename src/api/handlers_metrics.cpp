@@ -1,0 +1,83 @@
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include "api/event_streams.hpp"
+#include "api/handlers.hpp"
+#include "core/report/metrics.hpp"
+
+namespace vramd::api {
+namespace {
+/// How many of `items` there are in each state, every state told.
+template <class State, class Item>
+std::vector<std::pair<std::string_view, u64>> count_states(const std::vector<Item>& items) {
+    std::vector<std::pair<std::string_view, u64>> counts;
+    for (const std::string_view name : EnumNames<State>::names) counts.emplace_back(name, 0);
+    for (const Item& item : items) ++counts[static_cast<std::size_t>(item.state)].second;
+    return counts;
+}
+
+report::MetricsSeen look(const Call& call) {
+    engine::Engine& engine = call.engine();
+    const engine::SystemTold system = engine.system();
+    report::MetricsSeen seen;
+    seen.version = system.version;
+    seen.core_starts = system.generation;
+    seen.started_wall_ns = system.started_wall_ns;
+    seen.core_started_wall_ns = system.core_started_wall_ns;
+    seen.recovery_ns = system.recovery.total_ns;
+    seen.replayed_events = system.recovery.replayed_events;
+    seen.read_only = system.read_only;
+    seen.ledger_sequence = system.ledger_sequence;
+    seen.workers = system.workers.size();
+    seen.event_readers = call.surface->event_streams->readers();
+    const std::vector<report::ModelTold> models = engine.models();
+    for (engine::DeviceTold& told : engine.devices()) {
+        report::DeviceSeen device{std::move(told.books), told.reading.other_processes_bytes.value_or(0),
+                                  told.reading.physical_bytes.value_or(0), 0, told.reading.health == device::Health::good};
+        for (const report::ModelTold& model : models)
+            if (model.device_id == device.books.device_id) device.model_bytes += model.size_bytes;
+        seen.devices.push_back(std::move(device));
+    }
+    constexpr u64 operations_max = 10'000;
+    const Caller everybody{{}, Role::admin};
+    seen.owners = engine.usage(everybody, {}).by_owner;
+    seen.models = count_states<ModelState>(models);
+    seen.operations = count_states<OperationState>(engine.operations(everybody, operations_max));
+    const std::vector<u64> counts = engine.events().counts();
+    for (std::size_t tag = 0; tag < counts.size(); ++tag) seen.events.emplace_back(event_names()[tag], counts[tag]);
+    const Lock lock(call.surface->counts_lock);
+    if (call.surface->counts) {
+        const http::ServerCounts http = call.surface->counts();
+        seen.http_connections = http.connections;
+        seen.http_requests = http.requests;
+        seen.http_refused = http.refused;
+        seen.http_dropped_readers = http.dropped_readers;
+    }
+    return seen;
+}
+
+std::string text_of(const report::MetricsSeen& seen) {
+    std::vector<prometheus::MetricFamily> families;
+    for (const report::Metric& metric : report::metrics()) {
+        prometheus::MetricFamily family;
+        family.name = metric.name;
+        family.help = metric.help;
+        const bool counts = metric.kind == report::MetricKind::counter;
+        family.type = counts ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge;
+        for (const report::Sample& sample : metric.read(seen)) {
+            prometheus::ClientMetric one;
+            if (!metric.label.empty()) one.label.push_back({std::string(metric.label), sample.label});
+            (counts ? one.counter.value : one.gauge.value) = sample.value;
+            family.metric.push_back(std::move(one));
+        }
+        families.push_back(std::move(family));
+    }
+    return prometheus::TextSerializer().Serialize(families);
+}
+}  // namespace
+
+http::Routing read_metrics(Call call) {
+    if (const auto query = parse_query<Nothing>(call.head.query); !query) return problem_reply(query.error(), call.head.path);
+    return http::Reply{200, "text/plain; version=0.0.4; charset=utf-8", {}, text_of(look(call)), {}};
+}
+}  // namespace vramd::api

@@ -1,0 +1,157 @@
+#include "core/report/metrics.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "base/clock.hpp"
+
+namespace vramd::report {
+namespace {
+using Samples = std::vector<Sample>;
+
+double seconds(u64 ns) { return static_cast<double>(ns) / static_cast<double>(ns_per_second); }
+Samples one(double value) { return {{{}, value}}; }
+Samples one(u64 value) { return one(static_cast<double>(value)); }
+
+/// One figure of each device.
+template <class Figure>
+Samples each_device(const MetricsSeen& seen, Figure&& figure) {
+    Samples samples;
+    for (const DeviceSeen& device : seen.devices) samples.push_back({device.books.device_id, static_cast<double>(figure(device))});
+    return samples;
+}
+
+Samples each(const std::vector<std::pair<std::string_view, u64>>& counts) {
+    Samples samples;
+    for (const auto& [name, count] : counts) samples.push_back({std::string(name), static_cast<double>(count)});
+    return samples;
+}
+
+/// The owners with most memory by name, the rest together.
+template <class Figure>
+Samples each_owner(const MetricsSeen& seen, Figure&& figure) {
+    std::vector<OwnerUsage> owners = seen.owners;
+    std::ranges::sort(owners, [](const OwnerUsage& a, const OwnerUsage& b) {
+        return a.live_bytes != b.live_bytes ? a.live_bytes > b.live_bytes : a.owner < b.owner;
+    });
+    Samples samples;
+    u64 rest = 0;
+    for (std::size_t i = 0; i < owners.size(); ++i) {
+        if (i < owners_max && owners[i].owner != "other")
+            samples.push_back({owners[i].owner, static_cast<double>(figure(owners[i]))});
+        else
+            rest += figure(owners[i]);
+    }
+    samples.push_back({"other", static_cast<double>(rest)});
+    return samples;
+}
+
+constexpr std::array table = {
+    Metric{"vramd_build_info", MetricKind::gauge, "Always 1; the label tells the version.", "version",
+           [](const MetricsSeen& s) {
+               return Samples{{s.version, 1.0}};
+           }},
+    Metric{"vramd_core_recovery_seconds",
+           MetricKind::gauge,
+           "What the last start of the core took until it served.",
+           {},
+           [](const MetricsSeen& s) { return one(seconds(s.recovery_ns)); }},
+    Metric{"vramd_core_replayed_events",
+           MetricKind::gauge,
+           "Events that the last start of the core replayed.",
+           {},
+           [](const MetricsSeen& s) { return one(s.replayed_events); }},
+    Metric{"vramd_core_start_time_seconds",
+           MetricKind::gauge,
+           "When the core started, in seconds since 1970.",
+           {},
+           [](const MetricsSeen& s) { return one(seconds(s.core_started_wall_ns)); }},
+    Metric{"vramd_core_starts_total",
+           MetricKind::counter,
+           "Starts of the core since the keeper's.",
+           {},
+           [](const MetricsSeen& s) { return one(s.core_starts); }},
+    Metric{"vramd_device_allocations", MetricKind::gauge, "Allocations on the device.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.allocations; }); }},
+    Metric{"vramd_device_blocks", MetricKind::gauge, "Blocks of physical memory that the device holds.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.blocks; }); }},
+    Metric{"vramd_device_capacity_bytes", MetricKind::gauge, "The device's capacity as configured.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.total_bytes; }); }},
+    Metric{"vramd_device_fragmentation_ratio", MetricKind::gauge, "1 - largest free run / free bytes, from 0 to 1.", "device",
+           [](const MetricsSeen& s) {
+               return each_device(s, [](const DeviceSeen& d) { return d.books.fragmentation_percentage() / 100.0; });
+           }},
+    Metric{"vramd_device_free_bytes", MetricKind::gauge, "Bytes that no allocation holds.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.free_bytes; }); }},
+    Metric{"vramd_device_free_runs", MetricKind::gauge, "Free runs: the fewer, the less fragmented.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.holes; }); }},
+    Metric{"vramd_device_healthy", MetricKind::gauge, "1 while the device works, 0 when it is degraded or lost.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.healthy ? 1 : 0; }); }},
+    Metric{"vramd_device_largest_free_bytes", MetricKind::gauge, "The largest free run.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.largest_free_bytes; }); }},
+    Metric{"vramd_device_live_bytes", MetricKind::gauge, "Bytes granted to allocations.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.live_bytes; }); }},
+    Metric{"vramd_device_model_bytes", MetricKind::gauge, "Bytes that models take.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.model_bytes; }); }},
+    Metric{"vramd_device_other_processes_bytes", MetricKind::gauge, "Bytes that other processes use of the device.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.other_processes_bytes; }); }},
+    Metric{"vramd_device_physical_bytes", MetricKind::gauge, "The hardware's memory.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.physical_bytes; }); }},
+    Metric{"vramd_device_reclaimable_bytes", MetricKind::gauge, "Bytes of models that nobody holds or pinned.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.reclaimable_bytes; }); }},
+    Metric{"vramd_device_reserved_bytes", MetricKind::gauge, "Bytes that the device's limits keep back.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.reserved_bytes; }); }},
+    Metric{"vramd_device_zombie_bytes", MetricKind::gauge, "Bytes given up that somebody still holds.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.zombie_bytes; }); }},
+    Metric{"vramd_event_readers",
+           MetricKind::gauge,
+           "Readers of the event stream.",
+           {},
+           [](const MetricsSeen& s) { return one(s.event_readers); }},
+    Metric{"vramd_events_total", MetricKind::counter, "Events recorded since the core's start, by type.", "type",
+           [](const MetricsSeen& s) { return each(s.events); }},
+    Metric{
+        "vramd_http_connections", MetricKind::gauge, "Open connections.", {}, [](const MetricsSeen& s) { return one(s.http_connections); }},
+    Metric{"vramd_http_dropped_readers_total",
+           MetricKind::counter,
+           "Streams ended because their reader was too slow.",
+           {},
+           [](const MetricsSeen& s) { return one(s.http_dropped_readers); }},
+    Metric{"vramd_http_refused_total",
+           MetricKind::counter,
+           "Requests refused for what they are, before any route.",
+           {},
+           [](const MetricsSeen& s) { return one(s.http_refused); }},
+    Metric{"vramd_http_requests_total",
+           MetricKind::counter,
+           "Requests that were let in.",
+           {},
+           [](const MetricsSeen& s) { return one(s.http_requests); }},
+    Metric{"vramd_ledger_events_total",
+           MetricKind::counter,
+           "The number of the ledger's last event.",
+           {},
+           [](const MetricsSeen& s) { return one(s.ledger_sequence); }},
+    Metric{"vramd_models", MetricKind::gauge, "Models, by state.", "state", [](const MetricsSeen& s) { return each(s.models); }},
+    Metric{"vramd_operations", MetricKind::gauge, "Operations that can be asked for, by state.", "state",
+           [](const MetricsSeen& s) { return each(s.operations); }},
+    Metric{"vramd_owner_allocations", MetricKind::gauge, "Allocations of an owner.", "owner",
+           [](const MetricsSeen& s) { return each_owner(s, [](const OwnerUsage& o) { return o.allocations; }); }},
+    Metric{"vramd_owner_live_bytes", MetricKind::gauge, "Bytes granted to an owner's allocations.", "owner",
+           [](const MetricsSeen& s) { return each_owner(s, [](const OwnerUsage& o) { return o.live_bytes; }); }},
+    Metric{"vramd_read_only",
+           MetricKind::gauge,
+           "1 while changes cannot be recorded.",
+           {},
+           [](const MetricsSeen& s) { return one(s.read_only ? 1.0 : 0.0); }},
+    Metric{"vramd_start_time_seconds",
+           MetricKind::gauge,
+           "When the keeper started, in seconds since 1970.",
+           {},
+           [](const MetricsSeen& s) { return one(seconds(s.started_wall_ns)); }},
+    Metric{"vramd_workers", MetricKind::gauge, "Loading processes that run.", {}, [](const MetricsSeen& s) { return one(s.workers); }},
+};
+}  // namespace
+
+std::span<const Metric> metrics() { return table; }
+}  // namespace vramd::report

@@ -1,0 +1,67 @@
+/// The metrics, as one table: name, kind, help and what each reads. A new metric is one row.
+///
+/// Names begin with `vramd_`, units are base units and stand at the end (`_bytes`, `_seconds`, `_ratio`), counters end with `_total`.
+/// Labels are bounded: devices as configured, owners the `owners_max` with most memory and `other` for the rest, states and event types as
+/// the code lists them. Names are frozen: dashboards and alerts are made of them (metrics_test.cpp holds the list).
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/report/told.hpp"
+
+namespace vramd::report {
+inline constexpr std::size_t owners_max = 20;
+
+/// One device, with what was read beside its books.
+struct DeviceSeen {
+    DeviceBooks books;
+    u64 other_processes_bytes = 0;
+    u64 physical_bytes = 0;
+    u64 model_bytes = 0;
+    bool healthy = true;
+};
+
+/// All that the metrics are made of, seen at one scrape.
+struct MetricsSeen {
+    std::string version;
+    u64 core_starts = 0;
+    u64 started_wall_ns = 0;
+    u64 core_started_wall_ns = 0;
+    u64 recovery_ns = 0;
+    u64 replayed_events = 0;
+    bool read_only = false;
+    u64 ledger_sequence = 0;
+    u64 workers = 0;
+    u64 event_readers = 0;
+    std::vector<DeviceSeen> devices;
+    std::vector<OwnerUsage> owners;
+    std::vector<std::pair<std::string_view, u64>> models;      ///< By state.
+    std::vector<std::pair<std::string_view, u64>> operations;  ///< Kept ones, by state.
+    std::vector<std::pair<std::string_view, u64>> events;      ///< Recorded by this core, by type.
+    u64 http_connections = 0;
+    u64 http_requests = 0;
+    u64 http_refused = 0;
+    u64 http_dropped_readers = 0;
+};
+
+struct Sample {
+    std::string label;  ///< The value of the row's label; empty where it has none.
+    double value = 0;
+};
+
+enum class MetricKind : u8 { gauge, counter };
+
+struct Metric {
+    std::string_view name;
+    MetricKind kind = MetricKind::gauge;
+    std::string_view help;
+    std::string_view label;  ///< Its name; empty: none.
+    std::vector<Sample> (*read)(const MetricsSeen& seen) = nullptr;
+};
+
+/// All rows, by name.
+[[nodiscard]] std::span<const Metric> metrics();
+}  // namespace vramd::report
