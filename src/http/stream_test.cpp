@@ -1,4 +1,6 @@
 /// Streams whose pusher waits for the reader.
+#include <doctest/doctest.h>
+
 #include "http/test_server.hpp"
 
 using namespace vramd;
