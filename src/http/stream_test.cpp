@@ -5,6 +5,7 @@
 
 using namespace vramd;
 using namespace vramd::http;
+using namespace vramd::http::testing;
 
 TEST_CASE(
     "who pushes only when the piece before is out needs room for one piece, however slowly it is read, and hears of the reader's end") {
