@@ -180,6 +180,7 @@ private:
     void start_one(const UpkeepEffect& effect);
     void drive(std::shared_ptr<UpkeepRun> run);
     [[nodiscard]] UpkeepStep upkeep_step(UpkeepRun& run);
+    [[nodiscard]] UpkeepStep give_over(UpkeepRun& run);
     [[nodiscard]] UpkeepStep begin_action(UpkeepRun& run);
     [[nodiscard]] UpkeepStep plan_moves(UpkeepRun& run);
     [[nodiscard]] UpkeepStep next_move(UpkeepRun& run);

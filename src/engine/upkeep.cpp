@@ -113,9 +113,14 @@ void Runner::drive(std::shared_ptr<UpkeepRun> run) {
 
 /// One step. `wait`: somebody else drives from here on, or the core stops.
 Runner::UpkeepStep Runner::upkeep_step(UpkeepRun& run) {
+    bool stopping = false;
     {
         const Lock lock(lock_);
-        if (stopping_) return UpkeepStep::wait;  // The row stays running: the next core goes on.
+        stopping = stopping_;
+    }
+    if (stopping) return give_over(run);
+    {
+        const Lock lock(lock_);
         const model::Operation* operation = state_.catalogue.operation(run.id);
         if (operation == nullptr || operation->state != OperationState::running) {
             upkeeps_.erase(run.id.serial);
@@ -146,6 +151,18 @@ Runner::UpkeepStep Runner::upkeep_step(UpkeepRun& run) {
     if (!run.begun) return begin_action(run);
     const bool again = run.planned && run.changed > 0 && run.rounds < rounds_max;
     return run.planned && !again ? end_device(run) : plan_moves(run);
+}
+
+/// The core stops: the row stays running, and the next core goes on. Who waits here is told so at once.
+Runner::UpkeepStep Runner::give_over(UpkeepRun& run) {
+    std::vector<Done<report::OperationTold>> left;
+    {
+        const Lock lock(lock_);
+        if (auto waiters = operation_waiters_.extract(run.id.serial); !waiters.empty()) left.swap(waiters.mapped());
+    }
+    for (auto& done : left) done(refuse(Code::busy, "daemon", "The daemon is stopping; the operation goes on if its memory is kept."));
+    answered_.notify_all();
+    return UpkeepStep::wait;
 }
 
 Runner::UpkeepStep Runner::begin_action(UpkeepRun& run) {

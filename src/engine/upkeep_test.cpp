@@ -211,6 +211,25 @@ TEST_CASE("a core that ends in mid-defragmentation leaves it to the next one, wh
     CHECK(daemon.core->audit().ok);
 }
 
+TEST_CASE("a stop answers at once who waits for a defragmentation, and the next core ends it") {
+    Daemon daemon(256 * mib);
+    const auto kept = thinned(daemon, 2, 500'000);
+    std::promise<Result<report::OperationTold>> answer;
+    const auto begun = daemon.core->upkeep(asked(DefragmentStrategy::thorough),
+                                           [&answer](Result<report::OperationTold> told) { answer.set_value(std::move(told)); });
+    REQUIRE(begun);
+    const u64 stopped_ns = monotonic_ns();
+    daemon.core->stop(60 * ns_per_second);
+    CHECK(monotonic_ns() - stopped_ns < 30 * ns_per_second);
+    const auto told = answer.get_future().get();
+    if (!told) CHECK(told.error().code == Code::busy);  // Else it was over already.
+    daemon.end();
+    daemon.start();
+    while (daemon.core->operation(admin, *begun)->state == OperationState::running) std::this_thread::yield();
+    CHECK(daemon.core->operation(admin, *begun)->state == OperationState::succeeded);
+    CHECK(all_hold(daemon, kept));
+}
+
 TEST_CASE("a cancelled defragmentation ends as cancelled, and what was moved stays moved") {
     Daemon daemon(256 * mib);
     const auto kept = thinned(daemon, 2, 500'000);
