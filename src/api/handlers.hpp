@@ -51,6 +51,8 @@ void free_allocation(Asked<FreeQuery, Nothing> asked, Answer<Freed> answer);
 void clear(Asked<Nothing, ClearRequest> asked, Answer<Cleared> answer);
 void clear_device(Asked<Nothing, ClearDeviceRequest> asked, Answer<Cleared> answer);
 void copy(Asked<Nothing, CopyRequest> asked, Answer<Moved> answer);
+void defragment(Asked<Nothing, DefragmentRequest> asked, Answer<Defragmentation> answer);
+void optimize(Asked<Nothing, OptimizeRequest> asked, Answer<Optimization> answer);
 [[nodiscard]] http::Routing read_content(Call call);
 [[nodiscard]] http::Routing write_content(Call call);
 

@@ -2,6 +2,7 @@
 #pragma once
 #include "api/problem.hpp"
 #include "api/resources_parts.hpp"
+#include "api/resources_upkeep.hpp"
 
 namespace vramd::api {
 inline constexpr u64 model_name_bytes_max = 256;
@@ -264,10 +265,12 @@ struct Operation {
     Time started_at;
     std::optional<Time> ended_at;
     std::optional<Problem> problem;
+    std::optional<Defragmentation> defragmentation;
+    std::optional<Optimization> optimization;
 };
 BOOST_DESCRIBE_STRUCT(Operation, (),
                       (id, kind, state, owner, stage, model, path, done_bytes, total_bytes, progress_percentage, bytes_per_second, eta_ms,
-                       started_at, ended_at, problem))
+                       started_at, ended_at, problem, defragmentation, optimization))
 template <>
 inline constexpr auto description<Operation> =
     describe("Operation", "Long work, and how far it is.",
@@ -275,11 +278,16 @@ inline constexpr auto description<Operation> =
               {.member = "kind", .tells = "What it does."},
               {.member = "state", .tells = "How far it is.", .example = R"("running")"},
               {.member = "owner", .tells = "Who started it.", .example = R"("uid:1000")"},
-              {.member = "stage", .tells = "inspect, reserve, load or done.", .example = R"("load")"},
-              {.member = "model", .tells = "The model's name.", .example = R"("detector")"},
-              {.member = "path", .tells = "The model's file.", .example = R"("ocr/ch_PP-OCRv4_det_infer.onnx")"},
-              {.member = "done_bytes", .tells = "Landed so far; never goes back.", .example = "2097152", .unit = "bytes"},
-              {.member = "total_bytes", .tells = "Of how many; 0 until the header is read.", .example = "4745517", .unit = "bytes"},
+              {.member = "stage",
+               .tells = "inspect, reserve, load or done; of an optimize or a defragmentation, the operation that it is at.",
+               .example = R"("load")"},
+              {.member = "model", .tells = "Of a load: the model's name.", .example = R"("detector")"},
+              {.member = "path", .tells = "Of a load: the model's file.", .example = R"("ocr/ch_PP-OCRv4_det_infer.onnx")"},
+              {.member = "done_bytes", .tells = "Landed or moved so far; never goes back.", .example = "2097152", .unit = "bytes"},
+              {.member = "total_bytes",
+               .tells = "Of how many; 0 until the header is read, or the moves are planned.",
+               .example = "4745517",
+               .unit = "bytes"},
               {.member = "progress_percentage", .tells = "Done of total.", .example = "44.19", .unit = "%"},
               {.member = "bytes_per_second",
                .tells = "Done bytes by the time since the start; absent before the first.",
@@ -289,7 +297,9 @@ inline constexpr auto description<Operation> =
               {.member = "eta_ms", .tells = "What is left at that rate.", .example = "1.796", .unit = "ms", .presence = Presence::optional},
               {.member = "started_at", .tells = "When it was accepted.", .example = R"("2026-01-31T08:15:30.250Z")"},
               {.member = "ended_at", .tells = "When it ended.", .example = R"("2026-01-31T08:15:30.254Z")", .presence = Presence::optional},
-              {.member = "problem", .tells = "Why it failed.", .presence = Presence::optional}});
+              {.member = "problem", .tells = "Why it failed.", .presence = Presence::optional},
+              {.member = "defragmentation", .tells = "Of a defragmentation: what it did so far.", .presence = Presence::optional},
+              {.member = "optimization", .tells = "Of an optimize: what it did so far.", .presence = Presence::optional}});
 
 struct OperationList {
     std::vector<Operation> items;

@@ -71,6 +71,13 @@ constexpr std::string_view load_tells =
     "it. A file that is loaded already is not loaded again: the name is added. The answer comes when the model is resident, unless "
     "waitForCompletion is "
     "false.";
+constexpr CodeSet upkeep_problems = change | device_named | codes(Code::cancelled);
+constexpr std::string_view upkeep_accepted = "Accepted: the operation at Location shows how far it is, and can be cancelled.";
+constexpr std::string_view defragment_tells =
+    "Moves allocations into holes of their owner's other blocks, so that blocks become empty and go back to what anybody can have. Ids and "
+    "contents stay, nobody who reads or writes waits, and what is in use is left where it is. It survives the core's death.";
+constexpr std::string_view optimize_tells =
+    "Does one or several things that give memory back: see the operations. Each says what it did, what it left and why.";
 constexpr std::string_view load_accepted = "Accepted: the operation at Location shows how far it is.";
 constexpr std::string_view allocate_tells =
     "Takes memory and makes it ready: the answer comes when it can be used, and it reads as zero. Without room it waits for "
@@ -143,6 +150,18 @@ constexpr std::array table = {
     post<&copy>({"/api/memory/operations/copy", "copy", operations_section, "Copy within a device",
                  "From one allocation into another, or within one; overlapping ranges are copied as if through a buffer.",
                  "What was copied, and how fast.", change | device_named | codes(Code::leased, Code::out_of_range, Code::unsupported)}),
+    or_accepted(post<&defragment>({"/api/memory/operations/defragment", "defragment", operations_section, "Defragment all devices",
+                                   defragment_tells, "What was moved and gained.", upkeep_problems}),
+                upkeep_accepted, &shape_of<Operation>),
+    or_accepted(post<&defragment>({"/api/memory/operations/defragment/{device}", "defragmentDevice", operations_section,
+                                   "Defragment a device", defragment_tells, "What was moved and gained.", upkeep_problems}),
+                upkeep_accepted, &shape_of<Operation>),
+    or_accepted(post<&optimize>({"/api/memory/operations/optimize", "optimize", operations_section, "Optimize all devices", optimize_tells,
+                                 "What was done and gained.", upkeep_problems}),
+                upkeep_accepted, &shape_of<Operation>),
+    or_accepted(post<&optimize>({"/api/memory/operations/optimize/{device}", "optimizeDevice", operations_section, "Optimize a device",
+                                 optimize_tells, "What was done and gained.", upkeep_problems}),
+                upkeep_accepted, &shape_of<Operation>),
 
     or_accepted(post<&transfer, 201>({"/api/memory/transfer", "transfer", operations_section, "Transfer between devices", transfer_tells,
                                       "The transfer, ended.",

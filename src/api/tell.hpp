@@ -32,6 +32,9 @@ namespace vramd::api {
 
 /// `devices` say whether the model's place is RAM.
 [[nodiscard]] Model tell_model(const report::ModelTold& told, const std::vector<engine::DeviceTold>& devices);
+/// `dry_run` is the caller's to set.
+[[nodiscard]] Defragmentation tell_defragmentation(const report::UpkeepProgress& told);
+[[nodiscard]] Optimization tell_optimization(const report::UpkeepProgress& told);
 [[nodiscard]] Operation tell_operation(const report::OperationTold& told, u64 now_wall_ns);
 [[nodiscard]] AvailableModel tell_available(const engine::AvailableModel& told);
 }  // namespace vramd::api

@@ -62,6 +62,8 @@ Operation tell_operation(const report::OperationTold& told, u64 now_wall_ns) {
     if (told.state == OperationState::running && told.done_bytes > 0 && told.total_bytes >= told.done_bytes)
         operation.eta_ms = milliseconds_of_ns(static_cast<u64>(u128{elapsed_ns} * (told.total_bytes - told.done_bytes) / told.done_bytes));
     if (told.error) operation.problem = problem_of(*told.error, {});
+    if (told.upkeep && told.kind == OperationKind::defragment) operation.defragmentation = tell_defragmentation(*told.upkeep);
+    if (told.upkeep && told.kind == OperationKind::optimize) operation.optimization = tell_optimization(*told.upkeep);
     return operation;
 }
 

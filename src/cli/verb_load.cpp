@@ -1,7 +1,6 @@
 #include <filesystem>
 
-#include "cli/interrupt.hpp"
-#include "cli/progress.hpp"
+#include "cli/follow.hpp"
 #include "cli/show.hpp"
 #include "cli/verbs.hpp"
 
@@ -16,7 +15,6 @@ constexpr Argument arguments[] = {
     {"pinned", Takes::flag, "Never evict it"},
     {"detach", Takes::flag, "Print the operation's id and do not wait"},
 };
-constexpr u64 poll_ms = 50;
 
 std::string name_of_file(std::string_view path) {
     const std::size_t slash = path.rfind('/');
@@ -45,54 +43,6 @@ json::object request_of(const Given& given, const std::string& name) {
     return request;
 }
 
-/// Asks the daemon to cancel, and says what is left.
-Failure cancelled(Session& session, const std::string& target, const std::string& name) {
-    Failure failure(Exit::interrupted, "Interrupted; the load of " + name + " is cancelled, and its memory is being given back.");
-    const auto reply = session.ask({.method = "DELETE", .target = target});
-    if (!reply) {
-        failure.what = "Interrupted; the load of " + name + " goes on, for it could not be cancelled.";
-        failure.why = reply.error().what;
-        return failure;
-    }
-    const auto body = parse_document(reply->body);
-    if (body && body->is_object() && text_at(body->get_object(), "state") == "succeeded")
-        failure.what = "Interrupted, but " + name + " was loaded already. vramctl unload " + name + " takes it out.";
-    return failure;
-}
-
-/// What a failed operation says: its problem, as if the call itself had failed.
-Failure failure_of_operation(const json::object& operation) {
-    const json::value* const problem = operation.if_contains("problem");
-    if (problem != nullptr && problem->is_object()) return failure_of_reply(0, json::serialize(*problem));
-    return Failure(Exit::failed, "The load ended as " + text_at(operation, "state") + ".");
-}
-
-Told<void> follow(Session& session, const std::string& target, const std::string& name) {
-    const InterruptWatch interrupt;
-    Progress progress;
-    for (;;) {
-        if (interrupt.came()) {
-            progress.clear();
-            return std::unexpected(cancelled(session, target, name));
-        }
-        TRY(const http::ClientReply reply, session.ask({.target = target}));
-        TRY(const json::value body, parse_document(reply.body));
-        const json::object* const operation = body.if_object();
-        if (operation == nullptr) return std::unexpected(Failure(Exit::failed, "The server's answer is not an operation."));
-        const std::string state = text_at(*operation, "state");
-        Step step{text_at(*operation, "stage"), number_at(*operation, "doneBytes").value_or(0),
-                  number_at(*operation, "totalBytes").value_or(0), number_at(*operation, "bytesPerSecond"), real_at(*operation, "etaMs")};
-        if (state == "succeeded") step.stage = "done";
-        progress.show(step);
-        if (state == "succeeded") return {};
-        if (state != "running") {
-            progress.clear();
-            return std::unexpected(failure_of_operation(*operation));
-        }
-        interrupt.wait(poll_ms);
-    }
-}
-
 Told<void> run(Session& session, const Given& given) {
     const std::string name = given.has("name") ? given.text("name") : name_of_file(given.text("path"));
     json::object request = request_of(given, name);
@@ -109,7 +59,9 @@ Told<void> run(Session& session, const Given& given) {
         session.out((body.is_object() ? text_at(body.get_object(), "id") : *location) + "\n");
         return {};
     }
-    TRY_DO(follow(session, *location, name));
+    TRY_DO(follow(session, *location,
+                  {"the load of " + name, "the load of " + name + " is cancelled, and its memory is being given back.",
+                   name + " was loaded already. vramctl unload " + name + " takes it out."}));
     Query query;
     query.add("name", name);
     TRY(const http::ClientReply model, session.ask({.target = "/api/model/info" + query.text()}));

@@ -19,6 +19,8 @@ extern const Verb copy_verb;
 extern const Verb move_verb;
 extern const Verb transfers_verb;
 extern const Verb clear_verb;
+extern const Verb defragment_verb;
+extern const Verb optimize_verb;
 extern const Verb events_verb;
 extern const Verb explain_verb;
 extern const Verb doctor_verb;
