@@ -46,6 +46,17 @@ public:
     std::vector<report::OperationTold> operations(const Caller&, u64) override {
         return (void)refusal(), std::vector<report::OperationTold>{};
     }
+    std::vector<engine::PressureTold> pressures(const Caller&) override { return (void)refusal(), std::vector<engine::PressureTold>{}; }
+    Result<engine::PressureTold> pressure(const Caller&, std::string_view) override { return refusal(); }
+    std::vector<engine::PastTold> past(std::string_view, report::Window) override {
+        return (void)refusal(), std::vector<engine::PastTold>{};
+    }
+    std::vector<engine::AnalysisTold> analysis(std::string_view, report::Window) override {
+        return (void)refusal(), std::vector<engine::AnalysisTold>{};
+    }
+    Result<std::vector<report::Advice>> advice(const Caller&) override { return refusal(); }
+    std::vector<engine::ModelsOfDevice> model_memory() override { return (void)refusal(), std::vector<engine::ModelsOfDevice>{}; }
+    void optimize_models(engine::OptimizeModelsRequest, engine::Done<engine::OptimizedModels> done) override { done(refusal()); }
     engine::AuditTold audit() override { return (void)refusal(), engine::AuditTold{}; }
     std::optional<engine::KeyTold> key_used(const Caller&) override { return std::nullopt; }
     engine::Events& events() override { return untouched_events_; }

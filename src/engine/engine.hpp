@@ -14,6 +14,7 @@
 #include "core/report/told.hpp"
 #include "device/device.hpp"
 #include "engine/events.hpp"
+#include "engine/insight.hpp"
 #include "engine/ports.hpp"
 #include "terms/command.hpp"
 
@@ -204,6 +205,19 @@ public:
     [[nodiscard]] virtual std::optional<KeyTold> key_used(const Caller& caller) = 0;
     /// The ledger's events. Valid as long as the engine is.
     [[nodiscard]] virtual Events& events() = 0;
+    // How tight it is, how it was, what would help (insight.hpp).
+    /// Every device, measured on this call.
+    [[nodiscard]] virtual std::vector<PressureTold> pressures(const Caller& caller) = 0;
+    /// Errors: not_found.
+    [[nodiscard]] virtual Result<PressureTold> pressure(const Caller& caller, std::string_view device_id) = 0;
+    /// Empty `device_id`: every device. One that is not there has no row.
+    [[nodiscard]] virtual std::vector<PastTold> past(std::string_view device_id, report::Window window) = 0;
+    [[nodiscard]] virtual std::vector<AnalysisTold> analysis(std::string_view device_id, report::Window window) = 0;
+    /// What would help, most first; tried on a copy of the state, outside the lock. O(state).
+    [[nodiscard]] virtual Result<std::vector<report::Advice>> advice(const Caller& caller) = 0;
+    [[nodiscard]] virtual std::vector<ModelsOfDevice> model_memory() = 0;
+    /// Unloads models until each device's pressure is below the target. Errors: not_found (device, an excluded model), read_only.
+    virtual void optimize_models(OptimizeModelsRequest request, Done<OptimizedModels> done) = 0;
     /// O(state): recomputes every book and compares registry, backend and keeper.
     [[nodiscard]] virtual AuditTold audit() = 0;
 

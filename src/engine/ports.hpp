@@ -103,6 +103,7 @@ struct Options {
     u64 started_wall_ns = 0;  ///< Of the keeper.
     bool read_only = false;   ///< Started so by the keeper after repeated aborts.
     u64 ledger_segment_bytes = 16 * mib;
+    u64 sample_every_ns = 0;  ///< How often pressure is looked at; 0: never by itself.
 };
 
 struct Ports {

@@ -143,6 +143,7 @@ Result<void> Runner::recover() {
         }
         for (const Effect& effect : effects) start(effect);
     }
+    begin_history();
     if (ports_.measure_limits) measure_links();
     const Lock lock(lock_);
     schedule_leases();

@@ -48,9 +48,11 @@ Result<core::Decision> Runner::commit_locked(const Command& command, std::move_o
         bool awaited = false;
         for (std::size_t i = 0; i < bytes.size(); ++i) {
             report::Attribution whose = report::attribute(state_, decision.events[i]);
+            past_.note(state_, decision.events[i], now.wall_ns);
             core::apply(state_, decision.events[i]);
             if (feed_.add(*appended + i, now.wall_ns, std::move(bytes[i]), std::move(whose))) awaited = true;
         }
+        past_.settle(state_, now.wall_ns);
         if (awaited) told.push_back([this] { feed_.wake(); });
     }
     if (under_lock) under_lock(decision);
@@ -118,7 +120,8 @@ void Runner::note(const Event& event, Told& told) {
     const bool block_gone = std::holds_alternative<BlockGone>(event);
     if (block_gone) shrink_devices(told);
     const bool moved = std::holds_alternative<AllocationMoved>(event) || std::holds_alternative<MoveDropped>(event);
-    const bool room = block_gone || moved || std::holds_alternative<AllocationFreed>(event) || std::holds_alternative<AllocationDropped>(event);
+    const bool room =
+        block_gone || moved || std::holds_alternative<AllocationFreed>(event) || std::holds_alternative<AllocationDropped>(event);
     if (room && !waiting_.empty()) told.push_back([this] { retry_waiting(); });
     if (room && !waiting_transfers_.empty()) told.push_back([this] { retry_transfers(); });
 }
@@ -302,7 +305,8 @@ void Runner::schedule_leases() {
     // What is being read or made ready cannot end now: its last user, or its being ready, comes by here again.
     const auto& leases = state_.books.leases();
     const auto can_end = [this](const std::pair<u64, u64>& lease) {
-        return !in_use(lease.second) && state_.transfers.of(lease.second).empty() && state_.books.allocation_by_serial(lease.second)->row.status == AllocationStatus::live;
+        return !in_use(lease.second) && state_.transfers.of(lease.second).empty() &&
+               state_.books.allocation_by_serial(lease.second)->row.status == AllocationStatus::live;
     };
     const auto first = std::find_if(leases.begin(), leases.end(), can_end);
     if (first == leases.end()) return;

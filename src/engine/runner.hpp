@@ -7,6 +7,7 @@
 /// `ready` is recorded, and leaves it only after its `releasing` is; a waiter is told exactly once.
 #pragma once
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <set>
 
@@ -19,6 +20,9 @@
 #include "ledger/ledger.hpp"
 
 namespace vramd::engine {
+/// The machine's part of what a pressure is judged from. Defined in sampling.cpp.
+[[nodiscard]] memory::PressureInput machine_of(const device::Reading& reading);
+
 class Runner final : public Engine {
 public:
     Runner(Options options, Ports ports);
@@ -60,6 +64,13 @@ public:
     std::optional<KeyTold> key_used(const Caller& caller) override;
     Events& events() override { return feed_; }
     AuditTold audit() override;
+    std::vector<PressureTold> pressures(const Caller& caller) override;
+    Result<PressureTold> pressure(const Caller& caller, std::string_view device_id) override;
+    std::vector<PastTold> past(std::string_view device_id, report::Window window) override;
+    std::vector<AnalysisTold> analysis(std::string_view device_id, report::Window window) override;
+    Result<std::vector<report::Advice>> advice(const Caller& caller) override;
+    std::vector<ModelsOfDevice> model_memory() override;
+    void optimize_models(OptimizeModelsRequest request, Done<OptimizedModels> done) override;
     void stop(u64 wait_ns_max) override;
 
     /// From now on nothing is recorded, as if the process were dead already. For the simulation, before it drops this object.
@@ -221,6 +232,28 @@ private:
     // told.cpp
     [[nodiscard]] std::vector<LinkTold> links_of(std::string_view device_id);
 
+    // sampling.cpp
+    /// What the last look at a device left for the next.
+    struct Watched {
+        memory::BandWatch band;
+        std::deque<std::pair<u64, std::array<u64, memory::pressure_parts>>> recent;  ///< When, used bytes by part; oldest first.
+        u64 shape_due_ns = 0;                                                        ///< When to look next at how the free memory lies.
+    };
+    void begin_history();
+    void rebuild_history(u64 upto_sequence, u64 begun_wall_ns);
+    void sample();
+    void sample_one(const std::string& device_id, const device::Reading& reading, std::vector<Command>& commands);
+    [[nodiscard]] PressureTold judge_now(u16 index, const device::Reading& reading) REQUIRES(lock_);
+    // insight.cpp
+    [[nodiscard]] report::Surroundings surroundings(const std::map<std::string, device::Reading>& readings) REQUIRES(lock_);
+    [[nodiscard]] std::map<std::string, device::Reading> read_devices();
+    [[nodiscard]] PastTold past_of(const std::string& device_id, report::Window window) REQUIRES(lock_);
+    // model_upkeep.cpp
+    struct Optimizing;
+    [[nodiscard]] Result<void> plan_models(Optimizing& work);
+    void unload_next(std::shared_ptr<Optimizing> work);
+    void models_optimized(std::shared_ptr<Optimizing> work);
+
     Options options_;
     Ports ports_;
     std::map<std::string, ConfiguredDevice, std::less<>> devices_;  ///< Fixed after the start.
@@ -252,6 +285,9 @@ private:
     std::map<u64, std::vector<std::move_only_function<void()>>> after_use_ GUARDED_BY(lock_);
     std::map<BlockKey, u64> frozen_ GUARDED_BY(lock_);
     std::map<u64, bool> moving_ GUARDED_BY(lock_);  ///< Allocation serial → written since its copy to a second place began.
+
+    report::History past_ GUARDED_BY(lock_);
+    std::map<std::string, Watched, std::less<>> watched_ GUARDED_BY(lock_);
 
     Mutex small_lock_;                                     ///< Never held together with lock_ in the other order: lock_ first.
     std::map<u64, u64> progress_ GUARDED_BY(small_lock_);  ///< Operation serial → bytes landed.

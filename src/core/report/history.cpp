@@ -86,6 +86,7 @@ void History::note(const core::State& before, const Event& event, u64 wall_ns) {
         leave(device_of(row.block), flow_of(row), wall_ns);
     } else if (const auto* gone = std::get_if<ModelGone>(&event)) {
         const model::Model* model = before.catalogue.model(gone->id.serial);
+        if (model == nullptr || before.books.allocation(model->allocation) == nullptr) return;
         const memory::AllocationRow& row = before.books.allocation(model->allocation)->row;
         name_track(device_of(row.block), NameKind::model, model->request.name, wall_ns).left(row.granted_bytes, wall_ns);
     } else if (const auto* moved = std::get_if<AllocationMoved>(&event)) {
@@ -96,7 +97,18 @@ void History::note(const core::State& before, const Event& event, u64 wall_ns) {
         Flow there = flow_of(row);
         there.bytes = move.granted_bytes;
         arrive(device_of(move.block), there, wall_ns);
+    } else if (const auto* ended = std::get_if<TransferEnded>(&event)) {
+        const memory::Transfer* transfer = before.transfers.transfer(ended->id);
+        if (ended->state != TransferState::succeeded || transfer == nullptr) return;
+        const auto& devices = before.books.devices();
+        move(devices[transfer->plan.source_device].id, devices[transfer->plan.target_device].id, ended->result, wall_ns);
     }
+}
+
+/// A transfer within a device counts once.
+void History::move(std::string_view from_id, std::string_view to_id, const TransferResult& result, u64 wall_ns) {
+    device(from_id, wall_ns).track.count_moved(result.bytes, result.duration_ns, wall_ns);
+    if (from_id != to_id) device(to_id, wall_ns).track.count_moved(result.bytes, result.duration_ns, wall_ns);
 }
 
 void History::sample(std::string_view device_id, const Sample& sample, u64 wall_ns) {

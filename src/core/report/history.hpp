@@ -102,6 +102,7 @@ private:
     Track& name_track(std::string_view device_id, NameKind kind, std::string_view name, u64 wall_ns);
     void arrive(std::string_view device_id, const Flow& flow, u64 wall_ns);
     void leave(std::string_view device_id, const Flow& flow, u64 wall_ns);
+    void move(std::string_view from_id, std::string_view to_id, const TransferResult& result, u64 wall_ns);
     void forget_one(u64 wall_ns);
 
     std::map<std::string, DeviceTrack, std::less<>> devices_;
@@ -149,6 +150,8 @@ private:
     void on(const MoveDropped& event, u64 wall_ns);
     void on(const OperationStarted& event, u64 wall_ns);
     void on(const OperationEnded& event, u64 wall_ns);
+    void on(const TransferQueued& event, u64 wall_ns);
+    void on(const TransferEnded& event, u64 wall_ns);
     void on(const ModelLoading& event, u64 wall_ns);
     void on(const ModelGone& event, u64 wall_ns);
     void release(u64 serial, u64 wall_ns);
@@ -162,6 +165,7 @@ private:
     std::map<BlockKey, u16> blocks_;
     std::map<u64, Held> allocations_;
     std::map<u64, Loaded> models_;
-    std::map<u64, std::string> loads_;  ///< Operation serial → the name that it loads.
+    std::map<u64, std::pair<u16, u16>> transfers_;  ///< Source and target device.
+    std::map<u64, std::string> loads_;              ///< Operation serial → the name that it loads.
 };
 }  // namespace vramd::report

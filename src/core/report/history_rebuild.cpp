@@ -20,6 +20,8 @@ Rebuilding::Rebuilding(const core::State& state) {
     }
     for (const auto& [serial, model] : state.catalogue.models())
         models_.emplace(serial, Loaded{model.request.name, model.allocation.serial});
+    for (const auto& [serial, transfer] : state.transfers.transfers())
+        if (transfer.is_open()) transfers_.emplace(serial, std::pair(transfer.plan.source_device, transfer.plan.target_device));
     for (const auto& [serial, operation] : state.catalogue.operations())
         if (operation.state == OperationState::running) loads_.emplace(serial, operation.request.name);
 }
@@ -61,7 +63,7 @@ void Rebuilding::on(const DeviceAdded& event, u64 wall_ns) {
     if (std::ranges::find(devices_, event.device_id) != devices_.end()) {
         for (auto& [key, track] : history_.names_) track.set(0, wall_ns);
         for (auto& [id, device] : history_.devices_) device.track.set(0, wall_ns);
-        devices_.clear(), levels_.clear(), blocks_.clear(), allocations_.clear(), models_.clear(), loads_.clear();
+        devices_.clear(), levels_.clear(), blocks_.clear(), allocations_.clear(), models_.clear(), loads_.clear(), transfers_.clear();
     }
     devices_.push_back(event.device_id);
     levels_.push_back(0);
@@ -128,6 +130,17 @@ void Rebuilding::on(const MoveDropped& event, u64) {
 void Rebuilding::on(const OperationStarted& event, u64) { loads_.insert_or_assign(event.id.serial, event.request.name); }
 
 void Rebuilding::on(const OperationEnded& event, u64) { loads_.erase(event.id.serial); }
+
+void Rebuilding::on(const TransferQueued& event, u64) {
+    transfers_.insert_or_assign(event.plan.id.serial, std::pair(event.plan.source_device, event.plan.target_device));
+}
+
+void Rebuilding::on(const TransferEnded& event, u64 wall_ns) {
+    const auto found = transfers_.extract(event.id.serial);
+    if (found.empty() || event.state != TransferState::succeeded) return;
+    const auto [from, to] = found.mapped();
+    if (from < devices_.size() && to < devices_.size()) history_.move(devices_[from], devices_[to], event.result, wall_ns);
+}
 
 void Rebuilding::on(const ModelLoading& event, u64) {
     const auto load = loads_.find(event.operation.serial);

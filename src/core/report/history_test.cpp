@@ -55,6 +55,8 @@ struct Watched {
             if (const auto* release = std::get_if<ReleaseBlockEffect>(&effect)) give(BlockReleasedCommand{release->block});
             if (const auto* zero = std::get_if<ZeroEffect>(&effect)) give(ZeroedCommand{zero->id});
             if (const auto* move = std::get_if<MoveEffect>(&effect)) give(MovedCommand{move->id, false, {}});
+            if (std::holds_alternative<ScheduleTransfersEffect>(effect)) give(ScheduleTransfersCommand{});
+            if (const auto* transfer = std::get_if<TransferEffect>(&effect)) give(TransferredCommand{transfer->id, {77, 1, 5, 0}, {}});
             if (const auto* load = std::get_if<LoadModelEffect>(&effect)) give(LoadedCommand{load->operation, 5});
             if (const auto* inspect = std::get_if<InspectModelEffect>(&effect)) {
                 Inspection inspection{ModelFormat::gguf, {1, secret, 5000, 3, 4}, 5000 + secret, 5000, {}};
@@ -81,7 +83,7 @@ struct Watched {
     }
     void step(Choices& choices) {
         now_ns += choices.one_in(4) ? choices.below(1000) * ns_per_second : choices.below(2 * ns_per_second);
-        switch (choices.below(8)) {
+        switch (choices.below(10)) {
             case 0:
             case 1:
             case 2:
@@ -96,6 +98,18 @@ struct Watched {
             case 6:
                 give(UnloadModelCommand{{"o1", Role::user}, "m" + std::to_string(choices.below(4)), {}});
                 return finish();
+            case 7:
+            case 8: {
+                TransferCommand command;
+                command.caller = {"root", Role::admin};
+                command.source = some(choices);
+                command.target_device_id = choices.one_in(2) ? "a" : "b";
+                command.mode = choices.one_in(2) ? TransferMode::move : TransferMode::copy;
+                command.secret = ++secret;
+                command.allocation_secret = ++secret;
+                give(command);
+                return finish();
+            }
             default:
                 give(MoveCommand{1, some(choices), 1 + choices.below(state.books.next_block()), false, {}});
                 return finish();
@@ -120,6 +134,8 @@ void check_same(const Span& a, const Span& b) {
     REQUIRE(a.all.arrived_bytes == b.all.arrived_bytes);
     REQUIRE(a.all.left_count == b.all.left_count);
     REQUIRE(a.all.left_bytes == b.all.left_bytes);
+    REQUIRE(a.all.moved_bytes == b.all.moved_bytes);
+    REQUIRE(a.all.moved_ns == b.all.moved_ns);
 }
 
 /// `cover` says whether they know the same stretch of time.

@@ -17,6 +17,9 @@ void Bucket::merge(const Bucket& other) {
     arrived_bytes += other.arrived_bytes;
     left_count += other.left_count;
     left_bytes += other.left_bytes;
+    moved_count += other.moved_count;
+    moved_bytes += other.moved_bytes;
+    moved_ns += other.moved_ns;
 }
 
 Bucket& Track::bucket(std::size_t grain, u64 index) {
@@ -81,6 +84,11 @@ void Track::count_arrived(u64 bytes, u64 wall_ns) {
 void Track::count_left(u64 bytes, u64 wall_ns) {
     advance(wall_ns);
     each_present([bytes](Bucket& now) { now.left_count += 1, now.left_bytes += bytes; });
+}
+
+void Track::count_moved(u64 bytes, u64 duration_ns, u64 wall_ns) {
+    advance(wall_ns);
+    each_present([bytes, duration_ns](Bucket& now) { now.moved_count += 1, now.moved_bytes += bytes, now.moved_ns += duration_ns; });
 }
 
 void Track::arrived(u64 bytes, u64 wall_ns) {

@@ -25,6 +25,9 @@ struct Bucket {
     u64 arrived_bytes = 0;
     u64 left_count = 0;
     u64 left_bytes = 0;
+    u64 moved_count = 0;  ///< Transfers from or to here that ended well …
+    u64 moved_bytes = 0;
+    u64 moved_ns = 0;  ///< … and the time that their bytes took; several at once count each.
 
     /// Rounded down; the lowest level where no time is covered.
     [[nodiscard]] u64 level_mean() const { return covered_ns == 0 ? level_min : static_cast<u64>(level_ns / covered_ns); }
@@ -69,6 +72,7 @@ public:
     /// Counted as arrived or left, the level untouched: somebody else sets it.
     void count_arrived(u64 bytes, u64 wall_ns);
     void count_left(u64 bytes, u64 wall_ns);
+    void count_moved(u64 bytes, u64 duration_ns, u64 wall_ns);
     [[nodiscard]] Span span(Window window, u64 wall_ns);
     [[nodiscard]] u64 level_bytes() const { return level_bytes_; }
     [[nodiscard]] u64 now_ns() const { return now_ns_; }

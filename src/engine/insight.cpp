@@ -1,0 +1,161 @@
+/// What is told of pressure, of the past and of what would help. Devices are read before the lock is taken; what costs more than a fold
+/// runs on a copy after it is let go.
+#include <algorithm>
+
+#include "engine/runner.hpp"
+
+namespace vramd::engine {
+std::map<std::string, device::Reading> Runner::read_devices() {
+    std::map<std::string, device::Reading> readings;
+    for (auto& [id, configured] : devices_) readings.emplace(id, configured.device->read(device::Look::use));
+    return readings;
+}
+
+report::Surroundings Runner::surroundings(const std::map<std::string, device::Reading>& readings) {
+    report::Surroundings around;
+    around.now_wall_ns = ports_.clock().wall_ns;
+    for (const memory::DeviceRow& row : state_.books.devices()) {
+        const auto reading = readings.find(row.id);
+        const bool there = reading != readings.end() && row.capacity_bytes > 0;
+        around.machine.push_back(there ? std::optional(machine_of(reading->second)) : std::nullopt);
+    }
+    for (const auto& [serial, count] : uses_) around.in_use.push_back(serial);
+    return around;
+}
+
+std::vector<PressureTold> Runner::pressures(const Caller& caller) {
+    const auto readings = read_devices();
+    std::vector<PressureTold> told;
+    const Lock lock(lock_);
+    const report::Surroundings around = surroundings(readings);
+    for (u16 i = 0; i < around.machine.size(); ++i) {
+        if (!around.machine[i]) continue;
+        told.push_back(judge_now(i, readings.at(state_.books.devices()[i].id)));
+        told.back().actions = report::actions_for(state_, i, caller, around);
+        for (const model::Resident& model : report::residents(state_, i, around.in_use))
+            if (!model.pinned && !model.in_use) told.back().reclaimable_bytes += model.size_bytes;
+    }
+    return told;
+}
+
+Result<PressureTold> Runner::pressure(const Caller& caller, std::string_view device_id) {
+    for (PressureTold& told : pressures(caller))
+        if (told.device_id == device_id) return std::move(told);
+    return refuse(Code::not_found, "deviceId", "There is no device " + std::string(device_id) + ".");
+}
+
+PastTold Runner::past_of(const std::string& device_id, report::Window window) {
+    const u64 now = ports_.clock().wall_ns;
+    PastTold told;
+    told.device_id = device_id;
+    told.window = window;
+    told.span = past_.span(device_id, window, now).value_or(report::Span{});
+    told.owners = past_.named(device_id, report::NameKind::owner, window, now);
+    told.purposes = past_.named(device_id, report::NameKind::purpose, window, now);
+    told.models = past_.named(device_id, report::NameKind::model, window, now);
+    return told;
+}
+
+std::vector<PastTold> Runner::past(std::string_view device_id, report::Window window) {
+    std::vector<PastTold> told;
+    const Lock lock(lock_);
+    for (const auto& [id, configured] : devices_)
+        if (device_id.empty() || device_id == id) told.push_back(past_of(id, window));
+    return told;
+}
+
+std::vector<AnalysisTold> Runner::analysis(std::string_view device_id, report::Window window) {
+    std::vector<AnalysisTold> list;
+    const u64 limit = limit_of(transfer::Kind::copy);
+    const Lock lock(lock_);
+    for (const auto& [id, configured] : devices_) {
+        const auto index = state_.books.device_named(id);
+        if (!index || (!device_id.empty() && device_id != id)) continue;
+        AnalysisTold told;
+        told.past = past_of(id, window);
+        told.books = report::device_books(state_, *index, report::Detail::histogram);
+        told.samples = past_.samples(id, window, ports_.clock().wall_ns);
+        told.copied = past_.copied(id);
+        told.copy_limit_bytes_per_second = limit;
+        for (const auto& [key, block] : state_.books.blocks()) {
+            if (block.row.device != *index) continue;
+            if (block.space) {
+                const memory::SubAllocatorStats stats = block.space->stats();
+                told.arena_bytes += block.row.size_bytes;
+                told.arena_used_bytes += stats.used_bytes;
+                told.requested_bytes += stats.requested_bytes;
+                told.granted_bytes += stats.used_bytes;
+                continue;
+            }
+            for (const auto& [offset, serial] : block.allocations) {
+                const memory::AllocationRow& row = state_.books.allocation_by_serial(serial)->row;
+                told.requested_bytes += row.size_bytes;
+                told.granted_bytes += row.granted_bytes;
+            }
+        }
+        list.push_back(std::move(told));
+    }
+    return list;
+}
+
+Result<std::vector<report::Advice>> Runner::advice(const Caller& caller) {
+    const auto readings = read_devices();
+    report::Surroundings around;
+    std::vector<std::byte> saved;
+    {
+        const Lock lock(lock_);
+        around = surroundings(readings);
+        saved = core::save(state_);
+    }
+    TRY(core::State copy, core::restore(saved));
+    return report::advise(std::move(copy), caller, around);
+}
+
+std::vector<ModelsOfDevice> Runner::model_memory() {
+    std::vector<ModelsOfDevice> list;
+    {
+        const Lock lock(lock_);
+        for (const auto& [id, configured] : devices_) list.push_back({id, 0, 0, {}});
+        for (const auto& [serial, model] : state_.catalogue.models()) {
+            const auto device = std::ranges::find(list, state_.books.devices()[model.device].id, &ModelsOfDevice::device_id);
+            if (device == list.end()) continue;
+            const memory::AllocationRow& row = state_.books.allocation(model.allocation)->row;
+            ModelMemoryTold told;
+            told.model = report::model(state_, model);
+            told.block_bytes = state_.books.block(row.block)->row.size_bytes;
+            // While its block is being made, the device need not have it.
+            told.on_device = state_.books.block(row.block)->row.state != BlockState::ready;
+            device->catalogue_bytes += told.model.predicted_bytes;
+            device->models.push_back(std::move(told));
+        }
+        for (const auto& [serial, allocation] : state_.books.allocations()) {
+            if (allocation.row.model == 0) continue;
+            const std::string& id = state_.books.devices()[state_.books.block(allocation.row.block)->row.device].id;
+            const auto device = std::ranges::find(list, id, &ModelsOfDevice::device_id);
+            if (device != list.end()) device->books_bytes += allocation.row.granted_bytes;
+        }
+    }
+    for (ModelsOfDevice& device : list) {
+        const std::vector<device::BlockSpec> blocks = devices_.find(device.device_id)->second.device->blocks();
+        for (ModelMemoryTold& told : device.models) {
+            BlockKey key = 0;
+            {
+                const Lock lock(lock_);
+                const memory::Allocation* allocation = state_.books.allocation(told.model.allocation);
+                if (allocation != nullptr) key = allocation->row.block;
+            }
+            const auto block = std::ranges::find(blocks, key, &device::BlockSpec::key);
+            const bool gone = key == 0;  // Unloaded since: nothing to compare.
+            told.on_device = told.on_device || gone || block != blocks.end();
+            if (!told.on_device) told.differences.push_back("The device has no block for it.");
+            if (!gone && block != blocks.end() && block->size_bytes != told.block_bytes)
+                told.differences.push_back("The device's block has " + std::to_string(block->size_bytes) + " bytes, the books say " +
+                                           std::to_string(told.block_bytes) + ".");
+            if (told.model.size_bytes != told.model.predicted_bytes)
+                told.differences.push_back("Its header says " + std::to_string(told.model.predicted_bytes) + " bytes, its memory has " +
+                                           std::to_string(told.model.size_bytes) + ".");
+        }
+    }
+    return list;
+}
+}  // namespace vramd::engine
