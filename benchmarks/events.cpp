@@ -6,6 +6,7 @@
 /// the figures: the same bytes written by one thread to as many bare sockets that the same loop reads. --quick makes fewer changes.
 #include <poll.h>
 
+#include <array>
 #include <atomic>
 
 #include "daemon_bed.hpp"
@@ -151,12 +152,19 @@ int run(bool quick) {
     std::printf("allocate and free over HTTP, one connection, by how many read the events\n");
     std::printf("%8s %12s %16s %14s %14s\n", "readers", "pairs/s", "told events/s", "late p50 us", "late p99 us");
     double bytes = 250;
-    for (const std::size_t count : {std::size_t{0}, std::size_t{1}, readers_most}) {
-        const Figures figures = with_readers(bed.unix_door, count, pairs);
-        std::printf("%8zu %12.0f %16.0f %14.1f %14.1f\n", count, figures.pairs_per_second, figures.told_per_second, us(figures.late_p50_ns),
-                    us(figures.late_p99_ns));
-        if (count == readers_most) bytes = figures.bytes_per_event;
+    constexpr std::array counts = {std::size_t{0}, std::size_t{1}, readers_most};
+    std::array<Figures, counts.size()> best{};
+    for (int round = 0; round < 3; ++round)  // In turns, so that a busy neighbour hits all of them; each round's best counts.
+        for (std::size_t i = 0; i < counts.size(); ++i) {
+            const Figures figures = with_readers(bed.unix_door, counts[i], pairs);
+            if (figures.pairs_per_second > best[i].pairs_per_second) best[i] = figures;
+        }
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+        const Figures& figures = best[i];
+        std::printf("%8zu %12.0f %16.0f %14.1f %14.1f\n", counts[i], figures.pairs_per_second, figures.told_per_second,
+                    us(figures.late_p50_ns), us(figures.late_p99_ns));
     }
+    bytes = best.back().bytes_per_event;
     std::printf("limit: bare sockets, %zu of them, %.0f bytes an event: %.0f told events/s\n", readers_most, bytes,
                 bare(bed.folder, static_cast<u64>(bytes), pairs));
     return 0;
