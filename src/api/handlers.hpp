@@ -1,6 +1,7 @@
 /// What each route does. One function a row of the table in routes.cpp; their contracts are the rows' texts.
 #pragma once
 #include "api/asked.hpp"
+#include "api/resources_analytics.hpp"
 #include "api/resources_events.hpp"
 #include "api/resources_model.hpp"
 #include "api/resources_requests.hpp"
@@ -37,8 +38,14 @@ void answer_again(const Call& call, const engine::KeyTold& used, Answer<Model> a
 [[nodiscard]] Result<Device> read_device(const Plain& asked);
 [[nodiscard]] Result<MemoryStatus> read_statuses(const Asked<StatusQuery, Nothing>& asked);
 [[nodiscard]] Result<DeviceStatus> read_status(const Asked<StatusQuery, Nothing>& asked);
-[[nodiscard]] Result<Usage> read_usage(const Plain& asked);
-[[nodiscard]] Result<Usage> read_device_usage(const Plain& asked);
+[[nodiscard]] Result<UsageReport> read_usage(const Asked<WindowQuery, Nothing>& asked);
+[[nodiscard]] Result<UsageReport> read_device_usage(const Asked<WindowQuery, Nothing>& asked);
+[[nodiscard]] Result<MemoryPressure> read_pressures(const Plain& asked);
+[[nodiscard]] Result<DevicePressure> read_pressure(const Plain& asked);
+[[nodiscard]] Result<Analytics> read_analytics(const Asked<AnalyticsQuery, Nothing>& asked);
+[[nodiscard]] Result<Recommendations> read_optimization(const Plain& asked);
+[[nodiscard]] Result<ModelsMemory> read_model_memory(const Plain& asked);
+void optimize_models(Asked<Nothing, OptimizeModelsRequest> asked, Answer<OptimizedModels> answer);
 
 // Allocations.
 [[nodiscard]] Result<AllocationList> list_allocations(const Asked<AllocationsQuery, Nothing>& asked);

@@ -36,13 +36,19 @@ Result<DeviceStatus> read_status(const Asked<StatusQuery, Nothing>& asked) {
     return status_of(asked.call, asked.query, told);
 }
 
-Result<Usage> read_usage(const Plain& asked) {
+Result<UsageReport> read_usage(const Asked<WindowQuery, Nothing>& asked) {
     engine::Engine& engine = asked.call.engine();
-    return tell_usage(engine.usage(asked.call.caller, {}), engine.devices(), asked.call.caller);
+    UsageReport report{tell_usage(engine.usage(asked.call.caller, {}), engine.devices(), asked.call.caller), {}};
+    for (const engine::PastTold& past : engine.past({}, asked.query.window)) report.past.push_back(tell_past(past, asked.call.caller));
+    return report;
 }
 
-Result<Usage> read_device_usage(const Plain& asked) {
-    TRY(const engine::DeviceTold told, asked.call.engine().device(asked.call.params[0]));
-    return device_usage(asked.call, told);
+Result<UsageReport> read_device_usage(const Asked<WindowQuery, Nothing>& asked) {
+    engine::Engine& engine = asked.call.engine();
+    TRY(const engine::DeviceTold told, engine.device(asked.call.params[0]));
+    UsageReport report{device_usage(asked.call, told), {}};
+    for (const engine::PastTold& past : engine.past(asked.call.params[0], asked.query.window))
+        report.past.push_back(tell_past(past, asked.call.caller));
+    return report;
 }
 }  // namespace vramd::api

@@ -1,5 +1,6 @@
 /// From what the engine tells to the resources that answers show.
 #pragma once
+#include "api/resources_analytics.hpp"
 #include "api/resources_events.hpp"
 #include "api/resources_model.hpp"
 #include "api/resources_status.hpp"
@@ -24,6 +25,14 @@ namespace vramd::api {
 [[nodiscard]] MemoryStatus tell_statuses(std::vector<DeviceStatus> devices);
 /// `told` narrowed to what the caller may see.
 [[nodiscard]] Usage tell_usage(const report::UsageTold& told, const std::vector<engine::DeviceTold>& devices, const Caller& caller);
+/// Narrowed to what the caller may see.
+[[nodiscard]] UsagePast tell_past(const engine::PastTold& told, const Caller& caller);
+[[nodiscard]] DevicePressure tell_pressure(const engine::PressureTold& told);
+[[nodiscard]] Action tell_advice(const report::Advice& advice);
+[[nodiscard]] OutlookTold tell_outlook(const report::Outlook& outlook);
+[[nodiscard]] DeviceAnalytics tell_analysis(const engine::AnalysisTold& told);
+[[nodiscard]] DeviceModels tell_models_of(const engine::ModelsOfDevice& told);
+[[nodiscard]] OptimizedModels tell_optimized(const engine::OptimizedModels& told);
 [[nodiscard]] Device tell_device(const engine::DeviceTold& told);
 [[nodiscard]] System tell_system(const engine::SystemTold& told, const Caller& caller);
 [[nodiscard]] Audit tell_audit(const engine::AuditTold& told, const Caller& caller);

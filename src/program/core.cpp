@@ -172,6 +172,7 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     options.generation = kept.generation;
     options.started_wall_ns = kept.started_wall_ns;
     options.read_only = settings.read_only;
+    options.sample_every_ns = ns_per_second / 10;
     const std::string line = ready_line(kept.listeners, places, ports.devices);
     auto transfers = ports.transfer;
     TRY(auto engine, engine::Engine::start(std::move(options), std::move(ports)));
