@@ -134,6 +134,13 @@ void arm_failpoint(u64 generation) {
         ledger::kill_at_step(nth);
 }
 
+/// Pressure is looked at ten times a second.
+engine::Options sampling() {
+    engine::Options options;
+    options.sample_every_ns = ns_per_second / 10;
+    return options;
+}
+
 Result<void> run(const program::Settings& settings, std::span<char* const> arguments) {
     const Fd signals = block_signals();
     const auto descriptor = keeper::Link::inherited();
@@ -163,7 +170,7 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     ports.measure_limits = [] { return transfer::measure_limits(0); };
     TRY(ports.devices, open_devices(settings));
     for (keeper::KeptBlock& block : kept.blocks) ports.kept.push_back({block.key, block.size_bytes, std::move(block.descriptor)});
-    engine::Options options;
+    engine::Options options = sampling();
     options.state_directory = places.state_directory / "ledger";
     options.boot_id = boot_id();
     options.life = options.boot_id + "/" + std::to_string(kept.life);  // The memory ends with the machine or with the keeper.
@@ -172,7 +179,6 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     options.generation = kept.generation;
     options.started_wall_ns = kept.started_wall_ns;
     options.read_only = settings.read_only;
-    options.sample_every_ns = ns_per_second / 10;
     const std::string line = ready_line(kept.listeners, places, ports.devices);
     auto transfers = ports.transfer;
     TRY(auto engine, engine::Engine::start(std::move(options), std::move(ports)));
