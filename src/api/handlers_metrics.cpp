@@ -64,7 +64,7 @@ std::string text_of(const report::MetricsSeen& seen) {
         family.help = metric.help;
         const bool counts = metric.kind == report::MetricKind::counter;
         family.type = counts ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge;
-        for (const report::Sample& sample : metric.read(seen)) {
+        for (const report::MetricValue& sample : metric.read(seen)) {
             prometheus::ClientMetric one;
             if (!metric.label.empty()) one.label.push_back({std::string(metric.label), sample.label});
             (counts ? one.counter.value : one.gauge.value) = sample.value;

@@ -7,7 +7,7 @@
 
 namespace vramd::report {
 namespace {
-using Samples = std::vector<Sample>;
+using Samples = std::vector<MetricValue>;
 
 double seconds(u64 ns) { return static_cast<double>(ns) / static_cast<double>(ns_per_second); }
 Samples one(double value) { return {{{}, value}}; }

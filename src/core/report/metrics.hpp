@@ -47,7 +47,7 @@ struct MetricsSeen {
     u64 http_dropped_readers = 0;
 };
 
-struct Sample {
+struct MetricValue {
     std::string label;  ///< The value of the row's label; empty where it has none.
     double value = 0;
 };
@@ -59,7 +59,7 @@ struct Metric {
     MetricKind kind = MetricKind::gauge;
     std::string_view help;
     std::string_view label;  ///< Its name; empty: none.
-    std::vector<Sample> (*read)(const MetricsSeen& seen) = nullptr;
+    std::vector<MetricValue> (*read)(const MetricsSeen& seen) = nullptr;
 };
 
 /// All rows, by name.

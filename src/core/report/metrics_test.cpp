@@ -69,12 +69,12 @@ TEST_CASE("however many owners there are, a scrape names the largest and adds up
     }
     for (const Metric& metric : metrics()) {
         if (metric.name != "vramd_owner_live_bytes") continue;
-        const std::vector<Sample> samples = metric.read(seen);
+        const std::vector<MetricValue> samples = metric.read(seen);
         CHECK(samples.size() == owners_max + 1);
         CHECK(samples.front().label == "owner499");
         double told = 0;
         std::map<std::string, int> labels;
-        for (const Sample& sample : samples) {
+        for (const MetricValue& sample : samples) {
             told += sample.value;
             CHECK(++labels[sample.label] == 1);
         }
