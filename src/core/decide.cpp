@@ -63,7 +63,7 @@ namespace {
 /// Gives a block back that is left with nothing once `leaving` of its places are gone.
 void release_if_left_empty(const State& state, Decision& decision, BlockKey key, std::size_t leaving) {
     const memory::Block& block = *state.books.block(key);
-    if (block.allocations.size() != leaving) return;
+    if (block.allocations().size() != leaving) return;
     // An owner's last small arena stays, so that allocating and freeing one thing in turn makes no block each time; it goes when
     // somebody needs the room.
     if (block.row.kind == BlockKind::arena && block.row.size_bytes <= memory::arena_block_min_bytes && block.row.state == BlockState::ready)

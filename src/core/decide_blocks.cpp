@@ -15,7 +15,7 @@ struct Occupant {
 /// What a block holds, in the order of the places.
 std::vector<Occupant> occupants_of(const State& state, const memory::Block& block) {
     std::vector<Occupant> list;
-    for (const auto& [offset, serial] : block.allocations) {
+    for (const auto& [offset, serial] : block.allocations()) {
         const memory::Allocation* allocation = state.books.allocation_by_serial(serial);
         const bool here = allocation->row.block == block.row.key && allocation->row.offset_bytes == offset;
         list.push_back({allocation, here ? nullptr : state.books.move(serial)});
@@ -58,7 +58,7 @@ Result<Decision> decide_one(const State& state, const BlockCreatedCommand& comma
     Decision decision;
     if (block == nullptr || block->row.state != BlockState::creating) return decision;
     decision.events.push_back(BlockReady{command.block});
-    if (block->allocations.empty()) {
+    if (block->allocations().empty()) {
         release_block(decision, command.block);
         return decision;
     }

@@ -48,7 +48,7 @@ Result<Decision> decide_one(const State& state, const MovedCommand& command, Mom
     }
     decision.events.push_back(AllocationMoved{command.id});
     const memory::Block& first = *state.books.block(allocation->row.block);
-    if (first.allocations.size() == 1) release_block(decision, first.row.key);
+    if (first.allocations().size() == 1) release_block(decision, first.row.key);
     return decision;
 }
 }  // namespace vramd::core

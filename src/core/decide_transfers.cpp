@@ -266,7 +266,7 @@ Result<Decision> decide_one(const State& state, const TransferredCommand& comman
     if (plan.keeps_id()) {
         decision.events.push_back(AllocationMoved{plan.source});
         const memory::Block& first = *state.books.block(state.books.allocation(plan.source)->row.block);
-        if (first.allocations.size() == 1) release_block(decision, first.row.key);
+        if (first.allocations().size() == 1) release_block(decision, first.row.key);
     } else if (plan.mode == TransferMode::move) {
         decision.freed_bytes = state.books.allocation(plan.source)->row.granted_bytes;
         end_allocation(state, decision, *state.books.allocation(plan.source), AllocationFreed{plan.source, Code::cancelled});

@@ -20,11 +20,12 @@ concept ForKeys = requires(Keys& keys, const T& event) {
 /// Appends a part's saved form behind its size.
 template <class Part>
 void save_part(const Part& part, std::vector<std::byte>& out) {
-    std::vector<std::byte> bytes;
-    part.save(bytes);
+    const std::size_t at = out.size();
     ArchiveWriter writer(out);
-    writer(static_cast<u64>(bytes.size()));
-    out.insert(out.end(), bytes.begin(), bytes.end());
+    writer(u64{0});
+    part.save(out);
+    const u64 size = out.size() - at - sizeof(u64);
+    std::memcpy(out.data() + at, &size, sizeof size);
 }
 /// Takes one part off the front of `bytes`.
 template <class Part>

@@ -29,7 +29,7 @@ std::optional<device::BlockSpec> Runner::spec_of(BlockKey key, device::Device*& 
     device = device_of(block->row.device);
     if (device == nullptr) return std::nullopt;
     bool shareable = false;
-    if (!block->allocations.empty()) shareable = state_.books.allocation_by_serial(block->allocations.begin()->second)->row.shareable;
+    if (!block->allocations().empty()) shareable = state_.books.allocation_by_serial(block->allocations().begin()->second)->row.shareable;
     return device::BlockSpec{key, block->row.size_bytes, kind_of(block->row.kind, shareable)};
 }
 

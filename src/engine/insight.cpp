@@ -87,7 +87,7 @@ std::vector<AnalysisTold> Runner::analysis(std::string_view device_id, report::W
                 told.granted_bytes += stats.used_bytes;
                 continue;
             }
-            for (const auto& [offset, serial] : block.allocations) {
+            for (const auto& [offset, serial] : block.allocations()) {
                 const memory::AllocationRow& row = state_.books.allocation_by_serial(serial)->row;
                 told.requested_bytes += row.size_bytes;
                 told.granted_bytes += row.granted_bytes;

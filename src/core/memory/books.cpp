@@ -47,7 +47,7 @@ void Books::apply(const BlockDirtied& event) {
 
 void Books::apply(const BlockReleasing& event) {
     const auto found = blocks_.find(event.block);
-    INVARIANT(found != blocks_.end() && found->second.row.state != BlockState::releasing && found->second.allocations.empty());
+    INVARIANT(found != blocks_.end() && found->second.row.state != BlockState::releasing && found->second.allocations().empty());
     BlockRow& row = found->second.row;
     row.state = BlockState::releasing;
     device_sums_[row.device].zombie += row.size_bytes;
@@ -107,21 +107,21 @@ Handle Books::take_range(BlockKey key, u64 offset_bytes, u64 size_bytes, u64 gra
         INVARIANT(placement && placement->granted_bytes == granted_bytes);
         handle = placement->handle;
     } else {
-        INVARIANT(block.allocations.empty() && offset_bytes == 0 && granted_bytes == block.row.size_bytes);
+        INVARIANT(block.allocations().empty() && offset_bytes == 0 && granted_bytes == block.row.size_bytes);
     }
-    block.allocations.emplace(offset_bytes, serial);
+    block.enter(handle, serial);
     block.row.dirty_bytes = std::max(block.row.dirty_bytes, offset_bytes + granted_bytes);
     device_sums_[block.row.device].live += granted_bytes;
     return handle;
 }
 
-void Books::give_range(BlockKey key, u64 offset_bytes, u64 granted_bytes, Handle handle) {
+void Books::give_range(BlockKey key, u64 granted_bytes, Handle handle) {
     Block& block = blocks_.at(key);
     if (block.space) {
         const Freed freed = block.space->free(handle);
         INVARIANT(freed == Freed::freed);
     }
-    block.allocations.erase(offset_bytes);
+    block.leave();
     device_sums_[block.row.device].live -= granted_bytes;
 }
 
@@ -136,16 +136,16 @@ void Books::attach(Allocation allocation) {
     owner.live += row.granted_bytes;
     owner.allocations += 1;
     if (row.lease_until_monotonic_ns != 0) leases_.emplace(row.lease_until_monotonic_ns, row.id.serial);
-    allocations_.emplace(row.id.serial, std::move(allocation));
+    allocations_.append(std::move(allocation));
 }
 
 /// Takes an allocation out of its block and all sums.
 void Books::detach(u64 serial) {
-    const auto found = allocations_.find(serial);
-    INVARIANT(found != allocations_.end() && !moves_.contains(serial));
-    const AllocationRow& row = found->second.row;
+    Allocation* const found = allocations_.find(serial);
+    INVARIANT(found != nullptr && !moves_.contains(serial));
+    const AllocationRow& row = found->row;
     device_sums_[blocks_.at(row.block).row.device].allocations -= 1;
-    give_range(row.block, row.offset_bytes, row.granted_bytes, found->second.handle);
+    give_range(row.block, row.granted_bytes, found->handle);
     const auto owner = owner_sums_.find(name(row.owner));
     owner->second.live -= row.granted_bytes;
     owner->second.allocations -= 1;
@@ -153,14 +153,14 @@ void Books::detach(u64 serial) {
     if (row.lease_until_monotonic_ns != 0) leases_.erase({row.lease_until_monotonic_ns, serial});
     names_.drop(row.owner);
     names_.drop(row.purpose);
-    allocations_.erase(found);
+    allocations_.erase(serial);
 }
 
 void Books::apply(const AllocationReady& event) {
-    const auto found = allocations_.find(event.id.serial);
-    INVARIANT(found != allocations_.end() && found->second.row.status == AllocationStatus::pending);
-    INVARIANT(blocks_.at(found->second.row.block).row.state == BlockState::ready);
-    found->second.row.status = AllocationStatus::live;
+    Allocation* const found = allocations_.find(event.id.serial);
+    INVARIANT(found != nullptr && found->row.status == AllocationStatus::pending);
+    INVARIANT(blocks_.at(found->row.block).row.state == BlockState::ready);
+    found->row.status = AllocationStatus::live;
 }
 
 void Books::apply(const AllocationDropped& event) { detach(event.id.serial); }
@@ -174,18 +174,18 @@ void Books::set_lease(Allocation& allocation, u64 until_monotonic_ns) {
 }
 
 void Books::apply(const AllocationAccessed& event) {
-    const auto found = allocations_.find(event.id.serial);
-    INVARIANT(found != allocations_.end());
-    found->second.row.accessed_wall_ns = event.wall_ns;
-    found->second.row.access_count += 1;
-    set_lease(found->second, event.lease_until_monotonic_ns);
+    Allocation* const found = allocations_.find(event.id.serial);
+    INVARIANT(found != nullptr);
+    found->row.accessed_wall_ns = event.wall_ns;
+    found->row.access_count += 1;
+    set_lease(*found, event.lease_until_monotonic_ns);
 }
 
 void Books::apply(const LeaseRenewed& event) {
-    const auto found = allocations_.find(event.id.serial);
-    INVARIANT(found != allocations_.end());
-    found->second.row.lease_seconds = static_cast<u32>(event.lease_seconds);
-    set_lease(found->second, event.lease_until_monotonic_ns);
+    Allocation* const found = allocations_.find(event.id.serial);
+    INVARIANT(found != nullptr);
+    found->row.lease_seconds = static_cast<u32>(event.lease_seconds);
+    set_lease(*found, event.lease_until_monotonic_ns);
 }
 
 // ----------------------------------------------------------------------------------------------------------------------------- look-ups
@@ -200,10 +200,7 @@ const Block* Books::block(BlockKey key) const {
     return found == blocks_.end() ? nullptr : &found->second;
 }
 
-const Allocation* Books::allocation_by_serial(u64 serial) const {
-    const auto found = allocations_.find(serial);
-    return found == allocations_.end() ? nullptr : &found->second;
-}
+const Allocation* Books::allocation_by_serial(u64 serial) const { return allocations_.find(serial); }
 
 const Allocation* Books::allocation(AllocationId id) const {
     const Allocation* found = allocation_by_serial(id.serial);
@@ -212,6 +209,6 @@ const Allocation* Books::allocation(AllocationId id) const {
 
 bool Books::block_is_empty(BlockKey key) const {
     const Block* found = block(key);
-    return found != nullptr && found->allocations.empty();
+    return found != nullptr && found->allocations().empty();
 }
 }  // namespace vramd::memory

@@ -17,7 +17,9 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "core/memory/block.hpp"
 #include "core/memory/names.hpp"
+#include "core/memory/row_table.hpp"
 #include "core/memory/rows.hpp"
 #include "core/memory/suballocator.hpp"
 #include "terms/event.hpp"
@@ -44,17 +46,14 @@ struct OwnerSums {
     u64 allocations = 0;
 };
 
-/// A block with what is derived from its allocations.
-struct Block {
-    BlockRow row;
-    std::optional<SubAllocator> space;  ///< Arenas only.
-    std::map<u64, u64> allocations;     ///< Offset → serial.
-};
 /// An allocation with its name in the block's space.
 struct Allocation {
     AllocationRow row;
     Handle handle;
+    [[nodiscard]] u64 key() const { return row.id.serial; }
 };
+/// In the order of their serials.
+using Allocations = RowTable<Allocation>;
 
 /// An allocation's second place while its bytes are copied there. It counts as live on its device, but not for its owner.
 struct Move {
@@ -72,17 +71,17 @@ struct Request {
     u64 size_bytes = 0;
     u64 alignment_bytes = arena_granule_bytes;
     AllocationType type = AllocationType::default_;
-    bool shareable = false;        ///< Needs a block of its own.
-    std::span<const u64> frozen;   ///< Blocks where nothing may be placed now, sorted.
+    bool shareable = false;       ///< Needs a block of its own.
+    std::span<const u64> frozen;  ///< Blocks where nothing may be placed now, sorted.
 };
 /// Where it would go.
 struct Spot {
-    BlockKey block = 0;   ///< 0: a new one.
+    BlockKey block = 0;  ///< 0: a new one.
     BlockKind kind = BlockKind::arena;
     u64 block_bytes = 0;  ///< Size of the new one.
     u64 offset_bytes = 0;
     u64 granted_bytes = 0;
-    u64 zero_bytes = 0;   ///< Leading bytes that must be zeroed first.
+    u64 zero_bytes = 0;  ///< Leading bytes that must be zeroed first.
 };
 
 /// What the place of an allocation must be a multiple of: as asked for, at least the granule, and for textures as textures need.
@@ -130,7 +129,7 @@ public:
     /// By serial and secret: a wrong secret finds nothing.
     [[nodiscard]] const Allocation* allocation(AllocationId id) const;
     [[nodiscard]] const Allocation* allocation_by_serial(u64 serial) const;
-    [[nodiscard]] const std::map<u64, Allocation>& allocations() const { return allocations_; }
+    [[nodiscard]] const Allocations& allocations() const { return allocations_; }
     /// Where this allocation is being moved; null if it is not.
     [[nodiscard]] const Move* move(u64 serial) const;
     /// By serial of the allocation.
@@ -155,14 +154,14 @@ private:
     void attach(Allocation allocation);
     void detach(u64 serial);
     Handle take_range(BlockKey block, u64 offset_bytes, u64 size_bytes, u64 granted_bytes, u64 serial);
-    void give_range(BlockKey block, u64 offset_bytes, u64 granted_bytes, Handle handle);
+    void give_range(BlockKey block, u64 granted_bytes, Handle handle);
     void audit_block(const Block& block, std::vector<std::string>& findings) const;
     void set_lease(Allocation& allocation, u64 until_monotonic_ns);
     [[nodiscard]] u64 arena_block_bytes(const Request& request) const;
 
     std::vector<DeviceRow> devices_;
     std::map<BlockKey, Block> blocks_;
-    std::map<u64, Allocation> allocations_;
+    Allocations allocations_;
     std::map<u64, Move> moves_;
     Names names_;
     u64 next_block_ = 1;

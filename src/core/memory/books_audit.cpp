@@ -22,10 +22,12 @@ struct SavedBlock {
         visit(s.row.key, s.row.size_bytes, s.row.dirty_bytes, s.owner, s.row.device, s.row.kind, s.row.state);
     }
 };
+/// Read as values, written as references: a copy of every row would be memory that the state does not have to spare.
+template <class Row = AllocationRow, class Text = std::string>
 struct SavedAllocation {
-    AllocationRow row;
-    std::string owner;
-    std::string purpose;
+    Row row;
+    Text owner;
+    Text purpose;
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
         visit(s.row.id, s.row.block, s.row.offset_bytes, s.row.size_bytes, s.row.granted_bytes, s.row.created_wall_ns,
@@ -46,7 +48,7 @@ struct SavedMove {
 struct Books::Saved {
     std::vector<SavedDevice> devices;
     std::vector<SavedBlock> blocks;
-    std::vector<SavedAllocation> allocations;
+    std::vector<SavedAllocation<>> allocations;
     std::vector<SavedMove> moves;
     u64 next_block = 1;
     u64 next_allocation = 1;
@@ -56,20 +58,22 @@ struct Books::Saved {
     }
 };
 
+/// As a `Saved` would be written, row by row.
 void Books::save(std::vector<std::byte>& out) const {
-    Saved saved;
-    for (const DeviceRow& device : devices_) saved.devices.push_back({device});
-    for (const auto& [key, block] : blocks_) {
-        saved.blocks.push_back({block.row, name(block.row.owner)});
-        saved.blocks.back().row.owner = 0;
-    }
-    for (const auto& [serial, allocation] : allocations_)
-        saved.allocations.push_back({allocation.row, name(allocation.row.owner), name(allocation.row.purpose)});
-    for (const auto& [serial, move] : moves_) saved.moves.push_back({serial, move});
-    saved.next_block = next_block_;
-    saved.next_allocation = next_allocation_;
+    constexpr std::size_t row_bytes = 192;  // More than most take: growing would copy it all. Pages not reached cost nothing.
+    out.reserve(out.size() + allocations_.size() * row_bytes);
     ArchiveWriter writer(out);
-    writer(saved);
+    writer(static_cast<u32>(devices_.size()));
+    for (const DeviceRow& device : devices_) writer(SavedDevice{device});
+    writer(static_cast<u32>(blocks_.size()));
+    for (const auto& [key, block] : blocks_) writer(SavedBlock{block.row, name(block.row.owner)});
+    writer(static_cast<u32>(allocations_.size()));
+    for (const auto& [serial, allocation] : allocations_)
+        writer(SavedAllocation<const AllocationRow&, const std::string&>{allocation.row, name(allocation.row.owner),
+                                                                         name(allocation.row.purpose)});
+    writer(static_cast<u32>(moves_.size()));
+    for (const auto& [serial, move] : moves_) writer(SavedMove{serial, move});
+    writer(next_block_, next_allocation_);
 }
 
 Result<Books> Books::restore(std::span<const std::byte> bytes) {
@@ -86,7 +90,7 @@ Result<Books> Books::restore(std::span<const std::byte> bytes) {
         made.row.state = block.row.state;
         made.row.dirty_bytes = block.row.dirty_bytes;
     }
-    for (const SavedAllocation& allocation : saved.allocations) {
+    for (const SavedAllocation<>& allocation : saved.allocations) {
         AllocationRow row = allocation.row;
         row.owner = books.names_.take(allocation.owner);
         row.purpose = books.names_.take(allocation.purpose);
@@ -95,7 +99,8 @@ Result<Books> Books::restore(std::span<const std::byte> bytes) {
     for (const SavedMove& saved_move : saved.moves) {
         const Move& move = saved_move.move;
         const Allocation* allocation = books.allocation_by_serial(saved_move.serial);
-        if (allocation == nullptr) return refuse(Code::system_failed, "snapshot", "The snapshot moves an allocation that it does not have.");
+        if (allocation == nullptr)
+            return refuse(Code::system_failed, "snapshot", "The snapshot moves an allocation that it does not have.");
         books.apply(MoveReserved{allocation->row.id, move.block, move.offset_bytes, move.granted_bytes, move.operation});
     }
     books.next_block_ = saved.next_block;
@@ -112,13 +117,13 @@ void expect(std::vector<std::string>& findings, u64 kept, u64 counted, const std
 
 void Books::audit_block(const Block& block, std::vector<std::string>& findings) const {
     const std::string which = "block " + std::to_string(block.row.key);
-    if (block.row.state == BlockState::releasing && !block.allocations.empty())
+    if (block.row.state == BlockState::releasing && !block.allocations().empty())
         findings.push_back(which + " is given up but holds allocations.");
-    if (block.row.kind != BlockKind::arena && block.row.state == BlockState::ready && block.allocations.empty())
+    if (block.row.kind != BlockKind::arena && block.row.state == BlockState::ready && block.allocations().empty())
         findings.push_back(which + " holds nothing and is not given back.");
     u64 end = 0;
     u64 granted = 0;
-    for (const auto& [offset, serial] : block.allocations) {
+    for (const auto& [offset, serial] : block.allocations()) {
         const Allocation* allocation = allocation_by_serial(serial);
         const Move* moving = move(serial);
         const bool first = allocation != nullptr && allocation->row.block == block.row.key && allocation->row.offset_bytes == offset;
@@ -168,7 +173,7 @@ void Books::audit(std::vector<std::string>& findings) const {
     }
     for (const auto& [serial, move] : moves_) {
         const Block* in = block(move.block);
-        if (in == nullptr || in->allocations.find(move.offset_bytes) == in->allocations.end())
+        if (in == nullptr || in->allocations().empty() || in->serial(move.handle) != serial)
             findings.push_back("allocation " + std::to_string(serial) + " is being moved to no place.");
         else
             devices[in->row.device].live += move.granted_bytes;

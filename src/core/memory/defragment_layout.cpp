@@ -65,8 +65,8 @@ Layout layout_of(const Books& books, u16 device, const LayoutFilter& filter, u64
         copy.size_bytes = block.row.size_bytes;
         const bool another = !filter.owner.empty() && books.name(block.row.owner) != filter.owner;
         copy.closed = another || block.row.state != BlockState::ready || std::ranges::binary_search(filter.frozen, key);
-        copy.ranges.reserve(block.allocations.size());
-        for (const auto& [offset, serial] : block.allocations) copy.ranges.push_back(range_of(books, key, offset, serial, filter));
+        copy.ranges.reserve(block.allocations().size());
+        for (const auto& [offset, serial] : block.allocations()) copy.ranges.push_back(range_of(books, key, offset, serial, filter));
     }
     return layout;
 }

@@ -4,9 +4,9 @@
 
 namespace vramd::memory {
 void Books::apply(const MoveReserved& event) {
-    const auto found = allocations_.find(event.id.serial);
-    INVARIANT(found != allocations_.end() && found->second.row.status == AllocationStatus::live && !moves_.contains(event.id.serial));
-    const AllocationRow& row = found->second.row;
+    Allocation* const found = allocations_.find(event.id.serial);
+    INVARIANT(found != nullptr && found->row.status == AllocationStatus::live && !moves_.contains(event.id.serial));
+    const AllocationRow& row = found->row;
     Move move{event.block, event.offset_bytes, event.granted_bytes, event.operation, {}};
     move.handle = take_range(event.block, event.offset_bytes, row.size_bytes, event.granted_bytes, event.id.serial);
     INVARIANT(name(blocks_.at(event.block).row.owner) == name(row.owner));  // A block never holds two owners' bytes.
@@ -14,14 +14,14 @@ void Books::apply(const MoveReserved& event) {
 }
 
 void Books::apply(const AllocationMoved& event) {
-    const auto found = allocations_.find(event.id.serial);
+    Allocation* const found = allocations_.find(event.id.serial);
     auto taken = moves_.extract(event.id.serial);
-    INVARIANT(found != allocations_.end() && !taken.empty());
-    AllocationRow& row = found->second.row;
+    INVARIANT(found != nullptr && !taken.empty());
+    AllocationRow& row = found->row;
     const Move& move = taken.mapped();
     const u16 from = blocks_.at(row.block).row.device;
     const u16 to = blocks_.at(move.block).row.device;
-    give_range(row.block, row.offset_bytes, row.granted_bytes, found->second.handle);
+    give_range(row.block, row.granted_bytes, found->handle);
     device_sums_[from].allocations -= 1;
     device_sums_[to].allocations += 1;
     OwnerSums& owner = owner_sums_.find(name(row.owner))->second;
@@ -29,14 +29,14 @@ void Books::apply(const AllocationMoved& event) {
     row.block = move.block;
     row.offset_bytes = move.offset_bytes;
     row.granted_bytes = move.granted_bytes;
-    found->second.handle = move.handle;
+    found->handle = move.handle;
 }
 
 void Books::apply(const MoveDropped& event) {
     auto taken = moves_.extract(event.id.serial);
     INVARIANT(!taken.empty());
     const Move& move = taken.mapped();
-    give_range(move.block, move.offset_bytes, move.granted_bytes, move.handle);
+    give_range(move.block, move.granted_bytes, move.handle);
 }
 
 const Move* Books::move(u64 serial) const {

@@ -83,7 +83,7 @@ std::vector<BlockKey> Books::empty_blocks(u16 device) const {
     std::vector<BlockKey> empty;
     for (const auto& [key, block] : blocks_)
         if (block.row.device == device && block.row.kind == BlockKind::arena && block.row.state == BlockState::ready &&
-            block.allocations.empty())
+            block.allocations().empty())
             empty.push_back(key);
     return empty;
 }

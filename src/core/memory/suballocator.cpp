@@ -218,6 +218,11 @@ std::optional<LiveRange> SubAllocator::find(Handle handle) const {
     return live_range(handle.index);
 }
 
+Handle SubAllocator::behind(Handle handle) const {
+    const u32 next = slots_[handle.index].after;  // Slot 0, the null handle's, is in front of the first and behind the last.
+    return next == 0 ? Handle{} : Handle{next, slots_[next].generation};
+}
+
 LiveRange SubAllocator::live_range(u32 index) const {
     const Slot& slot = slots_[index];
     const u64 granted = u64{slot.size} << granule_bits_;

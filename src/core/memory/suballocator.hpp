@@ -130,6 +130,9 @@ public:
     /// The range behind a handle, or nothing if it is stale. O(1).
     [[nodiscard]] std::optional<LiveRange> find(Handle handle) const;
 
+    /// The live range behind this live one in address order; of the null handle the first. Null behind the last. O(1).
+    [[nodiscard]] Handle behind(Handle handle) const;
+
     [[nodiscard]] SubAllocatorStats stats() const;
     [[nodiscard]] u64 capacity_bytes() const;
     [[nodiscard]] u64 granule_bytes() const;
