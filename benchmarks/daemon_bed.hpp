@@ -200,16 +200,16 @@ inline std::string value_of(const std::string& json, const std::string& key) {
     return json.substr(start, json.find_first_of(",}]", start) - start);
 }
 
-/// A daemon of this run's own, with one host device.
+/// A daemon of this run's own, with one host device `a`, or also `b`.
 class Bed {
 public:
-    explicit Bed(u64 device_bytes) {
+    explicit Bed(u64 device_bytes, u64 other_device_bytes = 0) {
         char name[] = "/tmp/vramd-bench-daemon-XXXXXX";
         if (mkdtemp(name) == nullptr) give_up("mkdtemp");
         folder = name;
         models = folder / "models";
         std::filesystem::create_directory(models);
-        start(std::filesystem::read_symlink("/proc/self/exe").parent_path() / "vramd", device_bytes);
+        start(std::filesystem::read_symlink("/proc/self/exe").parent_path() / "vramd", device_bytes, other_device_bytes);
     }
     Bed(const Bed&) = delete;
     Bed& operator=(const Bed&) = delete;
@@ -232,13 +232,17 @@ public:
     Door tcp_door;
 
 private:
-    void start(const std::string& program, u64 device_bytes) {
+    void start(const std::string& program, u64 device_bytes, u64 other_device_bytes) {
         const std::string device = "host:a=" + std::to_string(device_bytes / mib) + "MiB";
         const std::string socket = folder / "vramd.sock";
         const std::string state = folder / "state";
         const std::string log = folder / "log";
         std::vector<std::string> words = {program,       "serve", "--listen", "127.0.0.1:0", "--socket",    socket,
                                           "--state-dir", state,   "--device", device,        "--model-dir", models.native()};
+        if (other_device_bytes != 0) {
+            words.emplace_back("--device");
+            words.push_back("host:b=" + std::to_string(other_device_bytes / mib) + "MiB");
+        }
         std::vector<char*> arguments;
         for (std::string& word : words) arguments.push_back(word.data());
         arguments.push_back(nullptr);
