@@ -60,6 +60,10 @@ inline void fill_arbitrary(const Shape& shape, const Field& field, void* value, 
             for (u64 i = std::min(field.max, field.min + choices.below(4)); i > 0; --i)
                 fill_arbitrary(shape.inner(), free_field, shape.append(value), choices);
             return;
+        case Kind::map:
+            for (u64 i = choices.below(4); i > 0; --i)
+                fill_arbitrary(shape.inner(), field, shape.enter(value, "owner" + std::to_string(i)), choices);
+            return;
         case Kind::object:
             for (const Member& member : shape.members) fill_arbitrary(member.shape(), member.field, member.in(value), choices);
             return;

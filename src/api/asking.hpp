@@ -57,6 +57,9 @@ public:
     Result<std::vector<report::Advice>> advice(const Caller&) override { return refusal(); }
     std::vector<engine::ModelsOfDevice> model_memory() override { return (void)refusal(), std::vector<engine::ModelsOfDevice>{}; }
     void optimize_models(engine::OptimizeModelsRequest, engine::Done<engine::OptimizedModels> done) override { done(refusal()); }
+    Result<report::LimitsTold> limits(std::string_view) override { return refusal(); }
+    Result<engine::LimitsChanged> set_limits(SetLimitsCommand, engine::Trial) override { return refusal(); }
+    Result<engine::Reclaimed> reclaim(ReclaimCommand) override { return refusal(); }
     engine::AuditTold audit() override { return (void)refusal(), engine::AuditTold{}; }
     std::optional<engine::KeyTold> key_used(const Caller&) override { return std::nullopt; }
     engine::Events& events() override { return untouched_events_; }

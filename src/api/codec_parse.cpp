@@ -6,6 +6,7 @@
 
 namespace vramd::api {
 namespace {
+const Field map_key_field{.member = {}, .tells = {}, .min = 1, .max = 128};
 const Field no_field{.member = {}, .tells = {}, .max = ~u64{0}};
 
 /// "from 1 to 64 bytes", with the bounds that hold for both the field and its type.
@@ -112,6 +113,19 @@ Result<void> parse_list(const Node& node, const Shape& shape, const Field& field
     return {};
 }
 
+/// The names are the caller's own, and the field's bounds are the values'.
+Result<void> parse_map(const Node& node, const Shape& shape, const Field& field, void* value, const std::string& pointer) {
+    if (node.kind != Node::Kind::object) return refuse_value(pointer, "must be an object", node, 0, 0);
+    for (std::size_t i = 0; i < node.items.size(); ++i) {
+        const std::string at = pointer_to(pointer, node.names[i]);
+        Node name{.kind = Node::Kind::text, .truth = false, .text = node.names[i], .names = {}, .items = {}};
+        std::string key;
+        TRY_DO(parse_text(name, map_key_field, &key, at));
+        TRY_DO(parse_at(node.items[i], shape.inner(), field, shape.enter(value, key), at));
+    }
+    return {};
+}
+
 std::string known_members(const Shape& shape) {
     std::string names;
     for (const Member& member : shape.members) names.append(names.empty() ? "" : ", ").append(member.name.view());
@@ -159,6 +173,8 @@ Result<void> parse_at(const Node& node, const Shape& shape, const Field& field, 
             return parse_at(node, shape.inner(), field, shape.append(value), pointer);
         case Kind::list:
             return parse_list(node, shape, field, value, pointer);
+        case Kind::map:
+            return parse_map(node, shape, field, value, pointer);
         case Kind::object:
             return parse_object(node, shape, value, pointer);
     }
@@ -199,6 +215,7 @@ std::string must_be(const Shape& shape, const Field& field) {
             return must_be(shape.inner(), field);
         case Kind::list:
             return "it must be a list";
+        case Kind::map:
         case Kind::object:
             return "it must be an object";
     }

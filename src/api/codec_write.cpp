@@ -32,6 +32,16 @@ void write_list(std::string& out, const Shape& shape, const void* value) {
     out += ']';
 }
 
+void write_map(std::string& out, const Shape& shape, const void* value) {
+    out += '{';
+    for (std::size_t i = 0; i < shape.size(value); ++i) {
+        if (i > 0) out += ',';
+        (out += http::json_quoted(shape.key(value, i))) += ':';
+        write_value(out, shape.inner(), shape.item(value, i));
+    }
+    out += '}';
+}
+
 void write_object(std::string& out, const Shape& shape, const void* value) {
     out += '{';
     for (const Member& member : shape.members) {
@@ -116,6 +126,9 @@ void write_value(std::string& out, const Shape& shape, const void* value) {
             return;
         case Kind::list:
             write_list(out, shape, value);
+            return;
+        case Kind::map:
+            write_map(out, shape, value);
             return;
         case Kind::object:
             write_object(out, shape, value);

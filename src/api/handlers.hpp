@@ -3,6 +3,7 @@
 #include "api/asked.hpp"
 #include "api/resources_analytics.hpp"
 #include "api/resources_events.hpp"
+#include "api/resources_limits.hpp"
 #include "api/resources_model.hpp"
 #include "api/resources_requests.hpp"
 #include "api/resources_status.hpp"
@@ -46,6 +47,10 @@ void answer_again(const Call& call, const engine::KeyTold& used, Answer<Model> a
 [[nodiscard]] Result<Recommendations> read_optimization(const Plain& asked);
 [[nodiscard]] Result<ModelsMemory> read_model_memory(const Plain& asked);
 void optimize_models(Asked<Nothing, OptimizeModelsRequest> asked, Answer<OptimizedModels> answer);
+
+// Limits.
+void read_limits(Plain asked, Answer<Limits> answer);
+void set_limits(Asked<Nothing, LimitsRequest> asked, Answer<ChangedLimits> answer);
 
 // Allocations.
 [[nodiscard]] Result<AllocationList> list_allocations(const Asked<AllocationsQuery, Nothing>& asked);

@@ -69,9 +69,11 @@ Result<Model> outcome_of(engine::Engine& engine, const Result<report::OperationT
 }
 
 /// The room that a load did not find, as a request for memory: for the figures and suggestions of the refusal.
-AllocateCommand room_for(const report::OperationTold& ended) {
+AllocateCommand room_for(const Caller& caller, const report::OperationTold& ended) {
     AllocateCommand command;
-    command.caller = {"vramd", Role::user};  // Model memory is the daemon's own.
+    command.caller = caller;
+    command.owner = core::model_owner;
+    command.shareable = true;
     command.device_id = ended.request.device_id;
     command.size_bytes = ended.error->value;
     return command;
@@ -81,15 +83,16 @@ void load(const Call& call, const ModelLoadRequest& body, Answer<Model> answer) 
     engine::Engine& engine = call.engine();
     const auto contested = std::make_shared<ContestedAnswer<Model>>(std::move(answer));
     const bool wait = body.wait_for_completion;
-    const auto id = engine.load_model(command_of(call, body), [&engine, contested, wait](Result<report::OperationTold> ended) {
-        if (!wait) return;
-        auto first = contested->take();
-        if (!first) return;
-        if (ended && ended->error && ended->error->code == Code::insufficient_memory)
-            std::move(*first).refuse(*ended->error, engine.shortfall_of(room_for(*ended)));
-        else
-            std::move (*first)(outcome_of(engine, ended));
-    });
+    const auto id =
+        engine.load_model(command_of(call, body), [&engine, contested, wait, caller = call.caller](Result<report::OperationTold> ended) {
+            if (!wait) return;
+            auto first = contested->take();
+            if (!first) return;
+            if (ended && ended->error && ended->error->code == Code::insufficient_memory)
+                std::move(*first).refuse(*ended->error, engine.shortfall_of(room_for(caller, *ended)));
+            else
+                std::move (*first)(outcome_of(engine, ended));
+        });
     if (id && wait) return;
     auto first = contested->take();
     if (!first) return;

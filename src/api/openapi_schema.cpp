@@ -83,6 +83,8 @@ json::value member_example(const Shape& shape, const Field& field) {
             return member_example(shape.inner(), field);
         case Kind::list:
             return json::array{member_example(shape.inner(), no_field)};
+        case Kind::map:
+            return json::object{{"name", member_example(shape.inner(), field)}};
         case Kind::object:
             return object_example(shape);
     }
@@ -121,6 +123,8 @@ json::object Schemas::plain_schema(const Shape& shape, const Field& field) {
             if (field.max <= json_values_max) schema["maxItems"] = field.max;
             return schema;
         }
+        case Kind::map:
+            return {{"type", "object"}, {"additionalProperties", schema_of(shape.inner(), field)}, {"maxProperties", json_members_max}};
         case Kind::choice:
         case Kind::object:
             return reference_to(shape);

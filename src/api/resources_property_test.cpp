@@ -4,6 +4,7 @@
 #include "api/arbitrary.hpp"
 #include "api/asking.hpp"
 #include "api/openapi.hpp"
+#include "api/resources_limits.hpp"
 #include "api/resources_requests.hpp"
 #include "api/tell.hpp"
 
@@ -130,6 +131,15 @@ void probe_member(Api& api, const Route& route, const Node& example, const Membe
             return probe_word(api, route, example, member, {"0", "1", "\"true\"", "null", "[]", "{}", "1.5"});
         case Kind::choice:
             return probe_word(api, route, example, member, {"0", "\"\"", "\"Default\"", "\"unknown\"", "null", "true", "[]", "{}"});
+        case Kind::decimal:
+            return probe_word(api, route, example, member, {"-1", "1.001", "1e1", "100.01", "\"1\"", "null", "true", "[]", "{}"});
+        case Kind::map:
+            probe_word(api, route, example, member, {"0", "\"\"", "null", "true", "[]"});
+            for (const std::string value : {"-1", "0.5", "1e3", "9223372036854775808", "\"7\"", "null", "{}"})
+                check_refused(send(api, route, with_member(example, member.name.view(), "{\"me\":" + value + "}")),
+                              "/" + std::string(member.name.view()) + "/me", value);
+            return check_refused(send(api, route, with_member(example, member.name.view(), "{\"\":1}")),
+                                 "/" + std::string(member.name.view()) + "/", "a name of no characters");
         default:
             FAIL("a request has a field of a kind that no probe covers");
     }
@@ -141,6 +151,7 @@ TEST_CASE("every resource and every request reads back as it was written") {
     all_read_back<HoleClass, Fragmentation, Share, Usage, NumaNode, HugePages, Stall, DeviceStatus, MemoryStatus>();
     all_read_back<AllocateRequest, AllocateHereRequest, LeaseRequest, ClearRequest, ClearDeviceRequest, CopyRequest, StatusQuery,
                   DeviceAllocationsQuery, AllocationsQuery, FreeQuery>();
+    all_read_back<LimitsRequest, OwnerQuota, Limits, LimitsImpact, Reclaimed, ChangedLimits>();
     all_read_back<ModelLoadRequest, ModelLoadHereRequest, Place, Model, ModelList, ModelStatus, ModelNameQuery, TensorsQuery, TensorInfo,
                   TensorList, AvailableModel>();
     all_read_back<AvailableModelList, Operation, OperationList, Worker, Recovery, System, Device, DeviceList, Audit, Health>();
@@ -156,7 +167,7 @@ TEST_CASE("every request's example is taken by its own parser") {
         const http::Reply reply = send(*api, route, example_text(route.body()));
         CHECK_MESSAGE(reply.status != 400, route.operation << ": " << reply.body);
     }
-    CHECK(bodies >= 9);
+    CHECK(bodies >= 10);
 }
 
 TEST_CASE("every field of every request refuses each bad value by name, value and limit, and the engine never hears of it") {

@@ -60,6 +60,25 @@ constexpr Route write_content_row() {
     return row;
 }
 
+constexpr Route read_limits_row() {
+    Route row = get<&read_limits>({"/api/memory/limits/{device}", "readLimits", devices_section, "Read a device's limits",
+                                   "What may be used of the device, by whom, and what that comes to now. The ETag changes with the limits.",
+                                   "The limits.", codes(Code::not_found)});
+    row.outcomes[1] = Outcome{304, "The limits are still those of If-None-Match's ETag.", Media::none, nullptr};
+    row.header = {"If-None-Match", "Answer only if the limits are others than these, by their ETag.", "\"r3\""};
+    return row;
+}
+
+constexpr Route set_limits_row() {
+    Route row = put<&set_limits>({"/api/memory/limits/{device}", "setLimits", devices_section, "Set a device's limits",
+                                  "For admins. Changes the limits that are named, from the next request on; what is in use stays in use, "
+                                  "unless enforceImmediately takes back what "
+                                  "can be taken back. Answers what they lead to: with dryRun that and nothing else.",
+                                  "The limits and what they lead to.", change | codes(Code::not_found, Code::precondition_failed)});
+    row.header = {"If-Match", "Set them only if they are still these, by their ETag.", "\"r3\""};
+    return row;
+}
+
 constexpr CodeSet allocate_problems =
     change | device_named |
     codes(Code::insufficient_memory, Code::limit_exceeded, Code::quota_exceeded, Code::unsupported, Code::timed_out);
@@ -133,6 +152,10 @@ constexpr std::array table = {
     get<&read_model_memory>({"/api/memory/models", "readModelMemory", models_section, "Model memory joined with device memory",
                              "What each model's header, the books and its device say of its memory, and whether all agree.",
                              "The models' memory."}),
+
+    read_limits_row(),
+    set_limits_row(),
+
     post<&allocate, 201>({"/api/memory/allocations/allocate", "allocate", allocations_section, "Allocate memory", allocate_tells,
                           "The allocation.", allocate_problems}),
     post<&allocate_here, 201>({"/api/memory/allocations/allocate/{device}", "allocateOnDevice", allocations_section,

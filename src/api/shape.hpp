@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/describe.hpp>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -108,7 +109,8 @@ struct Member {
     [[nodiscard]] const void* in_const(const void* object) const { return in(const_cast<void*>(object)); }
 };
 
-enum class Kind : u8 { boolean, integer, decimal, time, text, choice, maybe, list, object };
+/// `map`: an object whose member names are the caller's own, such as owners; `Field::min` and `max` bound its values.
+enum class Kind : u8 { boolean, integer, decimal, time, text, choice, maybe, list, map, object };
 
 /// How to reach into a value of one type without knowing the type. Functions that a kind has no use for are null.
 struct Shape {
@@ -120,13 +122,15 @@ struct Shape {
     std::span<const std::string_view> choices = {};  ///< choice: by ordinal
     u32 decimals = 0;                                ///< decimal
     u64 largest = number_max;                        ///< integer, decimal: what the type can hold (decimal: in units)
-    const Shape& (*inner)() = nullptr;               ///< maybe, list
+    const Shape& (*inner)() = nullptr;               ///< maybe, list, map
     /// boolean, integer, decimal (units), time (ms), choice (ordinal)
     u64 (*number)(const void*) = nullptr;
     void (*set_number)(void*, u64) = nullptr;
-    std::size_t (*size)(const void*) = nullptr;               ///< list; maybe: 0 or 1
-    const void* (*item)(const void*, std::size_t) = nullptr;  ///< list, maybe
-    void* (*append)(void*) = nullptr;                         ///< list; maybe: makes it hold a new value
+    std::size_t (*size)(const void*) = nullptr;                   ///< list, map; maybe: 0 or 1
+    const void* (*item)(const void*, std::size_t) = nullptr;      ///< list, map, maybe
+    void* (*append)(void*) = nullptr;                             ///< list; maybe: makes it hold a new value
+    std::string_view (*key)(const void*, std::size_t) = nullptr;  ///< map
+    void* (*enter)(void*, std::string_view) = nullptr;            ///< map: the value of a new key
 };
 
 /// The shape of T. The reference is valid for ever.

@@ -13,6 +13,10 @@ inline constexpr bool is_vector = false;
 template <class T>
 inline constexpr bool is_vector<std::vector<T>> = true;
 template <class T>
+inline constexpr bool is_map = false;
+template <class T>
+inline constexpr bool is_map<std::map<std::string, T>> = true;
+template <class T>
 inline constexpr bool is_fixed = false;
 template <class Tag, u32 D, u64 M>
 inline constexpr bool is_fixed<Fixed<Tag, D, M>> = true;
@@ -93,6 +97,22 @@ consteval Shape vector_shape() {
 }
 
 template <class T>
+consteval Shape map_shape() {
+    Shape shape;
+    shape.kind = Kind::map;
+    shape.inner = &shape_of<typename T::mapped_type>;
+    shape.size = [](const void* value) { return static_cast<const T*>(value)->size(); };
+    shape.item = [](const void* value, std::size_t i) -> const void* {
+        return &std::next(static_cast<const T*>(value)->begin(), static_cast<std::ptrdiff_t>(i))->second;
+    };
+    shape.key = [](const void* value, std::size_t i) -> std::string_view {
+        return std::next(static_cast<const T*>(value)->begin(), static_cast<std::ptrdiff_t>(i))->first;
+    };
+    shape.enter = [](void* value, std::string_view key) -> void* { return &(*static_cast<T*>(value))[std::string(key)]; };
+    return shape;
+}
+
+template <class T>
 consteval Shape shape() {
     if constexpr (std::is_same_v<T, bool>) {
         return numeric<T>(Kind::boolean, 1);
@@ -118,6 +138,8 @@ consteval Shape shape() {
         return optional_shape<T>();
     } else if constexpr (is_vector<T>) {
         return vector_shape<T>();
+    } else if constexpr (is_map<T>) {
+        return map_shape<T>();
     } else {
         Shape shape;
         shape.kind = Kind::object;

@@ -25,6 +25,7 @@ extern const Verb events_verb;
 extern const Verb pressure_verb;
 extern const Verb analytics_verb;
 extern const Verb advise_verb;
+extern const Verb limits_verb;
 extern const Verb explain_verb;
 extern const Verb doctor_verb;
 extern const Verb audit_verb;

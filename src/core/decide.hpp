@@ -1,5 +1,6 @@
 /// The parts of `decide`, one per kind of command; state.hpp has what they add up to. Internal to core.
 #pragma once
+#include "core/reclaim.hpp"
 #include "core/state.hpp"
 
 namespace vramd::core {
@@ -22,6 +23,9 @@ namespace vramd::core {
 [[nodiscard]] Result<Decision> decide_one(const State& state, const ScheduleTransfersCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const ExpireTransferCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const TransferredCommand& command, Moment now);
+// decide_limits.cpp
+[[nodiscard]] Result<Decision> decide_one(const State& state, const SetLimitsCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const ReclaimCommand& command, Moment now);
 // decide_blocks.cpp
 [[nodiscard]] Result<Decision> decide_one(const State& state, const BlockCreatedCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const BlockFailedCommand& command, Moment now);
@@ -44,9 +48,9 @@ namespace vramd::core {
 
 /// Adds the events that end an allocation: its move's end, then `freed` or `dropped`, and the release of blocks that are left empty.
 void end_allocation(const State& state, Decision& decision, const memory::Allocation& allocation, Event ended);
-/// Gives back empty arenas of anybody (but the `frozen`, sorted), if with them and the releases under way `size_bytes` would fit the
-/// device; false, and nothing added, if not.
-[[nodiscard]] bool make_room(const memory::Books& books, Decision& decision, u16 device, u64 size_bytes, std::span<const u64> frozen);
+/// Reclaims what `scope` allows, if with it and the releases under way a block of `size_bytes` would fit the device; false, and nothing
+/// added, if not.
+[[nodiscard]] bool make_room(const State& state, Decision& decision, const ReclaimScope& scope, u64 size_bytes);
 /// Gives a move's second place back, and its block if nothing else is in it.
 void drop_move(const State& state, Decision& decision, const memory::Allocation& allocation, Code reason);
 /// Ends the open transfers of an allocation whose block is lost: each fails with `error`, and what it was to make elsewhere goes.

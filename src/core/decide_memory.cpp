@@ -62,6 +62,9 @@ void take(Decision& decision, const Books& books, const memory::Spot& spot, u16 
         decision.events.push_back(AllocationReady{reserved.id});
 }
 
+/// Of several devices' refusals the one is told that is mended most easily: by waiting, by freeing one's own, by an admin.
+int hope_of(Code refusal) { return refusal == Code::insufficient_memory ? 2 : refusal == Code::quota_exceeded ? 1 : 0; }
+
 u64 lease_until(u64 seconds, Moment now) { return now.monotonic_ns + seconds * ns_per_second; }
 
 const memory::Allocation* visible(const State& state, const Caller& caller, AllocationId id) {
@@ -69,20 +72,6 @@ const memory::Allocation* visible(const State& state, const Caller& caller, Allo
     return allocation != nullptr && may_see(state, caller, *allocation) ? allocation : nullptr;
 }
 }  // namespace
-
-bool make_room(const Books& books, Decision& decision, u16 device, u64 size_bytes, std::span<const u64> frozen) {
-    u64 room = books.uncommitted_bytes(device);
-    for (const auto& [key, block] : books.blocks())
-        if (block.row.device == device && block.row.state == BlockState::releasing) room += block.row.size_bytes;
-    std::vector<BlockKey> empty = books.empty_blocks(device);
-    std::erase_if(empty, [frozen](BlockKey key) { return std::ranges::binary_search(frozen, key); });
-    for (const BlockKey key : empty) room += books.block(key)->row.size_bytes;
-    const u64 granule = books.devices()[device].granule_bytes;
-    if (size_bytes > round_down(room, granule)) return false;
-    for (const BlockKey key : empty) release_block(decision, key);
-    decision.again_after_release = true;
-    return true;
-}
 
 Result<Decision> decide_one(const State& state, const AllocateCommand& command, Moment now) {
     TRY_DO(check(command));
@@ -100,23 +89,36 @@ Result<Decision> decide_one(const State& state, const AllocateCommand& command, 
     reserved.lease_seconds = command.persistent ? 0 : command.lease_seconds;
     reserved.lease_until_monotonic_ns = command.persistent ? 0 : lease_until(command.lease_seconds, now);
     reserved.wall_ns = now.wall_ns;
-    Error refusal{};
+    std::optional<Error> refusal;
+    std::vector<u16> too_full;
     for (const u16 device : devices) {
+        const bool open = !std::ranges::binary_search(command.closed, device);
         const auto spot = state.books.place(
-            {device, owner, command.size_bytes, command.alignment_bytes, command.type, command.shareable, command.frozen});
+            {device, owner, command.size_bytes, command.alignment_bytes, command.type, command.shareable, command.frozen, open});
         if (!spot) {
-            if (refusal.field.empty()) refusal = spot.error();
+            if (!refusal || hope_of(spot.error().code) > hope_of(refusal->code)) refusal = spot.error();
+            if (spot.error().code == Code::insufficient_memory && open) too_full.push_back(device);
             continue;
         }
         Decision decision;
         take(decision, state.books, *spot, device, std::move(reserved));
         return decision;
     }
-    for (const u16 device : devices) {
+    for (const u16 device : too_full) {
         Decision decision;
-        if (make_room(state.books, decision, device, command.size_bytes, command.frozen)) return decision;
+        if (make_room(state, decision, {device, ReclaimReach::models, {}, command.frozen, command.in_use}, command.size_bytes))
+            return decision;
     }
-    return std::unexpected(refusal);
+    return std::unexpected(*std::move(refusal));
+}
+
+bool can_ever_fit(const State& state, const AllocateCommand& command) {
+    const std::string& owner = command.owner.empty() ? command.caller.owner : command.owner;
+    const auto devices = candidates(state.books, command, owner);
+    return devices && std::ranges::any_of(*devices, [&](u16 device) {
+               return command.size_bytes <= state.books.usable_bytes(device) &&
+                      state.books.allow(device, owner, command.size_bytes, Books::Could::ever).has_value();
+           });
 }
 
 Result<Decision> decide_one(const State& state, const FreeCommand& command, Moment) {

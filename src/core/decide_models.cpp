@@ -39,24 +39,46 @@ Decision again(Decision decision, OperationId id) {
     return decision;
 }
 
+/// What a load may take to make room on a device.
+ReclaimScope scope_of(const InspectedCommand& command, u16 device) {
+    return {device, ReclaimReach::models, {}, command.frozen, command.in_use};
+}
+
 /// Where the model goes: the device named, else the one with most room.
-std::optional<u16> device_for(const memory::Books& books, const LoadRequest& request, u64 size_bytes) {
+std::optional<u16> device_for(const State& state, const LoadRequest& request, const InspectedCommand& command, u64 size_bytes) {
+    const memory::Books& books = state.books;
     if (!request.device_id.empty()) return books.device_named(request.device_id);
     std::optional<u16> best;
+    const auto may = [&](u16 device) {
+        return !std::ranges::binary_search(command.closed, device) &&
+               books.allow(device, model_owner, size_bytes, memory::Books::Could::now).has_value();
+    };
+    for (u16 i = 0; i < books.devices().size(); ++i)
+        if (may(i) && (!best || books.uncommitted_bytes(i) > books.uncommitted_bytes(*best))) best = i;
+    if (best && books.uncommitted_bytes(*best) >= size_bytes) return best;
     Decision unused;
     for (u16 i = 0; i < books.devices().size(); ++i)
-        if (!best || books.uncommitted_bytes(i) > books.uncommitted_bytes(*best)) best = i;
-    if (best && books.uncommitted_bytes(*best) >= size_bytes) return best;
-    for (u16 i = 0; i < books.devices().size(); ++i)
-        if (make_room(books, unused, i, size_bytes, {})) return i;
+        if (may(i) && make_room(state, unused, scope_of(command, i), size_bytes)) return i;
+    if (!best && !books.devices().empty()) return u16{0};  // None allows it: the first one's reason is told.
     return best;
 }
 
-Error does_not_fit(const memory::Books& books, u16 device, u64 size_bytes) {
+/// Why a model that takes `granted_bytes` cannot be loaded onto the device now, if it cannot.
+std::optional<Error> why_not(const State& state, const InspectedCommand& command, u16 device, u64 granted_bytes) {
+    const memory::Books& books = state.books;
+    if (const auto allowed = books.allow(device, model_owner, granted_bytes, memory::Books::Could::now); !allowed) {
+        Error refusal = allowed.error();
+        refusal.field = "/path";
+        return refusal;
+    }
     const u64 room = books.uncommitted_bytes(device);
-    return {Code::insufficient_memory, "/path", size_bytes, room,
-            "The model takes " + std::to_string(size_bytes) + " bytes on " + books.devices()[device].id + ", where " +
-                std::to_string(room) + " bytes are free."};
+    const bool closed = std::ranges::binary_search(command.closed, device);
+    if (!closed && granted_bytes <= room) return std::nullopt;
+    const std::string takes = "The model takes " + std::to_string(granted_bytes) + " bytes on " + books.devices()[device].id;
+    if (closed && granted_bytes <= room)
+        return Error{Code::insufficient_memory, "/path", granted_bytes, 0,
+                     takes + ", whose room is kept for a request that has waited longer; try again in a moment."};
+    return Error{Code::insufficient_memory, "/path", granted_bytes, room, takes + ", where " + std::to_string(room) + " bytes are free."};
 }
 }  // namespace
 
@@ -99,14 +121,16 @@ Result<Decision> decide_one(const State& state, const InspectedCommand& command,
         return decision;
     }
     const u64 size_bytes = std::max<u64>(command.inspection.memory_bytes, 1);
-    const auto device = device_for(state.books, request, size_bytes);
+    const auto device = device_for(state, request, command, size_bytes);
     if (!device) return failed(state, command.operation, {Code::not_found, "/deviceId", 0, 0, "There is no such device."}, now.wall_ns);
     const u64 granule = state.books.devices()[*device].granule_bytes;
-    const u64 room = round_down(state.books.uncommitted_bytes(*device), granule);
-    if (size_bytes > room && make_room(state.books, decision, *device, size_bytes, {}))
-        return again(std::move(decision), command.operation);
-    if (size_bytes > room) return failed(state, command.operation, does_not_fit(state.books, *device, size_bytes), now.wall_ns);
     const u64 granted = round_up(size_bytes, granule);
+    if (const auto refusal = why_not(state, command, *device, granted)) {
+        const bool full = refusal->code == Code::insufficient_memory && !std::ranges::binary_search(command.closed, *device);
+        if (full && make_room(state, decision, scope_of(command, *device), size_bytes))
+            return again(std::move(decision), command.operation);
+        return failed(state, command.operation, *refusal, now.wall_ns);
+    }
     const ModelId model{state.catalogue.next_model(), command.model_secret};
     AllocationReserved reserved;
     reserved.id = {state.books.next_allocation(), command.allocation_secret};
@@ -175,7 +199,8 @@ Result<Decision> decide_one(const State& state, const UnloadModelCommand& comman
     }
     if (const auto transfers = state.transfers.of(model->allocation.serial); !transfers.empty())
         return refuse(Code::leased, "name",
-                      "The model " + command.name + " is read by the transfer " + to_text(transfers.front()->plan.id) + "; wait for its end or cancel it.");
+                      "The model " + command.name + " is read by the transfer " + to_text(transfers.front()->plan.id) +
+                          "; wait for its end or cancel it.");
     if (command.in_use) return refuse(Code::leased, "name", "The model " + command.name + " is being read; try again when that has ended.");
     const memory::Allocation& allocation = *state.books.allocation(model->allocation);
     decision.allocation = model->allocation;

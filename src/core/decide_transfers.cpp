@@ -95,6 +95,13 @@ Result<Decision> into_allocation(const State& state, const TransferCommand& comm
     return decision;
 }
 
+/// Makes room on the device, but not by evicting what is to be copied there.
+bool make_room_for(const State& state, Decision& decision, const TransferCommand& command, u16 device, u64 size_bytes) {
+    std::vector<u64> in_use = command.in_use;
+    in_use.insert(std::ranges::upper_bound(in_use, command.source.serial), command.source.serial);
+    return make_room(state, decision, {device, ReclaimReach::models, {}, command.frozen, in_use}, size_bytes);
+}
+
 /// What a copy makes on another device: as the source is, and the copier's own where the source holds a model. Without its place.
 AllocationReserved target_of(const State& state, const TransferCommand& command, const Allocation& source, Moment now) {
     const memory::AllocationRow& row = source.row;
@@ -131,10 +138,13 @@ Result<Decision> to_device(const State& state, const TransferCommand& command, c
     if (command.mode == TransferMode::move && plan.source_device == *device)
         return refuse(Code::conflict, "/targetDeviceId", "The allocation is on " + command.target_device_id + " already.");
     AllocationReserved made = target_of(state, command, source, now);
-    const auto spot = books.place({*device, made.owner, plan.size_bytes, made.alignment_bytes, made.type, made.shareable, command.frozen});
+    const bool open = !std::ranges::binary_search(command.closed, *device);
+    const auto spot =
+        books.place({*device, made.owner, plan.size_bytes, made.alignment_bytes, made.type, made.shareable, command.frozen, open});
     Decision decision;
     if (!spot) {
-        if (make_room(books, decision, *device, plan.size_bytes, command.frozen)) return decision;
+        const bool no_room = spot.error().code == Code::insufficient_memory && open;
+        if (no_room && make_room_for(state, decision, command, *device, plan.size_bytes)) return decision;
         return std::unexpected(spot.error());
     }
     BlockKey block = spot->block;

@@ -38,6 +38,7 @@ struct Decision {
     AllocationId allocation;      ///< Of an allocate: what was reserved.
     OperationId operation;        ///< Of a load: what was started.
     TransferId transfer;          ///< Of a transfer: what was queued, cancelled or ended.
+    std::optional<u16> device{};  ///< Of limits and reclaims: the device.
     u64 freed_bytes = 0;
     /// The request does not fit yet, but will once blocks released by `events` are gone: decide again then.
     bool again_after_release = false;
@@ -45,6 +46,9 @@ struct Decision {
 
 /// What the command leads to, or why it is refused; nothing changes. `now` is the time of the decision.
 [[nodiscard]] Result<Decision> decide(const State& state, const Command& command, Moment now);
+
+/// Whether the request could be granted if nothing but the limits and quotas stood against it: one that cannot waits in vain.
+[[nodiscard]] bool can_ever_fit(const State& state, const AllocateCommand& command);
 
 /// Does what the event says. INVARIANT where it cannot fit: `decide` made it for this very state.
 void apply(State& state, const Event& event);

@@ -77,10 +77,27 @@ Command any_turn(Choices& choices, const Driver& driver, const Caller& caller) {
     }
 }
 
+Command any_limits(Choices& choices, const Caller& caller) {
+    if (choices.one_in(3)) {
+        ReclaimCommand command;
+        command.device = static_cast<u16>(choices.below(2));
+        command.wanted_bytes = choices.below(300'000);
+        return command;
+    }
+    SetLimitsCommand command;
+    command.caller = {"uid:0", Role::admin};
+    command.device_id = choices.one_in(3) ? "b" : "a";
+    if (choices.one_in(2)) command.change.max_hundredths = choices.below(100'01);
+    if (choices.one_in(3)) command.change.reserve_bytes = choices.below(100'000);
+    if (choices.one_in(2)) command.change.owner_quotas.emplace()[caller.owner] = choices.below(300'000);
+    command.enforce = choices.one_in(2) ? Enforce::immediately : Enforce::later;
+    return command;
+}
+
 Command any_command(Choices& choices, const Driver& driver) {
     const Caller caller{"owner" + std::to_string(choices.below(3)), choices.one_in(4) ? Role::admin : Role::user};
     const u64 block = 1 + choices.below(driver.state.books.next_block());
-    switch (choices.below(18)) {
+    switch (choices.below(20)) {
         case 0:
         case 1:
         case 2:
@@ -109,6 +126,9 @@ Command any_command(Choices& choices, const Driver& driver) {
             return ScheduleTransfersCommand{};
         case 16:
             return PressureCommand{static_cast<u16>(choices.below(4)), static_cast<PressureBand>(choices.below(4)), 90'00, {}};
+        case 17:
+        case 18:
+            return any_limits(choices, caller);
         default:
             return RecoverCommand{};
     }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "core/report/limits.hpp"
 #include "core/report/told.hpp"
 #include "device/device.hpp"
 #include "engine/events.hpp"
@@ -49,7 +50,7 @@ struct ClearRequest {
     std::optional<AllocationId> allocation;  ///< Exactly one of allocation and device_id.
     std::string device_id;                   ///< All free memory of the device: holes of arenas and pooled blocks.
     u64 offset_bytes = 0;
-    std::optional<u64> size_bytes;           ///< Absent: to the end.
+    std::optional<u64> size_bytes;  ///< Absent: to the end.
     u8 fill_value = 0;
 };
 struct CopyRequest {
@@ -84,10 +85,10 @@ public:
 
 /// A model file found beneath a model folder.
 struct AvailableModel {
-    std::string path;         ///< Relative to its folder.
+    std::string path;  ///< Relative to its folder.
     std::string folder;
-    u64 file_bytes = 0;       ///< Of the file itself; shards and external data are apart.
-    u64 predicted_bytes = 0;  ///< What a load takes of the first device, exactly; 0 when the file is refused.
+    u64 file_bytes = 0;                    ///< Of the file itself; shards and external data are apart.
+    u64 predicted_bytes = 0;               ///< What a load takes of the first device, exactly; 0 when the file is refused.
     std::optional<Inspection> inspection;  ///< What a load will take; absent when the file is refused.
     std::optional<Error> error;            ///< Why it is refused.
     std::vector<std::string> loaded_as;
@@ -104,7 +105,7 @@ struct SystemTold {
     i32 core_pid = 0;
     u64 generation = 0;
     u64 ledger_sequence = 0;
-    u64 started_wall_ns = 0;       ///< Of the keeper.
+    u64 started_wall_ns = 0;  ///< Of the keeper.
     u64 core_started_wall_ns = 0;
     std::string boot_id;
     std::vector<WorkerTold> workers;
@@ -142,6 +143,20 @@ struct AuditTold {
     u64 ledger_sequence = 0;
 };
 
+/// What a reclaim gave back.
+struct Reclaimed {
+    u64 bytes = 0;                    ///< Of blocks that go; they are back when the device has let go of them.
+    u64 blocks = 0;                   ///< Arenas that held nothing.
+    std::vector<std::string> models;  ///< Evicted, by their first names, in order.
+};
+struct LimitsChanged {
+    report::LimitsTold limits;    ///< As they are now; of a dry run, as they would be.
+    report::LimitsImpact impact;  ///< Computed on the state just before.
+    Reclaimed reclaimed;          ///< Nothing unless it was enforced at once.
+};
+/// Whether a change is made, or only told what it would lead to.
+enum class Trial : u8 { real, dry_run };
+
 class Engine {
 public:
     /// Replays the ledger, takes blocks back, undoes what nobody was told of, and goes on. Blocks until that is done.
@@ -171,6 +186,15 @@ public:
     [[nodiscard]] virtual Result<report::TransferTold> cancel_transfer(CancelTransferCommand command) = 0;
     [[nodiscard]] virtual Result<report::TransferTold> read_transfer(const Caller& caller, TransferId id) = 0;
     [[nodiscard]] virtual report::TransferPage transfers(const Caller& caller, const report::TransferFilter& filter) = 0;
+
+    // Limits.
+    /// Errors: not_found.
+    [[nodiscard]] virtual Result<report::LimitsTold> limits(std::string_view device_id) = 0;
+    /// Errors: not_found, forbidden, invalid_field, precondition_failed (another revision), read_only.
+    [[nodiscard]] virtual Result<LimitsChanged> set_limits(SetLimitsCommand command, Trial trial) = 0;
+    /// Takes memory back without its owner's word (core/reclaim.hpp); as far as it goes. `frozen` and `in_use` are the engine's to set.
+    /// Errors: invalid_field, read_only.
+    [[nodiscard]] virtual Result<Reclaimed> reclaim(ReclaimCommand command) = 0;
 
     // Models.
     /// Answers at once with the operation, which then runs. `ended` is called when it ends (at once for a model that is there already).

@@ -68,7 +68,9 @@ Result<core::Decision> Runner::commit(Command command, std::move_only_function<v
     Result<core::Decision> decision;
     {
         const Lock lock(lock_);
+        prepare(command);
         decision = commit_locked(command, under_lock, told);
+        if (decision) count_overtaken(*decision, newcomer);
     }
     if (decision) finish(told, decision->effects);
     return decision;
@@ -83,7 +85,9 @@ void Runner::conclude(Command command) {
         const auto* failed = std::get_if<OperationFailedCommand>(&command);
         if (stopping_ && failed != nullptr && failed->error.code == Code::cancelled) return;
         std::move_only_function<void(const core::Decision&)> nothing;
+        prepare(command);
         decision = commit_locked(command, nothing, told);
+        if (decision) count_overtaken(*decision, newcomer);
         if (!decision && decision.error().code == Code::read_only && !options_.read_only) {
             unrecorded_.push_back(std::move(command));
             return;
@@ -120,8 +124,9 @@ void Runner::note(const Event& event, Told& told) {
     const bool block_gone = std::holds_alternative<BlockGone>(event);
     if (block_gone) shrink_devices(told);
     const bool moved = std::holds_alternative<AllocationMoved>(event) || std::holds_alternative<MoveDropped>(event);
-    const bool room =
-        block_gone || moved || std::holds_alternative<AllocationFreed>(event) || std::holds_alternative<AllocationDropped>(event);
+    const bool given = std::holds_alternative<AllocationFreed>(event) || std::holds_alternative<AllocationDropped>(event);
+    const bool room = block_gone || moved || given || std::holds_alternative<LimitsSet>(event);
+    note_emergency(event, told);
     if (room && !waiting_.empty()) told.push_back([this] { retry_waiting(); });
     if (room && !waiting_transfers_.empty()) told.push_back([this] { retry_transfers(); });
 }
@@ -158,105 +163,6 @@ void Runner::note_allocation(AllocationId id, const Error* error, Told& told) {
 }
 
 // ----------------------------------------------------------------------------------------------------------------------------- memory
-void Runner::allocate(AllocateCommand command, u64 timeout_ns, Done<Allocated> done) {
-    Waiting waiting;
-    waiting.asked_ns = ports_.clock().monotonic_ns;
-    waiting.deadline_ns = waiting.asked_ns + std::min<u64>(timeout_ns, u64{1} << 62);
-    waiting.release_deadline_ns = std::max(waiting.deadline_ns, waiting.asked_ns + 5 * ns_per_second);
-    waiting.command = std::move(command);
-    if (waiting.command.secret == 0) waiting.command.secret = ports_.secret();
-    waiting.done = std::move(done);
-    try_allocate(std::move(waiting));
-}
-
-/// One attempt. What does not fit yet waits, until something is freed or its time is up.
-void Runner::try_allocate(Waiting waiting) {
-    const u64 begun = ports_.clock().monotonic_ns;
-    Told told;
-    Result<core::Decision> decision;
-    u64 order = 0;
-    std::optional<Error> refusal;
-    {
-        const Lock lock(lock_);
-        waiting.command.frozen.clear();
-        for (const auto& [block, count] : frozen_) waiting.command.frozen.push_back(block);
-        if (stopping_) {
-            decision = refuse(Code::busy, "daemon", "The daemon is stopping.");
-        } else {
-            std::move_only_function<void(const core::Decision&)> enlist = [&](const core::Decision& made) {
-                if (made.allocation) {
-                    const u64 placed = ports_.clock().monotonic_ns;
-                    const u64 zero_started = made.effects.empty() ? 0 : placed;
-                    const bool zeroes = !made.effects.empty() && std::holds_alternative<ZeroEffect>(made.effects.front());
-                    allocation_waiters_.emplace(made.allocation.serial, AllocationWaiter{std::move(waiting.done), waiting.asked_ns, placed,
-                                                                                         placed - begun, zeroes ? zero_started : 0});
-                }
-            };
-            decision = commit_locked(Command(waiting.command), enlist, told);
-        }
-        const bool no_room = decision ? decision->again_after_release : decision.error().code == Code::insufficient_memory;
-        const bool under_way = decision ? decision->again_after_release : !frozen_.empty();
-        const u64 deadline = under_way ? waiting.release_deadline_ns : waiting.deadline_ns;
-        if (no_room && deadline > ports_.clock().monotonic_ns) {
-            order = wait_for_room(std::move(waiting), deadline);
-        } else if (no_room && decision) {
-            refusal = Error{Code::insufficient_memory, "/sizeBytes", waiting.command.size_bytes, 0,
-                            "The memory that is being given back did not come in time."};
-        }
-    }
-    if (decision) finish(told, decision->effects);
-    if (!decision && order == 0) refusal = decision.error();
-    if (!refusal) return;
-    if (refusal->code == Code::insufficient_memory && waiting.deadline_ns > waiting.asked_ns) {
-        refusal->detail = "No room came in time: " + describe(*refusal);
-        refusal->code = Code::timed_out;
-    }
-    waiting.done(std::unexpected(*refusal));
-}
-
-/// Enlists what does not fit, until something is freed or the deadline passes; its place in the order stays over all attempts.
-u64 Runner::wait_for_room(Waiting waiting, u64 deadline_ns) {
-    if (waiting.order == 0) waiting.order = next_order_++;
-    const u64 order = waiting.order;
-    // A timer that is set already stays good: it fires at the deadline or before, and then looks again.
-    if (waiting.timer_ns != deadline_ns) ports_.executor->post_at(deadline_ns, [this, order] { expire_waiting(order); });
-    waiting.timer_ns = deadline_ns;
-    waiting_.push_back(std::move(waiting));
-    return order;
-}
-
-/// Something was freed: all that wait try again, the most urgent and oldest first.
-void Runner::retry_waiting() {
-    std::vector<Waiting> all;
-    {
-        const Lock lock(lock_);
-        all.swap(waiting_);
-    }
-    std::stable_sort(all.begin(), all.end(), [](const Waiting& a, const Waiting& b) {
-        return a.command.priority != b.command.priority ? a.command.priority > b.command.priority : a.order < b.order;
-    });
-    for (Waiting& waiting : all) try_allocate(std::move(waiting));
-}
-
-void Runner::expire_waiting(u64 order) {
-    std::optional<Waiting> over;
-    {
-        const Lock lock(lock_);
-        const auto found = std::ranges::find(waiting_, order, &Waiting::order);
-        if (found == waiting_.end()) return;
-        over = std::move(*found);
-        waiting_.erase(found);
-    }
-    try_allocate(std::move(*over));
-}
-
-Shortfall Runner::shortfall_of(const AllocateCommand& command) {
-    const Lock lock(lock_);
-    const std::string& owner = command.owner.empty() ? command.caller.owner : command.owner;
-    report::Figures figures = report::shortfall(state_, command.device_id, owner, command.size_bytes);
-    return {command.size_bytes, figures.available_bytes, figures.largest_free_bytes, std::move(figures.suggestions)};
-}
-
 /// Commits what gives memory up and notes what is told of it; the caller holds the lock.
 void Runner::give_up(const Command& command, u16 device, Giving& giving) {
     std::move_only_function<void(const core::Decision&)> note_freed = [&](const core::Decision& made) {
@@ -375,7 +281,7 @@ bool Runner::owes_an_answer() const {
 }
 
 void Runner::stop(u64 wait_ns_max) {
-    std::vector<Waiting> left;
+    std::map<u64, Waiting> left;
     std::vector<WaitingTransfer> left_transfers;
     {
         const Lock lock(lock_);
@@ -384,7 +290,7 @@ void Runner::stop(u64 wait_ns_max) {
         left_transfers.swap(waiting_transfers_);
     }
     for (WaitingTransfer& waiting : left_transfers) waiting.done(refuse(Code::busy, "daemon", "The daemon is stopping."));
-    for (Waiting& waiting : left) waiting.done(refuse(Code::busy, "daemon", "The daemon is stopping."));
+    for (auto& [order, waiting] : left) waiting.done(refuse(Code::busy, "daemon", "The daemon is stopping."));
     std::map<u64, std::vector<Done<report::OperationTold>>> loads;
     {
         std::unique_lock held(lock_);

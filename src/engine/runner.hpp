@@ -71,6 +71,9 @@ public:
     Result<std::vector<report::Advice>> advice(const Caller& caller) override;
     std::vector<ModelsOfDevice> model_memory() override;
     void optimize_models(OptimizeModelsRequest request, Done<OptimizedModels> done) override;
+    Result<report::LimitsTold> limits(std::string_view device_id) override;
+    Result<LimitsChanged> set_limits(SetLimitsCommand command, Trial trial) override;
+    Result<Reclaimed> reclaim(ReclaimCommand command) override;
     void stop(u64 wait_ns_max) override;
 
     /// From now on nothing is recorded, as if the process were dead already. For the simulation, before it drops this object.
@@ -93,12 +96,21 @@ private:
     /// An allocation that waits for room.
     struct Waiting {
         AllocateCommand command;
+        u64 order = 0;  ///< By age.
         u64 asked_ns = 0;
         u64 deadline_ns = 0;          ///< For others to free something.
         u64 release_deadline_ns = 0;  ///< For what is under way already (a release, a clear): even who waits for nobody waits for that.
         u64 timer_ns = 0;             ///< When the executor looks at it next; 0: never.
-        u64 order = 0;
+        u64 overtaken = 0;            ///< Younger requests that took new blocks where this one could have gone.
+        bool for_room = false;        ///< It is room that it waits for, not its owner's own quota.
         Done<Allocated> done;
+    };
+    /// What came of trying to place one.
+    struct Attempt {
+        Result<core::Decision> decision;
+        std::optional<Error> refusal;  ///< To be told; neither this nor the next: its place is taken.
+        std::optional<u64> waits_until_ns;
+        Told told{};
     };
     struct Inspected {
         Loading::File file;
@@ -126,16 +138,31 @@ private:
     void note(const Event& event, Told& told) REQUIRES(lock_);
     void note_allocation(AllocationId id, const Error* error, Told& told) REQUIRES(lock_);
     void shrink_devices(Told& told) REQUIRES(lock_);
-    void try_allocate(Waiting waiting);
-    u64 wait_for_room(Waiting waiting, u64 deadline_ns) REQUIRES(lock_);
     void give_up(const Command& command, u16 device, Giving& giving) REQUIRES(lock_);
     void tell_freed(Giving& giving, Done<Freed> done);
-    void retry_waiting();
-    void expire_waiting(u64 order);
     void schedule_leases() REQUIRES(lock_);
     void expire_leases(u64 timer_ns);
     void keep_snapshot() REQUIRES(lock_);
     void write_snapshot();
+
+    // waiting.cpp: who waits for room, and in which order it is had.
+    static constexpr u64 newcomer = UINT64_MAX;  ///< Younger than all that wait.
+    [[nodiscard]] Attempt try_allocate(Waiting& waiting) REQUIRES(lock_);
+    void set_timer(Waiting& waiting, u64 deadline_ns) REQUIRES(lock_);
+    void try_waiting(u64 order);
+    void retry_waiting();
+    void tell_attempt(Attempt& attempt, Done<Allocated>& done);
+    [[nodiscard]] static u64 standing_of(const Waiting& waiting);
+    [[nodiscard]] std::vector<u16> closed_to(u64 order, u64 standing) REQUIRES(lock_);
+    [[nodiscard]] std::optional<u16> device_kept_for(const Waiting& waiting) REQUIRES(lock_);
+    void count_overtaken(const core::Decision& decision, u64 order) REQUIRES(lock_);
+    /// Fills in what the engine knows and the core does not: what is in use, frozen or kept for who waits.
+    void prepare(Command& command) REQUIRES(lock_);
+    [[nodiscard]] std::vector<u64> frozen_blocks() REQUIRES(lock_);
+    [[nodiscard]] std::vector<u64> used_allocations() REQUIRES(lock_);
+
+    // limits.cpp
+    void note_emergency(const Event& event, Told& told) REQUIRES(lock_);
 
     // effects.cpp
     void start(const Effect& effect);
@@ -272,7 +299,7 @@ private:
     std::map<u64, AllocationWaiter> allocation_waiters_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<report::OperationTold>>> operation_waiters_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<Freed>>> release_waiters_ GUARDED_BY(lock_);
-    std::vector<Waiting> waiting_ GUARDED_BY(lock_);
+    std::map<u64, Waiting> waiting_ GUARDED_BY(lock_);  ///< By order, the oldest first.
     std::map<u64, LiveTransfer> live_transfers_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<report::TransferTold>>> transfer_waiters_ GUARDED_BY(lock_);
     std::vector<WaitingTransfer> waiting_transfers_ GUARDED_BY(lock_);

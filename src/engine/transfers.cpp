@@ -37,8 +37,9 @@ void Runner::try_transfer(WaitingTransfer waiting) {
             after_use_[source].push_back([this, waiting = std::move(waiting)]() mutable { try_transfer(std::move(waiting)); });
             return;
         }
-        waiting.command.frozen.clear();
-        for (const auto& [block, count] : frozen_) waiting.command.frozen.push_back(block);
+        waiting.command.frozen = frozen_blocks();
+        waiting.command.in_use = used_allocations();
+        waiting.command.closed = closed_to(newcomer, static_cast<u64>(waiting.command.priority));
         std::move_only_function<void(const core::Decision&)> enlist = [&](const core::Decision& made) {
             const memory::Transfer* transfer = made.transfer ? state_.transfers.transfer(made.transfer) : nullptr;
             if (transfer == nullptr) return;
@@ -51,6 +52,7 @@ void Runner::try_transfer(WaitingTransfer waiting) {
             decision = refuse(Code::busy, "daemon", "The daemon is stopping.");
         else
             decision = commit_locked(Command(waiting.command), enlist, told);
+        if (decision) count_overtaken(*decision, newcomer);
         if (decision && decision->again_after_release && ports_.clock().monotonic_ns < waiting.deadline_ns) {
             waiting_transfers_.push_back(std::move(waiting));
         } else if (decision && decision->again_after_release) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "terms/limits.hpp"
 #include "terms/model.hpp"
 #include "terms/pressure.hpp"
 #include "terms/transfer.hpp"
@@ -42,6 +43,8 @@ struct AllocateCommand {
     u64 lease_seconds = 60;  ///< For what is not persistent.
     u64 secret = 0;
     std::vector<u64> frozen;  ///< Set by the engine: blocks whose holes are being written now, sorted; nothing may be placed there.
+    std::vector<u64> in_use;  ///< Set by the engine: serials of allocations whose content is being used, sorted: they are not reclaimed.
+    std::vector<u16> closed;  ///< Set by the engine: devices whose room is kept for somebody who has waited longer; no new block there.
 };
 struct FreeCommand {
     Caller caller;
@@ -96,6 +99,9 @@ struct InspectedCommand {
     Inspection inspection;
     u64 model_secret = 0;
     u64 allocation_secret = 0;
+    std::vector<u64> frozen{};  ///< Set by the engine, as are the next two: as in AllocateCommand.
+    std::vector<u64> in_use{};
+    std::vector<u16> closed{};
 };
 struct LoadedCommand {
     OperationId operation;
@@ -155,7 +161,9 @@ struct TransferCommand {
     u64 timeout_ns = 0;  ///< 0: none.
     u64 secret = 0;
     u64 allocation_secret = 0;
-    std::vector<u64> frozen;  ///< Set by the engine: as in AllocateCommand.
+    std::vector<u64> frozen;  ///< Set by the engine, as are the next two: as in AllocateCommand.
+    std::vector<u64> in_use{};
+    std::vector<u16> closed{};
 };
 struct CancelTransferCommand {
     Caller caller;
@@ -172,6 +180,27 @@ struct TransferredCommand {
     TransferId id;
     TransferResult result;
     std::optional<Error> error;
+};
+/// Give a device other limits.
+struct SetLimitsCommand {
+    Caller caller;
+    std::string device_id;
+    LimitsChange change;
+    std::optional<u64> if_revision;  ///< Only if this is the present revision.
+    Enforce enforce = Enforce::later;
+    std::vector<u64> frozen;  ///< Set by the engine, as is the next: as in AllocateCommand.
+    std::vector<u64> in_use;
+};
+/// Give memory of a device back to what anybody can have, as far as it can be: arenas that hold nothing first, then models that nobody
+/// uses or pinned, those that were loaded first before the others.
+struct ReclaimCommand {
+    u16 device = 0;
+    std::optional<u64> wanted_bytes;   ///< Exactly one: so many more bytes without a block;
+    std::optional<u64> down_to_bytes;  ///< or so many bytes in blocks at most.
+    ReclaimReach reach = ReclaimReach::models;
+    std::vector<std::string> preserve;  ///< Names of models that stay, sorted.
+    std::vector<u64> frozen;            ///< Set by the engine, as is the next: as in AllocateCommand.
+    std::vector<u64> in_use;
 };
 
 /// Begin a defragmentation or an optimize.
@@ -200,5 +229,5 @@ using Command = std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, Ac
                              BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand, ZeroFailedCommand, InspectedCommand, LoadedCommand,
                              OperationFailedCommand, AddDeviceCommand, BlocksLostCommand, RecoverCommand, ExpireCommand,
                              MoveCommand, MovedCommand, PressureCommand, TransferCommand, CancelTransferCommand, ScheduleTransfersCommand, ExpireTransferCommand, TransferredCommand,
-                             UpkeepCommand, UpkeepToldCommand, ReleaseEmptyCommand>;
+                             UpkeepCommand, UpkeepToldCommand, ReleaseEmptyCommand, SetLimitsCommand, ReclaimCommand>;
 }  // namespace vramd

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "terms/limits.hpp"
 #include "terms/model.hpp"
 #include "terms/pressure.hpp"
 #include "terms/transfer.hpp"
@@ -107,7 +108,8 @@ struct AllocationDropped {
 };
 struct AllocationFreed {
     AllocationId id;
-    Code reason{};  ///< timed_out: its lease ended; cancelled: freed by its owner; device_lost: its memory is gone.
+    Code reason{};  ///< timed_out: its lease ended; cancelled: freed by its owner; device_lost: its memory is gone;
+                  ///< insufficient_memory: its model was evicted to make room.
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
         visit(s.id, s.reason);
@@ -279,6 +281,16 @@ struct BlockDirtied {
         visit(s.block);
     }
 };
+/// A device has other limits from now on; their revision is one higher.
+struct LimitsSet {
+    u16 device = 0;
+    DeviceLimits limits;
+    u64 wall_ns = 0;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.device, s.limits, s.wall_ns);
+    }
+};
 
 /// A defragmentation or an optimize begins.
 struct UpkeepStarted {
@@ -321,7 +333,7 @@ struct KeyUsed {
 using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady, BlockReleasing, BlockGone, AllocationReserved, AllocationReady,
                            AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted, OperationEnded, ModelLoading, ModelResident,
                            ModelNamed, ModelGone, ModelUnnamed, OperationCancelling, MoveReserved, AllocationMoved, MoveDropped,
-                           PressureChanged, TransferQueued, TransferBegun, TransferCancelling, TransferEnded, UpkeepStarted, UpkeepTold, BlockDirtied, KeyUsed>;
+                           PressureChanged, TransferQueued, TransferBegun, TransferCancelling, TransferEnded, UpkeepStarted, UpkeepTold, BlockDirtied, KeyUsed, LimitsSet>;
 
 /// The event's name towards people: "allocationReady", ….
 [[nodiscard]] std::string_view name_of(const Event& event);

@@ -40,7 +40,8 @@ struct FreeFigures {
     u64 allocations = 0;
     /// 10,000 × (1 − largest ÷ free), rounded down; 0 where nothing is free.
     [[nodiscard]] u64 fragmentation_hundredths() const {
-        return free_bytes == 0 ? 0 : static_cast<u64>(u128{free_bytes - largest_free_bytes} * 10'000 / free_bytes);
+        if (largest_free_bytes >= free_bytes) return 0;  // Also where limits keep a part of the largest run back.
+        return static_cast<u64>(u128{free_bytes - largest_free_bytes} * 10'000 / free_bytes);
     }
     bool operator==(const FreeFigures&) const = default;
     template <class Self, class V>

@@ -310,6 +310,12 @@ void Clients::check() {
         if (model.state == ModelState::resident && !resident_files_.contains(to_text(model.id)))
             if (const auto file = world_.files.find(model.path); file != world_.files.end() && file->second.size_bytes == model.tensor_bytes)
                 resident_files_[to_text(model.id)] = file->second;
+    // Who needs room takes it from models that nobody reads; they go with all their names.
+    std::erase_if(resident_, [this](const auto& entry) {
+        if (world_.core().model(entry.first)) return false;
+        ++evicted_;
+        return true;
+    });
     for (const auto& [id, content] : readers_)
         if (!world_.core().allocation(admin, id)) fail("memory went away while it was being read");
     for (const std::string& finding : world_.core().findings()) fail(finding);

@@ -71,6 +71,7 @@ private:
 
     World& world_;
     std::vector<std::pair<AllocationId, std::unique_ptr<engine::Content>>> readers_;
+    u64 evicted_ = 0;                                        ///< Models that went to make room.
     u64 unanswered_ = 0;                                     ///< Requests of this core's life that were told nothing yet.
     std::map<AllocationId, Held> held_;
     std::map<OperationId, std::string> loads_;               ///< Started, not ended: model name.

@@ -135,6 +135,7 @@ void Books::attach(Allocation allocation) {
     OwnerSums& owner = owner_sums_[name(row.owner)];
     owner.live += row.granted_bytes;
     owner.allocations += 1;
+    hold(block.row.device, row.owner, row.granted_bytes);
     if (row.lease_until_monotonic_ns != 0) leases_.emplace(row.lease_until_monotonic_ns, row.id.serial);
     allocations_.append(std::move(allocation));
 }
@@ -145,6 +146,7 @@ void Books::detach(u64 serial) {
     INVARIANT(found != nullptr && !moves_.contains(serial));
     const AllocationRow& row = found->row;
     device_sums_[blocks_.at(row.block).row.device].allocations -= 1;
+    let_go(blocks_.at(row.block).row.device, row.owner, row.granted_bytes);
     give_range(row.block, row.granted_bytes, found->handle);
     const auto owner = owner_sums_.find(name(row.owner));
     owner->second.live -= row.granted_bytes;

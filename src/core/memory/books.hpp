@@ -1,7 +1,8 @@
 /// The books of memory: which device has which blocks, which block holds which allocations, whose they are.
 ///
 /// Invariants (reliability.md's numbers; `audit` recomputes them, the simulation checks them after each step)
-///  1. Per device: live + zombie + reserved + free = capacity, and Σ blocks ≤ capacity.
+///  1. Per device: live + zombie + reserved + free = capacity, and Σ blocks ≤ capacity. What limits.hpp keeps back is reserved, as far
+///     as it is not in use already; no allocation is made beyond what is free, none beyond its owner's quota.
 ///  2. Ranges in a block are disjoint, aligned and inside it; no two holes are neighbours (the sub-allocator's own invariant).
 ///  3. Each allocation has one owner and one state; serials are never reused.
 ///  4. Owners' sums match. A block never holds two owners' bytes.
@@ -18,6 +19,7 @@
 
 #include "base/result.hpp"
 #include "core/memory/block.hpp"
+#include "core/memory/limits.hpp"
 #include "core/memory/names.hpp"
 #include "core/memory/row_table.hpp"
 #include "core/memory/rows.hpp"
@@ -73,6 +75,7 @@ struct Request {
     AllocationType type = AllocationType::default_;
     bool shareable = false;       ///< Needs a block of its own.
     std::span<const u64> frozen;  ///< Blocks where nothing may be placed now, sorted.
+    bool may_take_block = true;   ///< False: only what lies in the owner's arenas can be had.
 };
 /// Where it would go.
 struct Spot {
@@ -86,6 +89,9 @@ struct Spot {
 
 /// What the place of an allocation must be a multiple of: as asked for, at least the granule, and for textures as textures need.
 [[nodiscard]] u64 placement_alignment_bytes(const AllocationRow& row);
+[[nodiscard]] u64 placement_alignment_bytes(const Request& request);
+/// Whether the request shares a block with others of its owner.
+[[nodiscard]] bool goes_into_arena(const Request& request);
 
 class Books {
 public:
@@ -106,9 +112,11 @@ public:
     void apply(const AllocationMoved& event);
     void apply(const MoveDropped& event);
     void apply(const BlockDirtied& event);
+    void apply(const LimitsSet& event);
 
     /// The first place by policy: the owner's arenas in the order of their age, else a new block. Nothing changes.
-    /// Errors: `insufficient_memory` (value: what is asked, limit: the largest that could be had).
+    /// Errors: `insufficient_memory` (value: what is asked, limit: the largest that could be had); `limit_exceeded` (more than the
+    /// device's limits could ever allow; limit: what they do); `quota_exceeded` (limit: what is left of the owner's quota).
     [[nodiscard]] Result<Spot> place(const Request& request) const;
     /// The lowest place in a ready arena of the same owner and device where this allocation could go; nothing if there is none.
     [[nodiscard]] std::optional<u64> place_in(BlockKey block, const Allocation& allocation) const;
@@ -118,7 +126,22 @@ public:
     [[nodiscard]] u64 largest_for(u16 device, std::string_view owner) const;
     /// What this owner could have now in all: its holes and what no block covers.
     [[nodiscard]] u64 available_for(u16 device, std::string_view owner) const;
+    /// What no block covers and the limits do not keep back.
     [[nodiscard]] u64 uncommitted_bytes(u16 device) const;
+    /// The most that the limits allow: the capacity less what they keep back.
+    [[nodiscard]] u64 usable_bytes(u16 device) const;
+    /// What the limits keep back of what is not in use.
+    [[nodiscard]] u64 reserved_bytes(u16 device) const;
+    /// capacity − live − zombie − reserved.
+    [[nodiscard]] u64 free_bytes(u16 device) const;
+    /// What this owner's allocations take of the device, with second places that come there from another one.
+    [[nodiscard]] u64 held_by(u16 device, std::string_view owner) const;
+    /// What is left of this owner's quota; `number_max` where there is none.
+    [[nodiscard]] u64 quota_left(u16 device, std::string_view owner) const;
+    /// Whether `granted_bytes` more may be this owner's, now or, with `Could::ever`, if it held nothing else.
+    enum class Could : u8 { now, ever };
+    /// Errors: `limit_exceeded`, `quota_exceeded`, as `place`.
+    [[nodiscard]] Result<void> allow(u16 device, std::string_view owner, u64 granted_bytes, Could could) const;
 
     // Look-ups; pointers hold until the next apply.
     [[nodiscard]] std::optional<u16> device_named(std::string_view id) const;
@@ -158,6 +181,8 @@ private:
     void audit_block(const Block& block, std::vector<std::string>& findings) const;
     void set_lease(Allocation& allocation, u64 until_monotonic_ns);
     [[nodiscard]] u64 arena_block_bytes(const Request& request) const;
+    void hold(u16 device, u32 owner, u64 bytes);
+    void let_go(u16 device, u32 owner, u64 bytes);
 
     std::vector<DeviceRow> devices_;
     std::map<BlockKey, Block> blocks_;
@@ -170,6 +195,7 @@ private:
     // Derived.
     std::vector<DeviceSums> device_sums_;
     std::map<std::string, OwnerSums, std::less<>> owner_sums_;
+    std::map<std::pair<u16, std::string>, u64, std::less<>> held_;  ///< By device and owner, in bytes; none of 0.
     std::map<std::pair<u16, std::string>, std::set<BlockKey>, std::less<>> arenas_;
     std::set<std::pair<u64, u64>> leases_;
 };

@@ -11,7 +11,7 @@ struct SavedDevice {
     DeviceRow row;
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
-        visit(s.row.id, s.row.capacity_bytes, s.row.granule_bytes);
+        visit(s.row.id, s.row.capacity_bytes, s.row.granule_bytes, s.row.limits, s.row.limits_revision);
     }
 };
 struct SavedBlock {
@@ -103,6 +103,11 @@ Result<Books> Books::restore(std::span<const std::byte> bytes) {
             return refuse(Code::system_failed, "snapshot", "The snapshot moves an allocation that it does not have.");
         books.apply(MoveReserved{allocation->row.id, move.block, move.offset_bytes, move.granted_bytes, move.operation});
     }
+    // Last: what lies there may be beyond the limits, which came later than it did.
+    for (std::size_t i = 0; i < saved.devices.size(); ++i) {
+        books.devices_[i].limits = saved.devices[i].row.limits;
+        books.devices_[i].limits_revision = saved.devices[i].row.limits_revision;
+    }
     books.next_block_ = saved.next_block;
     books.next_allocation_ = saved.next_allocation;
     return books;
@@ -148,6 +153,7 @@ void Books::audit_block(const Block& block, std::vector<std::string>& findings) 
 void Books::audit(std::vector<std::string>& findings) const {
     std::vector<DeviceSums> devices(devices_.size());
     std::map<std::string, OwnerSums, std::less<>> owners;
+    std::map<std::pair<u16, std::string>, u64, std::less<>> held;
     for (const auto& [key, block] : blocks_) {
         DeviceSums& sums = devices[block.row.device];
         sums.committed += block.row.size_bytes;
@@ -168,6 +174,7 @@ void Books::audit(std::vector<std::string>& findings) const {
         OwnerSums& owner = owners[name(allocation.row.owner)];
         owner.live += allocation.row.granted_bytes;
         owner.allocations += 1;
+        held[{in->row.device, name(allocation.row.owner)}] += allocation.row.granted_bytes;
         if (allocation.row.lease_until_monotonic_ns != 0) ++leases;
         if (serial >= next_allocation_) findings.push_back("allocation " + std::to_string(serial) + " has a number not given out yet.");
     }
@@ -177,8 +184,12 @@ void Books::audit(std::vector<std::string>& findings) const {
             findings.push_back("allocation " + std::to_string(serial) + " is being moved to no place.");
         else
             devices[in->row.device].live += move.granted_bytes;
+        const Block* first = allocations_.contains(serial) ? block(allocations_.find(serial)->row.block) : nullptr;
+        if (in != nullptr && first != nullptr && first->row.device != in->row.device)
+            held[{in->row.device, name(allocations_.find(serial)->row.owner)}] += move.granted_bytes;
         if (!allocations_.contains(serial)) findings.push_back("allocation " + std::to_string(serial) + " is moved and not there.");
     }
+    if (held_ != held) findings.emplace_back("what owners hold on a device differs from the rows.");
     expect(findings, leases_.size(), leases, "leases");
     expect(findings, owner_sums_.size(), owners.size(), "owners");
     for (const auto& [owner, sums] : owners)
@@ -190,6 +201,8 @@ void Books::audit(std::vector<std::string>& findings) const {
         expect(findings, device_sums_[i].zombie, devices[i].zombie, devices_[i].id + " zombie bytes");
         expect(findings, device_sums_[i].allocations, devices[i].allocations, devices_[i].id + " allocations");
         if (devices[i].committed > devices_[i].capacity_bytes) findings.push_back(devices_[i].id + " has more blocks than its capacity.");
+        const u64 parts = devices[i].live + devices[i].zombie + reserved_bytes(static_cast<u16>(i)) + free_bytes(static_cast<u16>(i));
+        expect(findings, parts, devices_[i].capacity_bytes, devices_[i].id + " live + zombie + reserved + free bytes");
     }
 }
 }  // namespace vramd::memory

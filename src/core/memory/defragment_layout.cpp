@@ -39,7 +39,7 @@ FreeFigures figures_of(const Books& books, u16 device) {
     const DeviceSums& sums = books.sums(device);
     FreeFigures figures;
     figures.capacity_bytes = books.devices()[device].capacity_bytes;
-    figures.free_bytes = figures.capacity_bytes - sums.live - sums.zombie;
+    figures.free_bytes = books.free_bytes(device);
     figures.uncommitted_bytes = books.uncommitted_bytes(device);
     figures.blocks = sums.blocks;
     figures.allocations = sums.allocations;

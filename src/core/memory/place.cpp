@@ -22,11 +22,8 @@ u64 alignment_for(const Request& request) { return alignment_for(request.type, r
 }  // namespace
 
 u64 placement_alignment_bytes(const AllocationRow& row) { return alignment_for(row.type, u64{1} << row.alignment_log2); }
-
-u64 Books::uncommitted_bytes(u16 device) const {
-    INVARIANT(device_sums_[device].committed <= devices_[device].capacity_bytes);
-    return devices_[device].capacity_bytes - device_sums_[device].committed;
-}
+u64 placement_alignment_bytes(const Request& request) { return alignment_for(request); }
+bool goes_into_arena(const Request& request) { return kind_for(request) == BlockKind::arena; }
 
 /// Arenas grow with their owner, so that a small one wastes little and a large one has few blocks.
 u64 Books::arena_block_bytes(const Request& request) const {
@@ -47,7 +44,11 @@ Result<Spot> Books::place(const Request& request) const {
     const DeviceRow& device = devices_[request.device];
     Spot spot;
     spot.kind = kind_for(request);
-    if (spot.kind == BlockKind::arena) {
+    const u64 unit = spot.kind == BlockKind::arena ? arena_granule_bytes : device.granule_bytes;
+    // Nothing is larger than the largest number; the sum below could wrap without this.
+    const u64 least_bytes = request.size_bytes > number_max ? request.size_bytes : round_up(request.size_bytes, unit);
+    TRY_DO(allow(request.device, request.owner, least_bytes, Could::now));
+    if (spot.kind == BlockKind::arena && least_bytes <= free_bytes(request.device)) {
         if (const auto arena = arenas_.find({request.device, std::string(request.owner)}); arena != arenas_.end())
             for (const BlockKey key : arena->second) {
                 if (std::ranges::binary_search(request.frozen, key)) continue;
@@ -62,7 +63,10 @@ Result<Spot> Books::place(const Request& request) const {
                 return spot;
             }
     }
-    const u64 room = uncommitted_bytes(request.device);
+    const u64 room = request.may_take_block ? uncommitted_bytes(request.device) : 0;
+    if (!request.may_take_block && request.size_bytes <= uncommitted_bytes(request.device))
+        return refuse(Code::insufficient_memory, "/sizeBytes",
+                      "The room on " + device.id + " is kept for a request that has waited longer.");
     // Subtract before rounding up: the sum could wrap.
     if (request.size_bytes > room || round_up(request.size_bytes, device.granule_bytes) > room)
         return refuse(Code::insufficient_memory, "/sizeBytes", request.size_bytes, largest_for(request.device, request.owner));
@@ -93,16 +97,16 @@ u64 Books::largest_for(u16 device, std::string_view owner) const {
     if (const auto arena = arenas_.find({device, std::string(owner)}); arena != arenas_.end())
         for (const BlockKey key : arena->second) {
             // A hole serves only what would go into an arena at all.
-            const u64 hole = blocks_.at(key).space->stats().largest_free_bytes;
+            const u64 hole = std::min(blocks_.at(key).space->stats().largest_free_bytes, free_bytes(device));
             largest = std::max(largest, std::min(hole, dedicated_min_bytes - 1));
         }
-    return largest;
+    return std::min(largest, quota_left(device, owner));
 }
 
 u64 Books::available_for(u16 device, std::string_view owner) const {
     u64 available = uncommitted_bytes(device);
     if (const auto arena = arenas_.find({device, std::string(owner)}); arena != arenas_.end())
         for (const BlockKey key : arena->second) available += blocks_.at(key).space->stats().free_bytes;
-    return available;
+    return std::min({available, free_bytes(device), quota_left(device, owner)});
 }
 }  // namespace vramd::memory

@@ -5,12 +5,15 @@
 #include "base/types.hpp"
 #include "terms/enums.hpp"
 #include "terms/ids.hpp"
+#include "terms/limits.hpp"
 
 namespace vramd::memory {
 struct DeviceRow {
     std::string id;
     u64 capacity_bytes = 0;
     u64 granule_bytes = 0;  ///< Sizes of blocks are multiples of it.
+    DeviceLimits limits{};
+    u64 limits_revision = 0;  ///< How often they were set.
 };
 
 struct BlockRow {

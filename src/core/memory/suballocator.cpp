@@ -223,6 +223,13 @@ Handle SubAllocator::behind(Handle handle) const {
     return next == 0 ? Handle{} : Handle{next, slots_[next].generation};
 }
 
+Hole SubAllocator::hole_without(Handle handle) const {
+    const Slot& slot = slots_[handle.index];
+    const u32 begin = slots_[slot.before].offset + slots_[slot.before].size;  // Of the edge: 0, by its wrap.
+    const u32 end = slots_[slot.after].offset;
+    return {u64{begin} << granule_bits_, u64{end - begin} << granule_bits_};
+}
+
 LiveRange SubAllocator::live_range(u32 index) const {
     const Slot& slot = slots_[index];
     const u64 granted = u64{slot.size} << granule_bits_;

@@ -133,6 +133,9 @@ public:
     /// The live range behind this live one in address order; of the null handle the first. Null behind the last. O(1).
     [[nodiscard]] Handle behind(Handle handle) const;
 
+    /// The hole that would be left if this live range were freed: itself and the holes beside it. O(1).
+    [[nodiscard]] Hole hole_without(Handle handle) const;
+
     [[nodiscard]] SubAllocatorStats stats() const;
     [[nodiscard]] u64 capacity_bytes() const;
     [[nodiscard]] u64 granule_bytes() const;

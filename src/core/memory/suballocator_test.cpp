@@ -281,3 +281,16 @@ TEST_CASE("a hole that has grown past the beginning of the next leaf is still fo
     for (u64 piece = 4 * middle - 2; piece <= 4 * middle; ++piece) release(piece);
     CHECK(space.stats().largest_free_bytes == (next_begin - (4 * middle - 3) + 1) * 256);
 }
+
+TEST_CASE("the hole that a range would leave reaches to its live neighbours, or to the edges of the space") {
+    SubAllocator space(4096, 256);
+    const auto first = space.reserve_at(0, 256);
+    const auto middle = space.reserve_at(512, 256);
+    const auto last = space.reserve_at(2048, 256);
+    REQUIRE((first && middle && last));
+    CHECK(space.hole_without(first->handle) == Hole{0, 512});
+    CHECK(space.hole_without(middle->handle) == Hole{256, 1792});
+    CHECK(space.hole_without(last->handle) == Hole{768, 3328});
+    CHECK(space.free(middle->handle) == Freed::freed);
+    CHECK(space.hole_without(first->handle) == Hole{0, 2048});
+}

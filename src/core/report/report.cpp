@@ -30,13 +30,15 @@ DeviceBooks device_books(const core::State& state, u16 device, Detail detail) {
     told.total_bytes = state.books.devices()[device].capacity_bytes;
     told.live_bytes = sums.live;
     told.zombie_bytes = sums.zombie;
-    told.free_bytes = told.total_bytes - sums.live - sums.zombie;
+    told.reserved_bytes = state.books.reserved_bytes(device);
+    told.free_bytes = state.books.free_bytes(device);
     told.uncommitted_bytes = state.books.uncommitted_bytes(device);
     told.blocks = sums.blocks;
     told.allocations = sums.allocations;
     count_uncommitted(told);
     for (const auto& [key, block] : state.books.blocks())
         if (block.row.device == device && block.space && block.row.state != BlockState::releasing) count_holes(told, *block.space, detail);
+    told.largest_free_bytes = std::min(told.largest_free_bytes, told.free_bytes);  // A hole may be kept back by limits that came later.
     for (const auto& [serial, model] : state.catalogue.models())
         if (model.device == device && model.state == ModelState::resident && !model.request.pinned)
             told.reclaimable_bytes += state.books.allocation(model.allocation)->row.granted_bytes;
@@ -193,33 +195,5 @@ UsageTold usage(const core::State& state, const Caller& caller, std::optional<u1
         return list;
     };
     return {largest_first(owners), largest_first(purposes), largest_first(models)};
-}
-
-Figures shortfall(const core::State& state, std::string_view device_id, std::string_view owner, u64 size_bytes) {
-    Figures figures;
-    const memory::Books& books = state.books;
-    const auto named = books.device_named(device_id);
-    if (books.devices().empty()) return figures;
-    u16 chosen = named.value_or(0);
-    if (!named)
-        for (u16 i = 0; i < books.devices().size(); ++i)
-            if (books.available_for(i, owner) > books.available_for(chosen, owner)) chosen = i;
-    figures.available_bytes = books.available_for(chosen, owner);
-    figures.largest_free_bytes = books.largest_for(chosen, owner);
-    const std::string& id = books.devices()[chosen].id;
-    if (figures.largest_free_bytes > 0)
-        figures.suggestions.push_back("Ask for at most " + std::to_string(figures.largest_free_bytes) + " bytes on " + id + ".");
-    for (u16 i = 0; i < books.devices().size(); ++i)
-        if (i != chosen && books.largest_for(i, owner) >= size_bytes)
-            figures.suggestions.push_back("Name the device " + books.devices()[i].id + ", where it fits.");
-    const model::Model* largest = nullptr;
-    const auto bytes_of = [&books](const model::Model& model) { return books.allocation(model.allocation)->row.granted_bytes; };
-    for (const auto& [serial, model] : state.catalogue.models())
-        if (model.device == chosen && model.state == ModelState::resident && (largest == nullptr || bytes_of(model) > bytes_of(*largest)))
-            largest = &model;
-    if (largest != nullptr && bytes_of(*largest) + figures.largest_free_bytes >= size_bytes)
-        figures.suggestions.push_back("Unload the model " + largest->names.front() + ", which holds " + std::to_string(bytes_of(*largest)) +
-                                      " bytes.");
-    return figures;
 }
 }  // namespace vramd::report

@@ -24,11 +24,4 @@ enum class Detail : u8 {
 [[nodiscard]] UpkeepProgress upkeep(const core::State& state, const UpkeepRequest& request, std::vector<FreeFigures> before, UpkeepResult result);
 /// Of one device, or of all without one; by purpose only what the caller may see. O(allocations).
 [[nodiscard]] UsageTold usage(const core::State& state, const Caller& caller, std::optional<u16> device);
-/// The figures behind a refusal, with suggestions that work when followed. Empty `device_id`: the device with most room.
-struct Figures {
-    u64 available_bytes = 0;
-    u64 largest_free_bytes = 0;
-    std::vector<std::string> suggestions;
-};
-[[nodiscard]] Figures shortfall(const core::State& state, std::string_view device_id, std::string_view owner, u64 size_bytes);
 }  // namespace vramd::report

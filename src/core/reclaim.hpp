@@ -1,0 +1,36 @@
+/// Reclaim: the one way in which memory is taken back without its owner's word, whoever wants it: an allocation or a load that needs room,
+/// lowered limits, pressure, optimize.
+///
+/// Order: arenas that hold nothing, by age; then models that are resident, not pinned, not preserved and used by nobody, those that were
+/// loaded first before the others. It stops as soon as there is enough. A model goes whole, with all its names.
+/// Pure functions over the state.
+#pragma once
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/state.hpp"
+
+namespace vramd::core {
+/// What may be taken, where.
+struct ReclaimScope {
+    u16 device = 0;
+    ReclaimReach reach = ReclaimReach::models;
+    std::span<const std::string> preserve;  ///< Names of models that stay, sorted.
+    std::span<const u64> frozen;            ///< Blocks that stay, sorted.
+    std::span<const u64> in_use;            ///< Serials of allocations that somebody uses, sorted.
+};
+/// What would be taken, in order.
+struct ReclaimPlan {
+    std::vector<BlockKey> blocks;
+    std::vector<u64> models;  ///< Serials.
+    u64 bytes = 0;            ///< Sizes of the blocks that go.
+};
+/// The shortest beginning of the order that gives `wanted_bytes`, or all of it. O(blocks of the device + models × log models).
+[[nodiscard]] ReclaimPlan plan_reclaim(const State& state, const ReclaimScope& scope, u64 wanted_bytes);
+/// Adds the events and effects of the plan.
+void reclaim(const State& state, Decision& decision, const ReclaimPlan& plan);
+
+/// How much has to go so that what blocks hold, less what is being released, is at most `down_to_bytes`.
+[[nodiscard]] u64 excess_bytes(const State& state, u16 device, u64 down_to_bytes);
+}  // namespace vramd::core
