@@ -8,6 +8,7 @@
 #pragma once
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -82,6 +83,11 @@ public:
     [[nodiscard]] u64 hash();
     /// What the core itself finds wrong now; for tests.
     [[nodiscard]] std::vector<std::string> findings();
+    /// Shows the state as it is now, under the lock: `see` calls nothing of this object. For the simulation's oracle.
+    void look(const std::function<void(const core::State&)>& see) {
+        const Lock lock(lock_);
+        see(state_);
+    }
 
 private:
     friend class HeldContent;

@@ -29,6 +29,7 @@ void Runner::try_transfer(WaitingTransfer waiting) {
     Told told;
     Result<core::Decision> decision;
     std::optional<report::TransferTold> accepted;
+    bool too_late = false;
     {
         const Lock lock(lock_);
         const u64 source = waiting.command.source.serial;
@@ -56,11 +57,13 @@ void Runner::try_transfer(WaitingTransfer waiting) {
         if (decision && decision->again_after_release && ports_.clock().monotonic_ns < waiting.deadline_ns) {
             waiting_transfers_.push_back(std::move(waiting));
         } else if (decision && decision->again_after_release) {
-            decision = refuse(Code::insufficient_memory, "/targetDeviceId", "The memory that is being given back did not come in time.");
+            too_late = true;  // The releases that it has recorded must run all the same.
         }
     }
     if (!decision) return waiting.done(std::unexpected(decision.error()));
     finish(told, decision->effects);
+    if (too_late)
+        return waiting.done(refuse(Code::insufficient_memory, "/targetDeviceId", "The memory that is being given back did not come in time."));
     if (accepted) waiting.done(*std::move(accepted));
 }
 

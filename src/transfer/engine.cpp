@@ -167,6 +167,7 @@ Result<Ticket> Engine::submit(Job job, Done done) {
     INVARIANT(done != nullptr);
     const u64 submitted_ns = state_->now_ns();
     TRY(Work work, Work::prepare(job));
+    work.let_see(state_->options.landed);
     const auto task = std::make_shared<Task>(std::move(work), std::move(done));
     task->priority = job.priority;
     task->submitted_ns = submitted_ns;

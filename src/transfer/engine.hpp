@@ -81,6 +81,9 @@ struct Options {
     Mode mode = Mode::threads;
     u32 threads = 0;        ///< 0: the processors, at most 4.
     u32 jobs_max = 10'000;  ///< Accepted and unfinished jobs at most.
+    /// Stepped mode: sees each piece of a verified copy once it has landed and before it is summed, and may spoil it as failing memory
+    /// does. Empty: nobody looks.
+    std::function<void(std::span<std::byte>)> landed{};
 };
 
 struct Progress {

@@ -96,6 +96,7 @@ Result<void> Work::run_summed(u64 at, u64 size) {
         sum = checksum(from_.subspan(piece_at, piece_size));
         if (kind_ == Kind::checksum) continue;
         move(piece_at, piece_size);
+        if (landed_ != nullptr && *landed_) (*landed_)(to_.subspan(piece_at, piece_size));
         if (checksum(to_.subspan(piece_at, piece_size)) != sum)
             return refuse(Code::device_lost, "verify", "Bytes differ after they were copied: the memory of one side is failing.");
     }

@@ -26,6 +26,8 @@ public:
     [[nodiscard]] Result<u64> run(u64 number);
     /// Of all chunks, once they have run; absent where the job makes none.
     [[nodiscard]] std::optional<u64> sum() const;
+    /// `see` outlives the work; it is called as `Options::landed` says.
+    void let_see(const std::function<void(std::span<std::byte>)>& see) { landed_ = &see; }
     /// Ends the mappings: nothing runs after it.
     void let_go();
 
@@ -46,5 +48,6 @@ private:
     std::span<std::byte> to_;          ///< In `target_` or the job's `out`; empty for checksum.
     u64 size_bytes_ = 0;
     std::optional<std::vector<u64>> sums_;  ///< One per summed piece, where the job makes them. Each chunk writes its own.
+    const std::function<void(std::span<std::byte>)>* landed_ = nullptr;
 };
 }  // namespace vramd::transfer

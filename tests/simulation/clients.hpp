@@ -1,8 +1,10 @@
 /// What users do to the simulated daemon, and a plain model of what they are entitled to afterwards.
 ///
 /// The model knows nothing of blocks, arenas or ledgers: an allocation is an owner and a list of bytes. Whatever was acknowledged must be
-/// there with its bytes; what was not is absent or whole.
+/// there with its bytes, wherever transfers and defragmentations have carried it; what was not is absent or whole. Each run weighs the
+/// deeds anew (some not at all), so that between them the runs meet corners that an even mix seldom meets.
 #pragma once
+#include <array>
 #include <map>
 #include <optional>
 #include <set>
@@ -23,59 +25,137 @@ inline constexpr const char* model_paths[] = {"p0", "p1", "p2"};
 inline Caller caller_of(u64 number) { return {"owner" + std::to_string(number), Role::user}; }
 inline void fail(const std::string& what) { throw Wrong(what); }
 
+/// How often each thing was met, over all runs: a history that never meets a thing shows nothing about it.
+using Met = std::map<std::string, u64, std::less<>>;
+
 class Clients {
 public:
-    explicit Clients(World& world) : world_(world) {}
+    Clients(World& world, Choices& choices, Met& met);
+    ~Clients();
+    Clients(const Clients&) = delete;
+    Clients& operator=(const Clients&) = delete;
     /// One action of somebody, or one step of the world. Throws Wrong.
     void act(Choices& choices);
     /// Everything comes to rest, is compared, and is given back. Throws Wrong.
     void finish(Choices& choices);
 
 private:
+    using Place = std::pair<BlockKey, u64>;
     struct Held {
         Caller owner;
         std::vector<std::byte> bytes;
         u64 lease_until_ns = 0;  ///< 0: persistent.
         u64 lease_seconds = 0;
-        u64 busy = 0;            ///< Clears, copies and readers under way.
-        bool ending = false;     ///< A forced free waits for them.
-        bool unsure = false;     ///< One of them was cut off: its bytes are read anew.
+        u64 busy = 0;                  ///< Clears, copies and readers under way.
+        u64 sourcing = 0;              ///< Open transfers that copy from it: it is not written meanwhile.
+        u64 filling = 0;               ///< Open transfers that write it.
+        u64 moving = 0;                ///< Open transfers that move it.
+        bool ending = false;           ///< A free waits for those at it.
+        bool unsure = false;           ///< Something that wrote it was cut off: its bytes are read anew.
+        std::optional<Place> fixed{};  ///< Where it must stay.
+
+        [[nodiscard]] bool in_transfer() const { return sourcing + filling + moving > 0; }
+        [[nodiscard]] bool may_write() const { return busy + sourcing + filling == 0 && !ending; }
+        [[nodiscard]] bool may_compare() const { return busy + filling == 0 && !ending; }
     };
+    struct Reader {
+        AllocationId id;
+        Place place;
+        std::unique_ptr<engine::Content> content;
+    };
+    /// A transfer that was accepted and has not ended.
+    struct Transferring {
+        report::TransferTold told;                      ///< As last seen.
+        std::optional<std::vector<std::byte>> bytes{};  ///< What a copy must bring; nothing: not known.
+        bool cancelled = false;
+    };
+    struct Upkeeping {
+        u64 epoch = 0;  ///< In which it began.
+        bool cancelled = false;
+        bool evicts = false;
+        std::map<AllocationId, Place> preserved{};
+    };
+    struct Deed {
+        void (Clients::*act)(Choices&);
+        u64 weight;
+    };
+
+    // clients.cpp
     void allocate(Choices& choices);
     void free(Choices& choices);
     void write(Choices& choices);
     void read(Choices& choices);
-    void clear(Choices& choices);
-    void copy(Choices& choices);
     void renew(Choices& choices);
     void touch_others(Choices& choices);
-    void load(Choices& choices);
-    void unload(Choices& choices);
-    void cancel(Choices& choices);
     void change_file(Choices& choices);
     void fault(Choices& choices);
+    void pass_time(Choices& choices);
     void hold_open(Choices& choices);
     void force_free(Choices& choices);
-    void clear_free(Choices& choices);
     void crash(Choices& choices);
+    void step(Choices& choices);
     void let_reader_go(std::size_t index);
-
     void took(AllocationId id, Held held);
     [[nodiscard]] std::optional<AllocationId> any(Choices& choices);
     [[nodiscard]] bool expired(const Held& held) const { return held.lease_until_ns != 0 && held.lease_until_ns <= world_.now_ns(); }
-    [[nodiscard]] std::vector<std::byte> content(const Caller& caller, AllocationId id);
+    /// Its bytes; nothing where a fault or somebody's move has an excuse. Throws Wrong.
+    [[nodiscard]] std::optional<std::vector<std::byte>> content(const Caller& caller, AllocationId id, const Held* held);
+    [[nodiscard]] bool excused(const Error& error, const Held* held) const;
+    [[nodiscard]] Place place_of(AllocationId id);
+    void renewed(Held& held);
+
+    // clients_copies.cpp
+    void clear(Choices& choices);
+    void copy(Choices& choices);
+    void clear_free(Choices& choices);
+
+    // clients_models.cpp
+    void load(Choices& choices);
+    void unload(Choices& choices);
+    void cancel(Choices& choices);
+    void note_models();
+    void compare_models();
+
+    // clients_transfers.cpp
+    void transfer(Choices& choices);
+    void cancel_transfer(Choices& choices);
+    void see_transfers();
+    void began(const report::TransferTold& told);
+    void ended(Transferring transferring);
+    void succeeded(const Transferring& transferring);
+    void did_not_succeed(const Transferring& transferring);
+    void took_transferred(const Transferring& transferring);
+
+    // clients_upkeep.cpp
+    void upkeep(Choices& choices);
+    void try_upkeep(Choices& choices);
+    void cancel_upkeep(Choices& choices);
+    void see_upkeeps();
+    [[nodiscard]] UpkeepCommand any_upkeep(Choices& choices);
+
+    // oracle.cpp
+    void check();
+    void check_layout();
     void compare(AllocationId id, Held& held);
     void compare_all();
-    void compare_models();
-    void check();
+    void settle(Choices& choices);
+
+    static const std::array<Deed, 27> deeds;
 
     World& world_;
-    std::vector<std::pair<AllocationId, std::unique_ptr<engine::Content>>> readers_;
-    u64 evicted_ = 0;                                        ///< Models that went to make room.
-    u64 unanswered_ = 0;                                     ///< Requests of this core's life that were told nothing yet.
+    Met& met_;
+    std::array<u64, 27> weights_{};
+    u64 weight_ = 0;
+    std::vector<Reader> readers_;
+    u64 unanswered_ = 0;   ///< Requests of this core's life that were told nothing yet.
+    bool faulty_ = false;  ///< A call was ordered to fail and may not have failed yet.
     std::map<AllocationId, Held> held_;
-    std::map<OperationId, std::string> loads_;               ///< Started, not ended: model name.
-    std::map<std::string, std::string> resident_;            ///< Name → path, as acknowledged.
-    std::map<std::string, ModelFile> resident_files_;        ///< Name → the file as it was then.
+    std::map<TransferId, Transferring> transfers_;     ///< Open ones.
+    std::map<TransferId, TransferState> over_;         ///< The newest that have ended: an end is for good.
+    u64 last_transfer_ = 0;                            ///< The highest serial seen.
+    std::map<OperationId, Upkeeping> upkeeps_;         ///< Running ones.
+    std::map<OperationId, std::string> loads_;         ///< Started, not ended: model name.
+    std::map<std::string, std::string> resident_;      ///< Name → path, as acknowledged.
+    std::map<std::string, ModelFile> resident_files_;  ///< Name → the file as it was then.
 };
 }  // namespace vramd::simulation

@@ -30,7 +30,8 @@ void Clients::unload(Choices& choices) {
     const std::string name = model_names[choices.below(std::size(model_names))];
     const bool known = resident_.contains(name);
     world_.core().unload_model({admin, name, ""}, [&](Result<engine::Freed> freed) {
-        if (!freed && known) fail("an unload was refused: " + describe(freed.error()));
+        // Its bytes may be on their way to somebody's copy.
+        if (!freed && known && freed.error().code != Code::leased) fail("an unload was refused: " + describe(freed.error()));
         if (freed) resident_.erase(name);
     });
 }
@@ -46,6 +47,31 @@ void Clients::cancel(Choices& choices) {
         loads_.erase(id);
     } else if (choices.one_in(4) && !world_.core().cancel({admin, id})) {
         fail("a second cancel of a running load was refused");
+    }
+}
+
+/// Which file a model that has become resident was loaded from.
+void Clients::note_models() {
+    for (const report::ModelTold& model : world_.core().models())
+        if (model.state == ModelState::resident && !resident_files_.contains(to_text(model.id)))
+            if (const auto file = world_.files.find(model.path);
+                file != world_.files.end() && file->second.size_bytes == model.tensor_bytes)
+                resident_files_[to_text(model.id)] = file->second;
+    // Who needs room takes it from models that nobody reads; they go with all their names.
+    std::erase_if(resident_, [this](const auto& entry) { return !world_.core().model(entry.first); });
+}
+
+void Clients::compare_models() {
+    for (const auto& [name, path] : resident_) {
+        const auto told = world_.core().model(name);
+        if (!told || told->state != ModelState::resident) fail("the model " + name + " is not there any more");
+        const auto bytes = content({"anybody", Role::user}, told->allocation, nullptr);
+        if (!bytes) continue;
+        // The file may have changed since: what was loaded must be one whole version of it, which its first load fixed.
+        const auto known = resident_files_.find(to_text(told->id));
+        if (known == resident_files_.end()) continue;
+        for (u64 i = 0; i < known->second.size_bytes; ++i)
+            if ((*bytes)[i] != model_byte(known->second, i)) fail("the model " + name + " holds wrong bytes");
     }
 }
 }  // namespace vramd::simulation

@@ -58,8 +58,8 @@ void SimLoading::inspect(u64 job, const std::string& path, Inspected done) {
     jobs_.insert_or_assign(job, std::move(work));
 }
 
-void SimLoading::load(u64 job, const std::string& path, const Inspection& expected, Destination into, std::move_only_function<void(u64)> progress,
-                      std::move_only_function<void(Result<void>)> done) {
+void SimLoading::load(u64 job, const std::string& path, const Inspection& expected, Destination into,
+                      std::move_only_function<void(u64)> progress, std::move_only_function<void(Result<void>)> done) {
     Job work;
     work.path = path;
     work.expected = expected;
@@ -105,14 +105,15 @@ bool SimLoading::step(Choices& choices) {
     if (!mapping) return end(at, std::unexpected(mapping.error())), true;
     auto bytes = mapping->write();
     if (!bytes) return end(at, std::unexpected(bytes.error())), true;
-    const u64 until = std::min(file->second.size_bytes, job.landed + file->second.size_bytes / 4 + 1 + choices.below(file->second.size_bytes));
+    const u64 until =
+        std::min(file->second.size_bytes, job.landed + file->second.size_bytes / 4 + 1 + choices.below(file->second.size_bytes));
     for (; job.landed < until; ++job.landed) (*bytes)[job.landed] = model_byte(file->second, job.landed);
     job.progress(job.landed);
     if (job.landed == file->second.size_bytes) end(at, {});
     return true;
 }
 
-World::World(u64 seed) : secrets_(seed ^ 0x5eed) {
+World::World(u64 seed, std::map<std::string, u64> capacities_then) : capacities(std::move(capacities_then)), secrets_(seed ^ 0x5eed) {
     char pattern[] = "/tmp/vramd-simulation-XXXXXX";
     if (mkdtemp(pattern) == nullptr) throw std::runtime_error("mkdtemp");
     folder_ = pattern;
@@ -145,6 +146,11 @@ void World::start() {
     loading_ = std::make_shared<SimLoading>(files);
     transfer::Options stepped;
     stepped.mode = transfer::Options::Mode::stepped;
+    stepped.landed = [this](std::span<std::byte> bytes) {
+        if (flips == 0) return;
+        --flips;
+        bytes[bytes.size() / 2] ^= std::byte{1};
+    };
     transfer_ = std::make_shared<transfer::Engine>(stepped);
     engine::Ports ports;
     ports.clock = [this] { return now_; };
@@ -168,16 +174,22 @@ void World::start() {
 
 bool World::step(Choices& choices) {
     switch (choices.below(3)) {
-        case 0: return executor_->step(choices, now_ns()) || transfer_->step() > 0 || loading_->step(choices);
-        case 1: return transfer_->step() > 0 || loading_->step(choices) || executor_->step(choices, now_ns());
-        default: return loading_->step(choices) || executor_->step(choices, now_ns()) || transfer_->step() > 0;
+        case 0:
+            return executor_->step(choices, now_ns()) || transfer_->step() > 0 || loading_->step(choices);
+        case 1:
+            return transfer_->step() > 0 || loading_->step(choices) || executor_->step(choices, now_ns());
+        default:
+            return loading_->step(choices) || executor_->step(choices, now_ns()) || transfer_->step() > 0;
     }
 }
 
-void World::settle(Choices& choices) {
-    for (u64 i = 0; i < 100'000; ++i)
-        if (!step(choices)) return;
-    throw std::runtime_error("it never comes to rest");
+void World::disarm() {
+    vault->failures = 0;
+    flips = 0;
+    for (const auto& backing : backings) {
+        backing->fail_creates(0, Code::insufficient_memory);
+        backing->fail_call(UINT64_MAX / 2, Code::system_failed);  // Never reached.
+    }
 }
 
 namespace {
@@ -235,7 +247,8 @@ std::vector<std::string> World::leaks() {
     if (on_devices != in_vault) wrong.push_back("devices and vault hold different blocks");
     u64 in_books = 0;
     for (const engine::DeviceTold& device : core_->devices()) in_books += device.books.blocks;
-    if (in_books != on_devices.size()) wrong.push_back("the books have " + std::to_string(in_books) + " blocks, the devices " + std::to_string(on_devices.size()));
+    if (in_books != on_devices.size())
+        wrong.push_back("the books have " + std::to_string(in_books) + " blocks, the devices " + std::to_string(on_devices.size()));
     return wrong;
 }
 }  // namespace vramd::simulation

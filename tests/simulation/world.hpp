@@ -32,7 +32,7 @@ public:
     Result<void> store(BlockKey key, u64 size_bytes, const Fd&) override;
     Result<void> drop(BlockKey key) override;
     std::map<BlockKey, u64> blocks;
-    u64 failures = 0;  ///< So many of the next stores are refused.
+    u64 failures = 0;                      ///< So many of the next stores are refused.
     std::function<void(BlockKey)> let_go;  ///< Told of each drop: memory that no core knows ends with it.
 };
 
@@ -76,13 +76,12 @@ private:
 /// One machine with its daemon. Not synchronised: everything happens in the caller's thread.
 class World {
 public:
-    explicit World(u64 seed);
+    World(u64 seed, std::map<std::string, u64> capacities_then);
     ~World();
 
     engine::Runner& core() { return *core_; }
     /// Does one piece of what is due (effects, copies, loading); false if nothing was.
     bool step(Choices& choices);
-    void settle(Choices& choices);
     void advance_ns(u64 ns) { now_.monotonic_ns += ns, now_.wall_ns += ns; }
     [[nodiscard]] u64 now_ns() const { return now_.monotonic_ns; }
     /// The core dies here and another starts. Answers what is wrong with the replay (nothing, if all is well).
@@ -90,10 +89,14 @@ public:
     /// What does not agree between books, devices and vault once nothing is under way.
     [[nodiscard]] std::vector<std::string> leaks();
 
-    std::map<std::string, u64> capacities{{"a", 1 * mib}, {"b", 256 * kib}};  ///< As configured at the next start.
+    /// No ordered fault strikes any more.
+    void disarm();
+
+    std::map<std::string, u64> capacities;  ///< As configured at the next start.
     std::map<std::string, ModelFile> files;
     std::vector<std::unique_ptr<device::sim::Backing>> backings;
     std::shared_ptr<SimVault> vault = std::make_shared<SimVault>();
+    u64 flips = 0;  ///< So many of the next verified copies meet a flipped bit.
     u64 epoch = 0;  ///< Core starts so far: an answer of an older one is nobody's.
 
 private:
