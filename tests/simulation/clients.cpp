@@ -6,7 +6,7 @@
 
 namespace vramd::simulation {
 namespace {
-constexpr u64 sizes[] = {1, 255, 256, 257, 4096, 5000, 20'000, 65'536, 200'000};
+constexpr u64 sizes[] = {1, 255, 256, 257, 4096, 5000, 20'000, 65'536, 80'000, 200'000};
 }  // namespace
 
 const std::array<Clients::Deed, 27> Clients::deeds{{

@@ -27,7 +27,9 @@ void Clients::upkeep(Choices& choices) {
     upkeeping.evicts = std::ranges::count(command.request.actions, UpkeepAction::cache) > 0;
     if (command.caller.role == Role::admin && choices.one_in(2))
         for (u64 i = choices.below(4); i > 0; --i)
-            if (const auto id = any(choices); id && !expired(held_.at(*id)) && !held_.at(*id).in_transfer() && upkeeps_.empty()) {
+            // Upkeeps of other devices know nothing of what this one is to leave.
+            if (const auto id = any(choices); id && !expired(held_.at(*id)) && !held_.at(*id).in_transfer() && upkeeps_.empty() &&
+                                              world_.core().allocation(admin, *id)->device_id == command.device_id) {
                 command.preserve.push_back(*id);
                 upkeeping.preserved.emplace(*id, place_of(*id));
             }

@@ -47,7 +47,7 @@ void tell_seed(int) {
 /// Runs one history; what went wrong, or nothing.
 std::string run(Choices& choices, u64 steps) {
     try {
-        const u64 capacity = choices.one_in(2) ? 512 * kib : mib;
+        const u64 capacity = std::array{512 * kib, mib, 4 * mib}[choices.below(3)];
         World world(1, {{"a", capacity}, {"b", 256 * kib}});
         for (const char* path : {"p0", "p1", "p2"}) world.files[path] = {1000 + choices.below(50'000), choices.below(1000), 1};
         Clients clients(world, choices, met);

@@ -1,6 +1,7 @@
 #include "world.hpp"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -114,8 +115,9 @@ bool SimLoading::step(Choices& choices) {
 }
 
 World::World(u64 seed, std::map<std::string, u64> capacities_then) : capacities(std::move(capacities_then)), secrets_(seed ^ 0x5eed) {
-    char pattern[] = "/tmp/vramd-simulation-XXXXXX";
-    if (mkdtemp(pattern) == nullptr) throw std::runtime_error("mkdtemp");
+    // In memory where there is such a folder: the histories are many, and a disk shows nothing more.
+    std::string pattern = access("/dev/shm", W_OK) == 0 ? "/dev/shm/vramd-simulation-XXXXXX" : "/tmp/vramd-simulation-XXXXXX";
+    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
     folder_ = pattern;
     vault->let_go = [this](BlockKey key) {
         for (const auto& backing : backings) (void)backing->drop(key);  // Known to the core, or on the other device: then it stays.
