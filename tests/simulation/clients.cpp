@@ -57,6 +57,7 @@ std::optional<AllocationId> Clients::any(Choices& choices) {
 
 bool Clients::excused(const Error& error, const Held* held) const {
     if (error.code == Code::system_failed) return faulty_;
+    if (error.code == Code::read_only) return true;  // The ledger's next file comes with the next steps; at rest there must be one.
     // Who waits for a move's or a transfer's end keeps newcomers out for a moment.
     return error.code == Code::conflict && held != nullptr && (held->moving > 0 || held->ending || !upkeeps_.empty());
 }
@@ -132,7 +133,8 @@ void Clients::free(Choices& choices) {
         if (at == held_.end()) return;  // Its lease ran out, or a transfer moved it away, while the free waited.
         const bool late = at->second.ending;
         if (freed && (at->second.busy > 0 || at->second.in_transfer())) fail("memory was freed while it was used");
-        if (!freed && !busy && !gone && !late) fail("a free was refused: " + describe(freed.error()));
+        if (!freed && !busy && !gone && !late && !excused(freed.error(), &at->second))
+            fail("a free was refused: " + describe(freed.error()));
         if (freed) held_.erase(at);
         if (!freed) at->second.ending = false;
     });
@@ -250,7 +252,7 @@ void Clients::force_free(Choices& choices) {
         see_transfers();
         const auto at = held_.find(id);
         if (at == held_.end()) return;  // The transfer that it waited for moved it away.
-        if (!freed && !in_transfer) fail("a forced free was refused: " + describe(freed.error()));
+        if (!freed && !in_transfer && !excused(freed.error(), &at->second)) fail("a forced free was refused: " + describe(freed.error()));
         if (freed && (at->second.busy > 0 || at->second.in_transfer())) fail("a forced free did not wait for those at it");
         if (freed) held_.erase(at);
         if (!freed) at->second.ending = false;

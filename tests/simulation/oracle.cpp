@@ -145,8 +145,8 @@ void Clients::settle(Choices& choices) {
 void Clients::finish(Choices& choices) {
     while (!readers_.empty()) let_reader_go(0);
     world_.disarm();
-    faulty_ = false;
     settle(choices);
+    faulty_ = false;
     check();
     if (!transfers_.empty()) fail("a transfer never ends");
     if (!upkeeps_.empty()) fail("an upkeep never ends");
