@@ -272,30 +272,6 @@ TEST_CASE("a stream's reader that does not read is dropped, and the pusher is to
     CHECK(soon([&] { return server.server->counts().connections == 0; }));
 }
 
-TEST_CASE(
-    "who pushes only when the piece before is out needs room for one piece, however slowly it is read, and hears of the reader's end") {
-    TestServer server;
-    {
-        Client client(server.unix_address);
-        ClientRequest request = asking("GET", "/paced");
-        u64 bytes = 0;
-        request.download = [&bytes](std::span<const std::byte> piece) -> Result<void> {
-            if (bytes % 5 == 0) std::this_thread::yield();
-            bytes += piece.size();
-            return {};
-        };
-        CHECK(client.exchange(std::move(request)).value().status == 200);
-        CHECK(bytes == 4 * mib);
-    }
-    CHECK(server.server->counts().dropped_readers == 0);
-    {
-        RawClient client(server.unix_address);
-        client.send("GET /paced HTTP/1.1\r\nHost: x\r\n\r\n");
-        CHECK(!client.read_until("aaaa").empty());
-    }
-    CHECK(soon([&] { return server.handler.pushes_refused.load() == 1; }));
-}
-
 TEST_CASE("one connection too many is told 503, and one that ends makes room") {
     Caps caps;
     caps.connections_max = 3;
