@@ -1,4 +1,5 @@
 /// Over every type that goes over the wire, found through the route table.
+#include <charconv>
 #include <map>
 
 #include "api/arbitrary.hpp"
@@ -31,13 +32,26 @@ void all_read_back() {
     (read_back_what_was_written<T>(seed++), ...);
 }
 
+/// A value's own JSON.
+std::string json_of(const Node& node) {
+    if (node.kind != Node::Kind::list && node.kind != Node::Kind::object) return told(node);
+    const bool list = node.kind == Node::Kind::list;
+    std::string text(1, list ? '[' : '{');
+    for (std::size_t i = 0; i < node.items.size(); ++i) {
+        if (i > 0) text += ',';
+        if (!list) text += "\"" + node.names[i] + "\":";
+        text += json_of(node.items[i]);
+    }
+    return text + (list ? ']' : '}');
+}
+
 /// The JSON of an object with one member put in, replaced or (empty `value`) left out.
 std::string with_member(const Node& object, std::string_view name, std::string_view value) {
     std::string text = "{";
     for (std::size_t i = 0; i < object.names.size(); ++i) {
         if (object.names[i] == name) continue;
         const Node& item = object.items[i];
-        text += (text.size() > 1 ? ",\"" : "\"") + object.names[i] + "\":" + told(item);
+        text += (text.size() > 1 ? ",\"" : "\"") + object.names[i] + "\":" + json_of(item);
     }
     if (!value.empty()) text.append(text.size() > 1 ? ",\"" : "\"").append(name).append("\":").append(value);
     return text + "}";
@@ -82,6 +96,13 @@ void check_refused(const http::Reply& reply, const std::string& pointer, const s
     CHECK(problem->code == "invalid-field");
     CHECK_MESSAGE(problem->field == pointer, sent);
     CHECK_MESSAGE(problem->detail.starts_with(pointer), problem->detail);
+}
+
+/// Whether a text is a whole number of this range: what a query may hold there.
+bool is_between(std::string_view text, u64 min, u64 max) {
+    u64 number = 0;
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
+    return !text.empty() && read.ec == std::errc() && read.ptr == text.data() + text.size() && number >= min && number <= max;
 }
 
 const Shape& inner_of(const Shape& shape) { return shape.kind == Kind::maybe ? shape.inner() : shape; }
@@ -140,6 +161,8 @@ void probe_member(Api& api, const Route& route, const Node& example, const Membe
                               "/" + std::string(member.name.view()) + "/me", value);
             return check_refused(send(api, route, with_member(example, member.name.view(), "{\"\":1}")),
                                  "/" + std::string(member.name.view()) + "/", "a name of no characters");
+        case Kind::list:
+            return probe_word(api, route, example, member, {"0", "\"\"", "null", "true", "{}"});
         default:
             FAIL("a request has a field of a kind that no probe covers");
     }
@@ -214,6 +237,8 @@ TEST_CASE("every query parameter refuses each bad value by name, and the engine 
                 refused = {"", "0", "-1", "1.0", "1e3", "1001", "2147483648", "9007199254740993", "18446744073709551616", "x", " 1", "1 "};
             if (shape.kind == Kind::boolean) refused = {"", "0", "1", "True", "yes", "null"};
             if (shape.kind == Kind::choice) refused = {"", "x", "0", "Default"};
+            if (shape.kind == Kind::integer)
+                std::erase_if(refused, [&](const std::string& text) { return is_between(text, member.field.min, member.field.max); });
             for (const std::string& value : refused) {
                 std::vector<http::Field> query = {{std::string(member.name.view()), value}};
                 check_refused(ask(*api, head_of(route.method, path_of(route.pattern), query)), "?" + std::string(member.name.view()),

@@ -44,11 +44,12 @@ public:
 /// Each file is a model whose size its path says.
 class AnyModel final : public Loading {
 public:
+    explicit AnyModel(std::shared_ptr<Stepped> executor) : executor_(std::move(executor)) {}
     void inspect(u64, const std::string& path, Inspected done) override {
         Inspection inspection;
         inspection.memory_bytes = std::stoull(path);
         inspection.identity.inode = ++inodes_;
-        done(inspection);
+        executor_->post([inspection, done = std::move(done)]() mutable { done(inspection); });  // As a process: never at once.
     }
     void load(u64, const std::string&, const Inspection&, Destination, std::move_only_function<void(u64)>,
               std::move_only_function<void(Result<void>)> done) override {
@@ -59,6 +60,7 @@ public:
     std::vector<File> files() override { return {}; }
 
 private:
+    std::shared_ptr<Stepped> executor_;
     u64 inodes_ = 0;
 };
 
@@ -83,7 +85,7 @@ struct Bench {
         ports.secret = [this] { return ++secret; };
         ports.vault = std::make_shared<NoVault>();
         ports.executor = executor;
-        ports.loading = std::make_shared<AnyModel>();
+        ports.loading = std::make_shared<AnyModel>(executor);
         ports.transfer = copies;
         std::shared_ptr<device::Device> opened = backing->open();
         ports.devices.push_back({"a", capacity_bytes, opened->facts().granularity_bytes, opened});
