@@ -82,6 +82,18 @@ Told<json::object> request_of(const Given& given) {
     return request;
 }
 
+/// The request's JSON. The library writes 75.0 as 7.5E1, which the API refuses: percentages are decimals, not powers.
+std::string text_of(const json::object& request) {
+    std::string text = "{";
+    for (const auto& [name, value] : request) {
+        char decimal[16];
+        if (value.is_double()) std::snprintf(decimal, sizeof decimal, "%.2f", value.get_double());
+        text += (text.size() > 1 ? "," : "") + json::serialize(json::string(name)) + ":" +
+                (value.is_double() ? decimal : json::serialize(value));
+    }
+    return text + "}";
+}
+
 Told<void> run(Session& session, const Given& given) {
     const std::string target = "/api/memory/limits/" + http::percent_encoded(given.text("device"));
     const bool sets = given.text("action") == "set";
@@ -101,7 +113,7 @@ Told<void> run(Session& session, const Given& given) {
         TRY_DO(add_quotas(given, document, request));
         if (const std::string* const tag = present.headers.find("ETag")) call.headers.emplace_back("If-Match", *tag);
     }
-    call.body = json::serialize(request);
+    call.body = text_of(request);
     TRY(const http::ClientReply reply, session.ask(std::move(call)));
     return show_record(session, reply.body, "deviceId");
 }

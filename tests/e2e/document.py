@@ -9,7 +9,7 @@ import re
 
 # What a schema of ours may say; a word that is not known here would hold nothing, so it is refused.
 WORDS = {"type", "description", "examples", "default", "format", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "properties", "required",
-         "additionalProperties", "items", "enum", "anyOf", "$ref", "x-unit", "x-rule"}
+         "additionalProperties", "maxProperties", "items", "enum", "anyOf", "$ref", "x-unit", "x-rule"}
 TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None)}
 
 
@@ -60,6 +60,8 @@ class Document:
                     found.append(f"{where} is {value!r}, no time")
         if isinstance(value, list) and not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
             found.append(f"{where} has {len(value)} items")
+        if isinstance(value, dict) and len(value) > schema.get("maxProperties", len(value)):
+            found.append(f"{where} has {len(value)} members")
         if "enum" in schema and value not in schema["enum"]:
             found.append(f"{where} is {value!r}, none of {schema['enum']}")
         return found

@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """Limits and quotas of a real daemon, who waits, and each suggestion of a refusal followed to its end."""
-import json
 import os
 import re
-import subprocess
 import threading
 import unittest
 
@@ -100,22 +98,6 @@ class Limits(unittest.TestCase):
         client.close()
         self.assertEqual(answers[0].status, 201, answers[0].body)
 
-    def test_the_lines_of_the_page_about_the_api_do_what_they_show(self):
-        with open(os.path.join(ROOT, "docs", "api.md"), encoding="utf-8") as file:
-            page = file.read()
-        blocks = re.findall(r"^\*\*`(?:GET|PUT) /api/memory/limits/\{device\}`\*\*.*?```console\n(.*?)^```", page, re.M | re.S)
-        lines = [line for block in blocks for line in block.splitlines()]
-        self.assertEqual(len(lines), 6)
-        environment = {**os.environ, "vramd": f"http://127.0.0.1:{self.daemon.port}", "socket": self.daemon.http_socket}
-        for call, shown in zip(lines[::2], lines[1::2]):
-            done = subprocess.run(["bash", "-c", call.removeprefix("$ ")], env=environment, capture_output=True, check=True, timeout=60)
-            answer = json.loads(done.stdout)
-            self.assertNotIn("status", answer, answer)
-            self.assertLessEqual(set(re.findall(r'"([a-zA-Z]+)":', shown)), names_in(answer))
-            for field in ("revision", "maxGivenAs", "dryRun"):
-                if told := re.search(rf'"{field}": ([^,]+),', shown):
-                    self.assertEqual(answer[field], json.loads(told.group(1)), field)
-
     # -------------------------------------------------------------------------------------------------- suggestions that work when followed
     def follow(self, body, kind):
         """Follows the suggestion of this kind that the request's refusal makes; the request then succeeds."""
@@ -176,15 +158,6 @@ class Limits(unittest.TestCase):
     def test_following_wait_succeeds(self):
         self.ask(60, persistent=False, leaseSeconds=2).ok()
         self.follow({"sizeBytes": 40 * MIB, "deviceId": "a"}, "Wait for leases")
-
-
-def names_in(value):
-    """Every member name in a JSON value."""
-    if isinstance(value, list):
-        return set().union(*map(names_in, value)) if value else set()
-    if not isinstance(value, dict):
-        return set()
-    return set(value) | names_in(list(value.values()))
 
 
 if __name__ == "__main__":
