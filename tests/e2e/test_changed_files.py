@@ -181,13 +181,14 @@ class ChangedFiles(unittest.TestCase):
             by_another(file, data)
             states.append(self.on_disk(SHARDED))
         over = threading.Event()
+        pause = [0.002]
 
         def writer():
             turn = 0
             while not over.is_set():
                 turn += 1
                 (by_another if turn % 3 else in_place)(file, (one, two)[turn % 2])
-                over.wait(0.002)  # Between two writes, so that some loads find one state.
+                over.wait(pause[0])  # Between two writes, so that some loads find one state.
         thread = threading.Thread(target=writer)
         thread.start()
         loaded = refused = 0
@@ -197,7 +198,9 @@ class ChangedFiles(unittest.TestCase):
                 if answer.status >= 400:
                     self.assertEqual((answer.status, answer.json()["code"]), (422, "invalid-model"), answer.body)
                     refused += 1
+                    pause[0] = min(pause[0] * 1.5, 0.5)  # A slow loader must find the file at rest some time.
                     continue
+                pause[0] = 0.002
                 self.assertIn(self.tensors("m"), states)
                 self.daemon.delete("/api/model/unload?name=m").ok()
                 loaded += 1
