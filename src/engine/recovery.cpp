@@ -122,9 +122,26 @@ void Runner::measure_links() {
     });
 }
 
+/// A core that died with a full ledger left no room for what a start records: the snapshot that was due is taken now.
+void Runner::make_ledger_room() {
+    u64 sequence = 0;
+    std::vector<std::byte> bytes;
+    {
+        const Lock lock(lock_);
+        sequence = ledger_->sequence();
+        if (options_.read_only || sequence == 0 || ledger_->room_bytes() > options_.ledger_segment_bytes / 2) return;
+        bytes = core::save(state_);
+    }
+    if (const auto written = ledger_->snapshot(sequence, bytes); !written) {
+        const Lock lock(lock_);
+        recovery_.findings.push_back("The snapshot that was due could not be written: " + describe(written.error()));
+    }
+}
+
 Result<void> Runner::recover() {
     const u64 begun = ports_.clock().monotonic_ns;
     TRY_DO(replay());
+    make_ledger_room();
     const u64 replayed = ports_.clock().monotonic_ns;
     adopt_blocks();
     const u64 adopted = ports_.clock().monotonic_ns;

@@ -261,6 +261,7 @@ private:
     void adopt_blocks();
     void retire_devices();
     void measure_links();
+    void make_ledger_room();
 
     // told.cpp
     [[nodiscard]] std::vector<LinkTold> links_of(std::string_view device_id);
