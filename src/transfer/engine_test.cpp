@@ -19,8 +19,8 @@
 namespace vramd::transfer {
 namespace {
 using device::sim::Backing;
-constexpr Options stepped{.mode = Options::Mode::stepped};
-constexpr Options threads_of(u32 count) { return {.threads = count}; }
+const Options stepped{.mode = Options::Mode::stepped};
+Options threads_of(u32 count) { return {.threads = count}; }
 
 /// A simulated device with blocks 1 and 2 of `size_bytes`, filled from a seed.
 struct Bench {
