@@ -43,7 +43,7 @@ test_everything() {
     mapfile -t tsan < <(tsan_tests)
     step "sample models" fetch_samples || check_failed=$((check_failed + 1))
     check "tidy" - python3 tests/tidy/tidy.py
-    step "build release" build release vramd vramd-core vramd-worker vramctl || check_failed=$((check_failed + 1))
+    step "build release" build release vramd vramd-core vramd-worker vramctl simulation || check_failed=$((check_failed + 1))
     step "build asan" build asan || check_failed=$((check_failed + 1))
     check "tests under ASan and UBSan" "$asan/Testing/Temporary/LastTest.log" run_ctest asan
     if ((${#tsan[@]})); then
@@ -51,6 +51,7 @@ test_everything() {
         tests=$(IFS='|' && echo "^(${tsan[*]})\$")
         check "threaded rooms under TSan" build/tsan/Testing/Temporary/LastTest.log run_ctest tsan -R "$tests"
     fi
+    check "a million steps of simulation" - build/bin/simulation --runs 400 --steps 2500
     check "crash test" - python3 tests/crash/crash.py --kills 200 --seed "$VRAMD_SEED"
     check "kill at every step of the ledger" - python3 tests/crash/steps.py
 }

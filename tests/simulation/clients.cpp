@@ -251,8 +251,10 @@ void Clients::force_free(Choices& choices) {
         --unanswered_;
         see_transfers();
         const auto at = held_.find(id);
-        if (at == held_.end()) return;  // The transfer that it waited for moved it away.
-        if (!freed && !in_transfer && !excused(freed.error(), &at->second)) fail("a forced free was refused: " + describe(freed.error()));
+        if (at == held_.end()) return;                           // The transfer that it waited for moved it away.
+        const bool came_in = freed || at->second.in_transfer();  // A transfer that began while this one waited for readers.
+        if (!freed && !in_transfer && !came_in && !excused(freed.error(), &at->second))
+            fail("a forced free was refused: " + describe(freed.error()));
         if (freed && (at->second.busy > 0 || at->second.in_transfer())) fail("a forced free did not wait for those at it");
         if (freed) held_.erase(at);
         if (!freed) at->second.ending = false;
@@ -281,6 +283,7 @@ void Clients::fault(Choices& choices) {
 void Clients::crash(Choices& choices) {
     while (!readers_.empty()) let_reader_go(0);  // Before the core that they read from.
     see_transfers();
+    note_models();  // Before the reader let go, a model could not be evicted; now one may have been.
     unanswered_ = 0;
     world_.disarm();
     faulty_ = false;

@@ -120,6 +120,7 @@ private:
     void transfer(Choices& choices);
     void cancel_transfer(Choices& choices);
     void see_transfers();
+    void see_open_transfers();
     void began(const report::TransferTold& told);
     void ended(Transferring transferring);
     void succeeded(const Transferring& transferring);

@@ -70,6 +70,8 @@ void Clients::copy(Choices& choices) {
         for (const auto& [id, held] : {std::pair{request.source, &read}, std::pair{request.target, &written}})
             if (held->lease_until_ns != 0)
                 held->lease_until_ns = std::max(held->lease_until_ns, world_.core().allocation(admin, id)->lease_until_monotonic_ns);
+        // What a transfer that was cut off left in the source is not known, and so is what the copy brought of it.
+        written.unsure = written.unsure || read.unsure;
         std::memmove(written.bytes.data() + request.target_offset_bytes, read.bytes.data() + request.source_offset_bytes,
                      *request.size_bytes);
     });

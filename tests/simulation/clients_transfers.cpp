@@ -83,7 +83,15 @@ void Clients::see_transfers() {
             else
                 more = false;
     }
-    for (auto told = fresh.rbegin(); told != fresh.rend(); ++told) began(*told);
+    // Ends before beginnings: one that waited for another's end may read what that one wrote, and begin in the same step.
+    see_open_transfers();
+    for (auto told = fresh.rbegin(); told != fresh.rend(); ++told) {
+        began(*told);
+        if (!is_open(told->state)) see_open_transfers();
+    }
+}
+
+void Clients::see_open_transfers() {
     for (auto at = transfers_.begin(); at != transfers_.end();) {
         const auto told = world_.core().read_transfer(admin, at->first);
         if (!told) fail("an open transfer is forgotten");
