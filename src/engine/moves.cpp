@@ -26,6 +26,7 @@ void Runner::start_one(const MoveEffect& effect) {
             job.source = transfer::Place{from_device, from->key, *source};
             job.target = transfer::Place{to_device, to->key, *target};
             job.priority = transfer::Priority::low;
+            job.source_stands = transfer::Source::may_change;
         }
         moving_[effect.id.serial] = in_use(effect.id.serial);
         hold(effect.id.serial);

@@ -100,6 +100,7 @@ std::optional<transfer::Job> Runner::job_of(const memory::Transfer& transfer) {
     job.source = transfer::Place{from_device, from->key, *read};
     job.target = transfer::Place{to_device, to->key, *written};
     job.verify = plan.verify ? transfer::Verify::checksum : transfer::Verify::none;
+    job.source_stands = transfer::Source::may_change;
     job.priority = static_cast<transfer::Priority>(plan.priority);
     return job;
 }
@@ -174,8 +175,10 @@ void Runner::transfer_copied(TransferId id, Result<transfer::Outcome> outcome) {
             command.result.bytes = live.sample_bytes;
         }
         const u64 source = plan.source.serial;
-        const bool commits = outcome && plan.mode == TransferMode::move && transfer->state == TransferState::running;
-        const bool spoiled = commits && moving_.at(source);
+        const bool moves = plan.mode == TransferMode::move && transfer->state == TransferState::running;
+        const bool commits = moves && outcome;
+        const bool changed = !outcome && outcome.error().code == Code::conflict;  // Verification met the new bytes first.
+        const bool spoiled = moves && (outcome || changed) && moving_.at(source);
         if (spoiled && live.attempts < attempts_max && !live.stopping) {
             ++live.attempts;
             next = Next::copy_again;

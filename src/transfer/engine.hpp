@@ -37,6 +37,12 @@ enum class Verify : u8 {
     none,
     checksum,  ///< `copy`, `read_out`, `write_in`: both sides are summed and compared; a difference is `device_lost`.
 };
+/// What others do to the source meanwhile. One that may change is read like memory of another program: what is read then is some mix of
+/// old and new, and the caller sees to it that such a copy does not count.
+enum class Source : u8 {
+    still,
+    may_change,  ///< With `Verify::checksum` a source that changed is `conflict`, and not blamed on the memory.
+};
 
 /// One piece of work. `in` and `out` stay valid and untouched until `done`.
 struct Job {
@@ -47,6 +53,7 @@ struct Job {
     std::span<const std::byte> in{};
     std::span<std::byte> out{};
     Verify verify = Verify::none;
+    Source source_stands = Source::still;
     Priority priority = Priority::normal;
 };
 

@@ -22,7 +22,7 @@ public:
     [[nodiscard]] u64 chunk_count() const { return div_ceil(size_bytes_, chunk_bytes); }
     [[nodiscard]] Lanes lanes() const { return lanes_; }
     /// Does chunk `number`, counted in the order in which they are to be begun; answers its bytes.
-    /// Errors: `device_lost` when verification finds a difference.
+    /// Errors: `device_lost` when verification finds a difference; `conflict` when it is the source that became another.
     [[nodiscard]] Result<u64> run(u64 number);
     /// Of all chunks, once they have run; absent where the job makes none.
     [[nodiscard]] std::optional<u64> sum() const;
@@ -41,6 +41,7 @@ private:
 
     Kind kind_ = Kind::zero;
     Lanes lanes_ = Lanes::many;
+    Source source_stands_ = Source::still;
     std::byte fill_value_{};
     device::Mapping source_;
     device::Mapping target_;
