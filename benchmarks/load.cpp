@@ -72,12 +72,12 @@ u64 plain_read_ns(int file, u64 header_bytes, std::byte* memory) {
     return monotonic_ns() - began_ns;
 }
 
-worker::Loaded load_once(worker::Loaders& loaders, const worker::SharedFiles& files, const Fd& memory) {
+worker::Loaded load_once(worker::Loaders& loaders, const worker::SharedFiles& files, const Fd& memory, std::byte* mapped) {
     std::promise<Result<worker::Loaded>> promise;
     worker::LoadJob job;
     job.files = files;
     job.memory = memory.duplicate().value();
-    job.size_bytes = memory_bytes;
+    job.place = {mapped, memory_bytes};
     job.done = [&](Result<worker::Loaded> result) { promise.set_value(std::move(result)); };
     if (auto ticket = loaders.load(std::move(job)); !ticket) give_up(describe(ticket.error()));
     auto loaded = promise.get_future().get();
@@ -107,7 +107,7 @@ int run() {
     std::vector<worker::Stages> loads;
     for (int i = 0; i < rounds; ++i) {  // In turns, so that a busy neighbour slows both.
         plain.push_back(plain_read_ns(files->main.get(), header_bytes, static_cast<std::byte*>(mapped)));
-        loads.push_back(load_once(**loaders, files, memory).stages);
+        loads.push_back(load_once(**loaders, files, memory, static_cast<std::byte*>(mapped)).stages);
     }
     std::sort(plain.begin(), plain.end());
     std::sort(loads.begin(), loads.end(), [](const auto& a, const auto& b) { return a.total_ns < b.total_ns; });

@@ -27,7 +27,14 @@ DeviceStatus status_of(const Call& call, const StatusQuery& query, const engine:
 
 Result<MemoryStatus> read_statuses(const Asked<StatusQuery, Nothing>& asked) {
     std::vector<DeviceStatus> devices;
-    for (const engine::DeviceTold& told : asked.call.engine().devices()) devices.push_back(status_of(asked.call, asked.query, told));
+    for (const engine::DeviceTold& told : asked.call.engine().devices()) {
+        if (!asked.query.include_fragmentation) {
+            devices.push_back(status_of(asked.call, asked.query, told));
+            continue;
+        }
+        TRY(const engine::DeviceTold whole, asked.call.engine().device(told.books.device_id));
+        devices.push_back(status_of(asked.call, asked.query, whole));
+    }
     return tell_statuses(std::move(devices));
 }
 

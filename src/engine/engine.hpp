@@ -213,6 +213,7 @@ public:
 
     // What is told. Each takes the lock for the time of one fold; another's things answer as missing ones to a `Role::user`.
     [[nodiscard]] virtual SystemTold system() = 0;
+    /// Without the histogram of holes, which only `device` tells: it walks over the holes.
     [[nodiscard]] virtual std::vector<DeviceTold> devices() = 0;
     [[nodiscard]] virtual Result<DeviceTold> device(std::string_view device_id) = 0;
     [[nodiscard]] virtual report::AllocationPage allocations(const Caller& caller, const report::AllocationFilter& filter) = 0;

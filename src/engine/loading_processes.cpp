@@ -10,7 +10,8 @@
 namespace vramd::engine {
 namespace {
 using worker::Loaders;
-constexpr std::size_t named_max = 64;  // Jobs whose files' names are kept between inspection and load.
+constexpr std::size_t known_max = 64;               // Jobs of which something is kept between inspection and load.
+constexpr std::size_t copies_kept_max = 64 * 1024;  // Of one plan: 2 MiB.
 
 /// A model's files on their way through one or two inspections and perhaps a load.
 struct Files {
@@ -50,11 +51,7 @@ public:
         auto files = open_files(folders_, path);
         if (!files) return done(std::unexpected(files.error()));
         auto shared = std::make_shared<Files>(*std::move(files));
-        auto remembering = [this, job, shared, done = std::move(done)](Result<Inspection> inspection) mutable {
-            if (inspection) remember(job, *shared);
-            done(std::move(inspection));
-        };
-        ask(job, "inspect " + path, shared, std::make_shared<Inspected>(std::move(remembering)));
+        ask(job, "inspect " + path, shared, std::make_shared<Inspected>(std::move(done)));
     }
 
     void load(u64 job, const std::string& path, const Inspection& expected, Destination into, std::move_only_function<void(u64)> progress,
@@ -63,20 +60,31 @@ public:
         if (!opened) return done(std::unexpected(opened.error()));
         auto files = std::make_shared<Files>(*std::move(opened));
         auto work = std::make_shared<worker::LoadJob>();
+        auto mapping = into.device->map(into.block);
+        if (!mapping) return done(std::unexpected(mapping.error()));
+        const auto place = mapping->write();
+        if (!place) return done(std::unexpected(place.error()));
         work->memory = std::move(into.memory);
         work->offset_bytes = into.offset_bytes;
-        work->size_bytes = into.size_bytes;
+        work->place = place->subspan(into.offset_bytes, into.size_bytes);
         work->expected_hash = expected.identity.header_hash;  // A file that changed since the inspection fails by it.
         auto shared_progress = std::make_shared<std::move_only_function<void(u64)>>(std::move(progress));
         work->progress = [shared_progress](u64 bytes, u64) { (*shared_progress)(bytes); };
-        auto shared_done = std::make_shared<std::move_only_function<void(Result<void>)>>(std::move(done));
-        if (const auto names = recall(job)) {
-            if (const auto others = open_others(*files, *names); !others) return (*shared_done)(std::unexpected(others.error()));
+        // The mapping goes before anybody is told, who may want to seal the memory.
+        auto shared_done = std::make_shared<std::move_only_function<void(Result<void>)>>(
+            [mapping = *std::move(mapping), done = std::move(done)](Result<void> result) mutable {
+                mapping = {};
+                done(std::move(result));
+            });
+        if (auto known = recall(job)) {
+            if (const auto others = open_others(*files, known->names); !others) return (*shared_done)(std::unexpected(others.error()));
+            work->plan = std::move(known->plan);
             return fill(job, path, *files, *work, shared_done);
         }
         // Of an inspection before a restart only the hash is known: the header is read again, for it names the files.
         const auto go_on = [this, job, path, files, work, shared_done](Result<Inspection> now) {
             if (!now) return (*shared_done)(std::unexpected(now.error()));
+            if (auto known = recall(job)) work->plan = std::move(known->plan);
             fill(job, path, *files, *work, shared_done);
         };
         ask(job, "inspect " + path, files, std::make_shared<Inspected>(go_on));
@@ -95,12 +103,13 @@ public:
     }
 
     std::vector<Running> running() override {
-        const std::vector<pid_t> pids = loaders_->pids();
+        const std::vector<worker::Speaking> processes = loaders_->processes();
         const Lock lock(lock_);
         std::vector<Running> list;
-        std::size_t next = 0;
-        // Processes and jobs start in one order; a job that waits has no process yet.
-        for (const auto& [job, entry] : jobs_) list.push_back({job, next < pids.size() ? pids[next++] : 0, entry.what});
+        for (const auto& [job, entry] : jobs_) {
+            const auto process = std::ranges::find(processes, entry.ticket, &worker::Speaking::ticket);
+            if (process != processes.end()) list.push_back({job, process->pid, entry.what});
+        }
         return list;
     }
 
@@ -113,7 +122,12 @@ private:
         bool cancelled = false;
     };
 
-    using Named = std::pair<u64, std::vector<std::string>>;
+    /// What an inspection found that the job's load can use.
+    struct Known {
+        u64 job = 0;
+        std::vector<std::string> names;  ///< Of the further files.
+        std::shared_ptr<const worker::ReadPlan> plan;
+    };
     using LoadDone = std::shared_ptr<std::move_only_function<void(Result<void>)>>;
 
     void fill(u64 job, const std::string& path, const Files& files, worker::LoadJob& work, const LoadDone& done) {
@@ -132,21 +146,22 @@ private:
             [&](const Error& error) { (*done)(std::unexpected(error)); });
     }
 
-    /// Keeps which files a header names until the job's load, which then need not read it in a process of its own.
-    void remember(u64 job, const Files& files) {
-        std::vector<std::string> names;
-        for (const worker::NamedFile& other : files.open->others) names.push_back(other.name);
+    /// Keeps what a header says until the job's load, which then need not read it again.
+    void remember(u64 job, const Files& files, std::shared_ptr<const worker::ReadPlan> plan) {
+        Known known{job, {}, std::move(plan)};
+        for (const worker::NamedFile& other : files.open->others) known.names.push_back(other.name);
+        if (known.plan != nullptr && known.plan->copies.size() > copies_kept_max) known.plan.reset();
         const Lock lock(lock_);
-        named_.emplace_back(job, std::move(names));
-        if (named_.size() > named_max) named_.pop_front();  // The oldest; its load reads the header again.
+        known_.push_back(std::move(known));
+        if (known_.size() > known_max) known_.pop_front();  // The oldest; its load reads the header again.
     }
-    std::optional<std::vector<std::string>> recall(u64 job) {
+    std::optional<Known> recall(u64 job) {
         const Lock lock(lock_);
-        const auto found = std::ranges::find(named_, job, &Named::first);
-        if (found == named_.end()) return std::nullopt;
-        std::vector<std::string> names = std::move(found->second);
-        named_.erase(found);
-        return names;
+        const auto found = std::ranges::find(known_, job, &Known::job);
+        if (found == known_.end()) return std::nullopt;
+        Known known = std::move(*found);
+        known_.erase(found);
+        return known;
     }
 
     /// Reads the header, and once more with the files that it names.
@@ -157,7 +172,10 @@ private:
             const bool cancelled = forget(job);
             if (!inspection) return (*done)(std::unexpected(inspection.error()));
             if (cancelled) return (*done)(refuse(Code::cancelled, "operation", "The load was cancelled."));
-            if (inspection->needed_files.empty()) return (*done)(std::move(inspection->model));
+            if (inspection->needed_files.empty()) {
+                remember(job, *files, inspection->plan);
+                return (*done)(std::move(inspection->model));
+            }
             if (!files->open->others.empty())
                 return (*done)(refuse(Code::invalid_model, "files", "The model asks for further files without end."));
             if (const auto opened = open_others(*files, inspection->needed_files); !opened) return (*done)(std::unexpected(opened.error()));
@@ -200,7 +218,7 @@ private:
     ModelFolders folders_;
     Mutex lock_;
     std::map<u64, Entry> jobs_ GUARDED_BY(lock_);
-    std::deque<Named> named_ GUARDED_BY(lock_);  ///< Of jobs inspected and perhaps to be loaded, oldest first.
+    std::deque<Known> known_ GUARDED_BY(lock_);  ///< Of jobs inspected and perhaps to be loaded, oldest first.
 };
 }  // namespace
 

@@ -21,7 +21,7 @@ std::vector<DeviceTold> Runner::devices() {
     {
         const Lock lock(lock_);
         for (u16 i = 0; i < state_.books.devices().size(); ++i)
-            if (device_of(i) != nullptr) books.push_back(report::device_books(state_, i, report::Detail::histogram));
+            if (device_of(i) != nullptr) books.push_back(report::device_books(state_, i, report::Detail::sums));
     }
     std::vector<DeviceTold> told;
     for (report::DeviceBooks& row : books) {

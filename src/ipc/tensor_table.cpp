@@ -9,7 +9,7 @@
 namespace vramd::ipc {
 namespace {
 static_assert(std::endian::native == std::endian::little, "the table's grammar is little-endian and so is every machine vramd runs on");
-constexpr std::string_view magic = "VRAMDTT1";
+constexpr std::string_view magic = "VRAMDTT2";
 constexpr u32 format_bytes_max = 32;
 constexpr u32 file_name_bytes_max = 4096;
 constexpr u32 metadata_key_bytes_max = 64 * 1024;
@@ -121,9 +121,23 @@ Result<Tensor> read_tensor(Reader& reader, u64 memory_bytes) {
     return tensor;
 }
 
+Result<TableCopy> read_copy(Reader& reader, u64 memory_bytes, u64 after_bytes) {
+    TableCopy copy;
+    TRY(copy.file, reader.number<u32>("copy file"));
+    TRY(copy.file_offset_bytes, reader.number<u64>("copy offset"));
+    TRY(copy.size_bytes, reader.number<u64>("copy size"));
+    TRY(copy.memory_offset_bytes, reader.number<u64>("copy place"));
+    if (copy.file > table_files_max || copy.size_bytes == 0) return broken("copy");
+    if (!Range::within(number_max, copy.file_offset_bytes, copy.size_bytes)) return broken("copy offset");
+    if (copy.memory_offset_bytes < after_bytes || !Range::within(memory_bytes, copy.memory_offset_bytes, copy.size_bytes))
+        return broken("copy place");
+    return copy;
+}
+
 bool within_caps(const TensorTable& table) {
     bool fits = table.tensors.size() <= table_tensors_max && table.metadata.size() <= table_metadata_max &&
-                table.needed_files.size() <= table_files_max && table.format.size() <= format_bytes_max;
+                table.needed_files.size() <= table_files_max && table.copies.size() <= table_copies_max &&
+                table.format.size() <= format_bytes_max;
     for (const std::string& name : table.needed_files) fits = fits && name.size() <= file_name_bytes_max;
     for (const Tensor& tensor : table.tensors)
         fits = fits && tensor.name.size() <= table_name_bytes_max && tensor.dtype.size() <= table_dtype_bytes_max &&
@@ -163,6 +177,14 @@ Result<std::string> encode_table(const TensorTable& table, u64 bytes_max) {
         writer.text(entry.key);
         writer.text(entry.value);
     }
+    writer.number(static_cast<u32>(table.copies.size()));
+    for (const TableCopy& copy : table.copies) {
+        writer.number(copy.file);
+        writer.number(copy.file_offset_bytes);
+        writer.number(copy.size_bytes);
+        writer.number(copy.memory_offset_bytes);
+    }
+    writer.number(table.decoded_bytes);
     if (writer.full())
         return refuse(Code::too_large, "table", "The model's table of tensors is beyond " + std::to_string(bytes_max) + " bytes.");
     return writer.take();
@@ -197,6 +219,17 @@ Result<TensorTable> decode_table(std::span<const std::byte> bytes) {
         TRY(auto value, reader.text(metadata_value_bytes_max, "metadata value"));
         table.metadata.push_back({std::move(key), std::move(value)});
     }
+    constexpr u64 copy_bytes = sizeof(u32) + 3 * sizeof(u64);
+    TRY(const u32 copies, reader.count(table_copies_max, copy_bytes, "copy count"));
+    table.copies.reserve(copies);
+    u64 after_bytes = 0;
+    for (u32 i = 0; i < copies; ++i) {
+        TRY(const TableCopy copy, read_copy(reader, table.memory_bytes, after_bytes));
+        after_bytes = copy.memory_offset_bytes + copy.size_bytes;
+        table.copies.push_back(copy);
+    }
+    TRY(table.decoded_bytes, reader.number<u64>("decoded bytes"));
+    if (table.decoded_bytes > table.memory_bytes) return broken("decoded bytes");
     if (reader.left_bytes() != 0) return broken("bytes after the end");
     return table;
 }

@@ -10,10 +10,11 @@
 namespace vramd::ipc {
 namespace {
 TensorTable sample() {
-    TensorTable table{"gguf", 4096, 24, {"shard-2.gguf"}, {}, {{"general.name", "Büchse"}, {"empty", ""}}};
+    TensorTable table{"gguf", 4096, 24, {"shard-2.gguf"}, {}, {{"general.name", "Büchse"}, {"empty", ""}}, {}, 8};
     table.tensors.push_back({"blk.0.weight", "q4_k", {2, 3}, 0, 16});
     table.tensors.push_back({"scalar", "f64", {}, 256, 8});
     table.tensors.push_back({"nothing", "f32", {0, 5}, 4096, 0});
+    table.copies = {{0, 4096, 16, 0}, {1, 64, 40, 16}, {0, 1u << 20, 3840, 256}};
     return table;
 }
 std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
@@ -27,6 +28,18 @@ void check_invariants(const TensorTable& table) {
         CHECK(tensor.shape.size() <= table_rank_max);
         CHECK(Range::within(table.memory_bytes, tensor.offset_bytes, tensor.size_bytes).has_value());
     }
+    u64 copied_bytes = 0;
+    u64 after_bytes = 0;
+    for (const TableCopy& copy : table.copies) {
+        CHECK(copy.size_bytes > 0);
+        CHECK(copy.memory_offset_bytes >= after_bytes);
+        CHECK(Range::within(table.memory_bytes, copy.memory_offset_bytes, copy.size_bytes).has_value());
+        CHECK(Range::within(number_max, copy.file_offset_bytes, copy.size_bytes).has_value());
+        after_bytes = copy.memory_offset_bytes + copy.size_bytes;
+        copied_bytes += copy.size_bytes;
+    }
+    CHECK(copied_bytes <= table.memory_bytes);
+    CHECK(table.decoded_bytes <= table.memory_bytes);
 }
 }  // namespace
 
@@ -73,9 +86,9 @@ TEST_CASE("random damage to a table gives a table that keeps its promises, or a 
 }
 
 TEST_CASE("a count that promises more than came reserves nothing") {
-    TensorTable table{"onnx", 0, 0, {}, {}, {}};
+    TensorTable table{"onnx", 0, 0, {}, {}, {}, {}, 0};
     std::string bytes = encode_table(table).value();
-    const std::size_t count_at = bytes.size() - 8;  // Tensor count, then metadata count.
+    const std::size_t count_at = bytes.size() - 20;  // Tensor count, metadata count, copy count, decoded bytes.
     for (std::size_t i = 0; i < 4; ++i) bytes[count_at + i] = static_cast<char>(0xff);
     CHECK(!decode_table(bytes_of(bytes)).has_value());
 }

@@ -1,7 +1,5 @@
 #include "loader/crew.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <chrono>
 
@@ -9,21 +7,8 @@
 #include "loader/file_source.hpp"
 
 namespace vramd::loader {
-namespace {
-constexpr int madv_populate_read = 22;  // Linux 5.14; older C libraries do not name it.
-constexpr u64 page_bytes = 4096;
-
-/// Maps the pages of a piece at once. Only speed depends on it, so a kernel that refuses is no error.
-void map_pages(std::span<std::byte> memory, u64 offset_bytes, u64 size_bytes) {
-    const u64 begin = round_down(offset_bytes, page_bytes);
-    const u64 end = std::min<u64>(round_up(offset_bytes + size_bytes, page_bytes), memory.size());
-    (void)madvise(memory.data() + begin, end - begin, madv_populate_read);
-}
-}  // namespace
-
-u64 landing_bytes(const formats::Plan& plan) {
+u64 decoded_bytes(const formats::Plan& plan) {
     u64 sum = 0;
-    for (const formats::Copy& copy : plan.copies) sum += copy.size_bytes;
     for (const formats::Decode& decode : plan.decodes) sum += decode.memory_size_bytes;
     return sum;
 }
@@ -45,13 +30,7 @@ Crew::~Crew() {
     for (std::thread& thread : threads_) thread.join();
 }
 
-Result<void> Crew::fill(const FillWork& work, const std::function<void(u64)>& progress) {
-    INVARIANT(work.memory.size() >= work.plan.memory_bytes);
-    pieces_.clear();
-    for (u32 i = 0; i < work.plan.copies.size(); ++i)
-        for (u64 at = 0; at < work.plan.copies[i].size_bytes; at += piece_bytes)
-            pieces_.push_back({at, std::min(piece_bytes, work.plan.copies[i].size_bytes - at), i, nullptr});
-    for (const formats::Decode& decode : work.plan.decodes) pieces_.push_back({0, decode.memory_size_bytes, 0, &decode});
+Result<void> Crew::decode(const DecodeWork& work, const std::function<void(u64)>& progress) {
     next_ = 0;
     landed_bytes_ = 0;
     std::unique_lock lock(mutex_);
@@ -81,45 +60,31 @@ void Crew::run() {
         changed_.wait(lock, [&] { return phase_ == Phase::ending || round_ != seen_round; });
         if (phase_ == Phase::ending) return;
         seen_round = round_;
-        const FillWork& work = *work_;
+        const DecodeWork& work = *work_;
         lock.unlock();
-        take_pieces(work);
+        take_items(work);
         lock.lock();
         if (--busy_ == 0) changed_.notify_all();
     }
 }
 
-void Crew::take_pieces(const FillWork& work) {
+void Crew::take_items(const DecodeWork& work) {
     while (true) {
         const std::size_t mine = next_.fetch_add(1, std::memory_order_relaxed);
-        if (mine >= pieces_.size()) return;
-        if (auto brought = bring(work, pieces_[mine]); !brought) {
+        if (mine >= work.decodes.size()) return;
+        if (auto brought = bring(work, work.decodes[mine]); !brought) {
             const Lock lock(mutex_);
             if (!error_) error_ = brought.error();
-            next_ = pieces_.size();  // Nobody takes another.
+            next_ = work.decodes.size();  // Nobody takes another.
             return;
         }
     }
 }
 
-Result<void> Crew::bring(const FillWork& work, const Piece& piece) {
-    if (piece.decode != nullptr) {
-        const formats::Decode& item = *piece.decode;
-        FileSource source(work.files[item.file].fd, work.files[item.file].size_bytes);
-        TRY_DO(formats::decode(item, source, work.memory.subspan(item.memory_offset_bytes, item.memory_size_bytes)));
-        landed_bytes_.fetch_add(item.memory_size_bytes, std::memory_order_relaxed);
-        return {};
-    }
-    const formats::Copy& copy = work.plan.copies[piece.index];
-    FileSource source(work.files[copy.file].fd, work.files[copy.file].size_bytes);
-    map_pages(work.memory, copy.memory_offset_bytes + piece.first, piece.size_bytes);
-    for (u64 done = 0; done < piece.size_bytes;) {
-        const u64 step = std::min(step_bytes, piece.size_bytes - done);
-        const u64 within_copy = piece.first + done;
-        TRY_DO(source.read(copy.file_offset_bytes + within_copy, work.memory.subspan(copy.memory_offset_bytes + within_copy, step)));
-        landed_bytes_.fetch_add(step, std::memory_order_relaxed);
-        done += step;
-    }
+Result<void> Crew::bring(const DecodeWork& work, const formats::Decode& item) {
+    FileSource source(work.files[item.file].fd, work.files[item.file].size_bytes);
+    TRY_DO(formats::decode(item, source, work.memory.subspan(item.memory_offset_bytes, item.memory_size_bytes)));
+    landed_bytes_.fetch_add(item.memory_size_bytes, std::memory_order_relaxed);
     return {};
 }
 }  // namespace vramd::loader

@@ -30,8 +30,6 @@ Result<Job> read_terms(const ipc::Request& request) {
     if (job.method == Method::inspect) return job;
     TRY(job.offset_bytes, ipc::read_u64(request.params, "offset_bytes"));
     TRY(job.size_bytes, ipc::read_u64(request.params, "size_bytes"));
-    TRY(const u64 verify, ipc::read_u64(request.params, "verify", 1));
-    job.verify = verify == 1 ? Job::Verify::checksum : Job::Verify::no;
     return job;
 }
 

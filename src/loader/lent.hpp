@@ -17,7 +17,6 @@ struct Job {
     u64 names_checksum = 0;  ///< Of the further files' names, in the order of their descriptors.
     Limits limits;
     Strictness strictness = Strictness::required;
-    enum class Verify : u8 { no, checksum } verify = Verify::no;
     u64 offset_bytes = 0;  ///< Of the lent range in `memory`.
     u64 size_bytes = 0;
     Fd table;

@@ -8,7 +8,7 @@
 #include <exception>
 #include <memory>
 
-#include "base/checksum.hpp"
+#include "base/background.hpp"
 #include "base/clock.hpp"
 #include "ipc/messages.hpp"
 #include "ipc/tensor_table.hpp"
@@ -102,29 +102,30 @@ private:
 
     /// The table goes to the lent table memory. Its tensors are copied, not moved: equal work for both methods, and small beside the read.
     Result<u64> write_table(const Job& job) {
-        ipc::TensorTable table{std::string(formats::name_of(plan_.format)), plan_.memory_bytes, plan_.tensor_bytes, needed_, {}, {}};
+        ipc::TensorTable table{std::string(formats::name_of(plan_.format)), plan_.memory_bytes, plan_.tensor_bytes, needed_, {}, {}, {}, 0};
         for (const formats::Tensor& tensor : plan_.tensors)
             table.tensors.push_back({tensor.name, tensor.dtype, tensor.shape, tensor.memory_offset_bytes, tensor.size_bytes});
         for (const formats::Metadata& entry : plan_.metadata) table.metadata.push_back({entry.key, entry.value});
+        for (const formats::Copy& copy : plan_.copies)
+            table.copies.push_back({copy.file, copy.file_offset_bytes, copy.size_bytes, copy.memory_offset_bytes});
+        table.decoded_bytes = decoded_bytes(plan_);
         TRY(const std::string bytes, ipc::encode_table(table));
         TRY(const Mapping place, Mapping::of(job.table, 0, bytes.size()));
         std::memcpy(place.bytes().data(), bytes.data(), bytes.size());
         return bytes.size();
     }
 
+    /// Decodes what cannot be copied as it is. Copying is the core's: it has the memory mapped.
     Result<boost::json::object> load(const Job& job) {
         if (plan_.memory_bytes > job.size_bytes) return refuse(Code::out_of_range, "sizeBytes", plan_.memory_bytes, job.size_bytes);
+        const u64 total = decoded_bytes(plan_);
+        if (total == 0) return boost::json::object{};
         TRY(const Mapping memory, Mapping::of(job.memory, job.offset_bytes, plan_.memory_bytes));
-        const u64 total = landing_bytes(plan_);
-        const u64 read_began_ns = monotonic_ns();
-        TRY_DO(crew_->fill({lent_, plan_, memory.bytes()}, [&](u64 landed) {
+        TRY_DO(crew_->decode({lent_, plan_.decodes, memory.bytes()}, [&](u64 landed) {
             // A core that does not listen any more ends this process anyway.
             (void)tell(protocol::progress, {{"bytes", landed}, {"total", total}});
         }));
-        const u64 read_ns = monotonic_ns() - read_began_ns;
-        const u64 verify_began_ns = monotonic_ns();
-        const u64 sum = job.verify == Job::Verify::checksum ? checksum(memory.bytes()) : 0;
-        return boost::json::object{{"read_ns", read_ns}, {"verify_ns", monotonic_ns() - verify_began_ns}, {"checksum", sum}};
+        return boost::json::object{};
     }
 
     const ipc::Channel& channel_;
@@ -149,6 +150,7 @@ Result<boost::json::object> run_guarded(const ipc::Channel& channel, Job& job) {
 
 int serve(ipc::Channel channel) {
     mallopt(M_ARENA_MAX, 1);  // An arena per thread would reserve 64 MiB of the address space limit each.
+    run_in_background();
     auto job = receive_job(channel);
     if (!job) {
         (void)channel.send(ipc::write_message(ipc::Failure{0, job.error()}));

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/background.hpp"
 #include "base/clock.hpp"
 #include "base/invariant.hpp"
 #include "base/mutex.hpp"
@@ -148,7 +149,11 @@ struct Engine::State {
 Engine::Engine(const Options& options) : state_(std::make_unique<State>()) {
     state_->options = options;
     if (options.mode == Options::Mode::stepped) return;
-    for (u32 i = 0; i < thread_count(options.threads); ++i) state_->threads.emplace_back([state = state_.get()] { state->serve(); });
+    for (u32 i = 0; i < thread_count(options.threads); ++i)
+        state_->threads.emplace_back([state = state_.get()] {
+            run_in_background();
+            state->serve();
+        });
 }
 
 Engine::~Engine() {

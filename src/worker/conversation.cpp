@@ -73,12 +73,7 @@ Result<Heard> Conversation::hear_answer(const ipc::Answer& said) {
     const bool inspected = stage_ == Stage::started;  // A load that misses files answers as an inspection does.
     if (said.id != request_id || !(loaded || inspected)) return nonsense("an answer at the wrong moment.");
     stage_ = Stage::ended;
-    if (loaded) {
-        told_.read_ns = told_ns(said.result, "read_ns");
-        told_.verify_ns = told_ns(said.result, "verify_ns");
-        told_.checksum = ipc::read_u64(said.result, "checksum", UINT64_MAX).value_or(0);
-        return Heard{Heard::Kind::answered, 0, 0, {}};
-    }
+    if (loaded) return Heard{Heard::Kind::answered, 0, 0, {}};
     const auto bytes = ipc::read_u64(said.result, "table_bytes", ipc::table_bytes_max);
     if (!bytes) return nonsense(describe(bytes.error()));
     if (*bytes == 0) return nonsense("an answer without a table.");

@@ -27,9 +27,6 @@ struct Heard {
 /// The process's own measurements; informational.
 struct Told {
     u64 parse_ns = 0;
-    u64 read_ns = 0;
-    u64 verify_ns = 0;
-    u64 checksum = 0;
     ConfinementFacts confinement;
 };
 

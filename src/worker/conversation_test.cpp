@@ -24,9 +24,7 @@ TEST_CASE("a load is heard from its start to its end") {
     CHECK(talk.hear(parsed(100), 0)->bytes == 100);
     CHECK(talk.hear(progress(5, 10), 0)->bytes == 5);
     CHECK(talk.hear(progress(10, 10), 0)->kind == Heard::Kind::progress);
-    CHECK(talk.hear(answer({{"read_ns", 7}, {"checksum", UINT64_MAX}}), 0)->kind == Heard::Kind::answered);
-    CHECK(talk.told().read_ns == 7);
-    CHECK(talk.told().checksum == UINT64_MAX);
+    CHECK(talk.hear(answer({}), 0)->kind == Heard::Kind::answered);
 }
 
 TEST_CASE("a word at the wrong moment ends the process") {

@@ -53,14 +53,14 @@ private:
     }
     /// Begins as a good load does, and then does nothing any more.
     void stuck(const Fd& table) {
-        const std::string bytes = ipc::encode_table({"gguf", 4096, 4, {}, {{"w", "f32", {1}, 0, 4}}, {}}).value();
+        const std::string bytes = ipc::encode_table({"gguf", 4096, 4, {}, {{"w", "f32", {1}, 0, 4}}, {}, {}, 4}).value();
         (void)!pwrite(table.get(), bytes.data(), bytes.size(), 0);
         (void)channel_.send(started());
         (void)channel_.send(ipc::write_message(ipc::Notification{"parsed", {{"table_bytes", bytes.size()}}}));
         (void)channel_.send(ipc::write_message(ipc::Notification{"progress", {{"bytes", 1}, {"total", 4}}}));
     }
     void random_table(const std::string& how, const Fd& table) {
-        std::string bytes = ipc::encode_table({"gguf", 4096, 4, {}, {{"w", "f32", {1}, 0, 4}}, {{"k", "v"}}}).value();
+        std::string bytes = ipc::encode_table({"gguf", 4096, 4, {}, {{"w", "f32", {1}, 0, 4}}, {{"k", "v"}}, {{0, 0, 1, 0}}, 0}).value();
         Choices choices = Choices::from_seed(how.size() * 1000 + static_cast<u64>(how.back()));
         for (int i = 0; i < 3; ++i) bytes[choices.below(bytes.size())] = static_cast<char>(choices.below(256));
         (void)!pwrite(table.get(), bytes.data(), bytes.size(), 0);
@@ -107,7 +107,7 @@ SharedFiles hostile(const std::string& how) { return files_of("hostile:" + how, 
 
 TEST_CASE("whatever a hostile process says, its job fails with a reason and the next one works") {
     const auto all = loaders(hostile_options());
-    const Fd memory = memory_of(4096);
+    const Memory memory(4096);
     REQUIRE(inspect(*all, hostile("exit")).error().code == Code::system_failed);
     const std::size_t before = open_descriptors();
     for (const char* how : {"garbage", "descriptors", "large frame", "hang up", "exit", "crash", "early answer"}) {
@@ -124,7 +124,7 @@ TEST_CASE("whatever a hostile process says, its job fails with a reason and the 
     CHECK(describe(inspect(*all, hostile("crash")).error()).find("crash") != std::string::npos);
     CHECK(describe(inspect(*all, hostile("hang up")).error()).find("closed its socket") != std::string::npos);
     CHECK(open_descriptors() == before);
-    CHECK(all->pids().empty());
+    CHECK(pids_of(*all).empty());
     CHECK(inspect(*all, files_of("m", file_of(safetensors(1, 64).bytes()))).has_value());
 }
 
@@ -149,18 +149,18 @@ TEST_CASE("a process that never answers is ended at its deadline, others go on m
     const auto inspection = silent.wait();
     CHECK(inspection.error().code == Code::timed_out);
     CHECK(monotonic_ns() - began_ns >= 700 * ns_per_ms);
-    CHECK(all->pids().empty());
+    CHECK(pids_of(*all).empty());
 }
 
 TEST_CASE("a process that is killed while its load stands still is noticed at once, by its job alone") {
     const auto all = loaders(hostile_options());
-    const Fd memory = memory_of(4096);
+    const Memory memory(4096);
     Awaited<Loaded> other;
     LoadJob stays = load_job(hostile("stuck"), memory, 4096);
     stays.done = other.callback();
     const Ticket staying = all->load(std::move(stays)).value();
-    while (all->pids().empty()) std::this_thread::yield();
-    const pid_t spared = all->pids()[0];
+    while (pids_of(*all).empty()) std::this_thread::yield();
+    const pid_t spared = pids_of(*all)[0];
 
     Awaited<Loaded> answer;
     std::promise<void> moving;
@@ -170,14 +170,14 @@ TEST_CASE("a process that is killed while its load stands still is noticed at on
     REQUIRE(all->load(std::move(job)).has_value());
     REQUIRE(moving.get_future().wait_for(patience) == std::future_status::ready);
     const u64 killed_ns = monotonic_ns();
-    for (const pid_t pid : all->pids())
+    for (const pid_t pid : pids_of(*all))
         if (pid != spared) kill(pid, SIGKILL);
     const auto loaded = answer.wait();
     REQUIRE(!loaded.has_value());
     CHECK(loaded.error().code == Code::system_failed);
     CHECK(describe(loaded.error()).find("ended from outside") != std::string::npos);
     CHECK(monotonic_ns() - killed_ns < ns_per_second);
-    CHECK(all->pids() == std::vector<pid_t>{spared});
+    CHECK(pids_of(*all) == std::vector<pid_t>{spared});
     all->cancel(staying);
     CHECK(other.wait().error().code == Code::cancelled);
     CHECK(kill(spared, 0) != 0);
@@ -189,10 +189,10 @@ TEST_CASE("jobs beyond the limit wait, inspections before loads, and a waiting j
     options.queued_max = 4;
     const auto all = loaders(options);
     const SharedFiles small = files_of("m", file_of(safetensors(1, 64).bytes()));
-    const Fd memory = memory_of(4096);
+    const Memory memory(4096);
     Awaited<Inspection> first;
     const Ticket running = all->inspect({hostile("silent"), 60'000, first.callback()}).value();
-    while (all->pids().empty()) std::this_thread::yield();
+    while (pids_of(*all).empty()) std::this_thread::yield();
 
     std::vector<std::string> order;  // Written by the service's one thread, read after its end.
     const auto submit = [&](const std::string& name, u64 deadline_ms) {

@@ -84,11 +84,23 @@ Result<void> Job::begin(const Options& options) {
     began_ns_ = monotonic_ns();
     stages_.queue_ns = began_ns_ - submitted_ns_;
     TRY_DO(look_at_files());
+    if (is_planned()) {
+        plan_ = std::get<LoadJob>(request_).plan;
+        return {};
+    }
     TRY(table_, make_table());
     TRY(Process process, Process::start(options.program));
     process_.emplace(std::move(process));
     conversation_.emplace(is_load() ? Subject::load : Subject::inspect, began_ns_);
     return send_request(options);
+}
+
+bool Job::is_planned() const {
+    const auto* load = std::get_if<LoadJob>(&request_);
+    if (load == nullptr || load->plan == nullptr || load->plan->decoded_bytes > 0) return false;
+    const ReadPlan& plan = *load->plan;
+    return checksum(std::as_bytes(std::span(facts_)), plan.table_checksum) == plan.identity.header_hash &&
+           load->expected_hash == plan.identity.header_hash && plan.memory_bytes <= load->place.size();
 }
 
 Result<void> Job::look_at_files() {
@@ -117,9 +129,8 @@ Result<void> Job::send_request(const Options& options) {
     if (const auto* load = std::get_if<LoadJob>(&request_)) {
         first[2] = load->memory.get();
         params["offset_bytes"] = load->offset_bytes;
-        params["size_bytes"] = load->size_bytes;
-        params["verify"] = u64{load->verification == Verification::checksum ? 1u : 0u};
-        params["address_space_bytes"] = own_space_bytes + load->size_bytes;
+        params["size_bytes"] = load->place.size();
+        params["address_space_bytes"] = own_space_bytes + load->place.size();
     }
     const std::string_view method = is_load() ? protocol::load : protocol::inspect;
     const std::string request = ipc::write_message(ipc::Request{request_id, std::string(method), std::move(params)});
@@ -134,7 +145,7 @@ Result<void> Job::send_request(const Options& options) {
 
 bool Job::hear(u32 frames_max) {
     INVARIANT(process_.has_value());
-    for (u32 i = 0; i < frames_max && !outcome_; ++i) {
+    for (u32 i = 0; i < frames_max && !outcome_ && last_word_ == Word::expected; ++i) {
         auto received = process_->channel().receive(ipc::Descriptors::refused);
         if (!received) {
             fail({Code::system_failed, "loader", 0, 0, "The loading process broke the protocol: " + describe(received.error())});
@@ -149,7 +160,7 @@ bool Job::hear(u32 frames_max) {
         }
         if (auto taken = take(received->text); !taken) fail(std::move(taken).error());
     }
-    return !outcome_;
+    return !outcome_ && last_word_ == Word::expected;
 }
 
 Result<void> Job::take(const std::string& frame) {
@@ -166,16 +177,24 @@ Result<void> Job::take(const std::string& frame) {
             break;
         }
         case Heard::Kind::progress: {
-            const auto* load = std::get_if<LoadJob>(&request_);
-            if (load != nullptr && load->progress) load->progress(heard.bytes, heard.total);
+            if (heard.total != plan_->decoded_bytes)
+                return refuse(Code::system_failed, "loader", "The loading process decodes other bytes than its table says.");
+            decoded_bytes_ = heard.bytes;
+            tell_progress();
             break;
         }
         case Heard::Kind::answered: {
             if (heard.bytes != 0) TRY_DO(take_table(heard.bytes));
             if (heard.bytes != 0 && is_load())
                 return refuse(Code::invalid_field, "files", "The model needs other files than those it came with; inspect it again.");
-            decide({});
-            break;
+            if (is_load() && decoded_bytes_ != plan_->decoded_bytes)
+                return refuse(Code::system_failed, "loader", "The loading process says that it is done before all is decoded.");
+            last_word_ = Word::given;
+            answered_ns_ = monotonic_ns();
+            if (!is_load()) decide({});
+            // Its work is done, and it must be gone before the memory is anybody's.
+            process_->kill();
+            return {};
         }
         case Heard::Kind::failed:
             return std::unexpected(heard.error);
@@ -187,22 +206,30 @@ Result<void> Job::take_table(u64 size_bytes) {
     TRY(const auto bytes, copy_out(table_, size_bytes));
     TRY(ipc::TensorTable table, ipc::decode_table(bytes));
     TRY(inspection_.model.format, format_named(table.format));
-    const u64 hash = checksum(std::as_bytes(std::span(facts_)), checksum(bytes));
+    const u64 table_checksum = checksum(bytes);
+    const u64 hash = checksum(std::as_bytes(std::span(facts_)), table_checksum);
     inspection_.model.identity = {facts_[0].device, facts_[0].inode, facts_[0].size_bytes, facts_[0].modified_ns, hash};
     inspection_.model.memory_bytes = table.memory_bytes;
     inspection_.model.tensor_bytes = table.tensor_bytes;
     inspection_.model.tensors = std::move(table.tensors);
     inspection_.needed_files = std::move(table.needed_files);
     inspection_.metadata = std::move(table.metadata);
+    if (!inspection_.needed_files.empty()) return {};
+    for (const ipc::TableCopy& copy : table.copies)
+        if (copy.file >= facts_.size())
+            return refuse(Code::invalid_model, "table", "The loading process named a file that it was not lent.");
+    plan_ = inspection_.plan = std::make_shared<const ReadPlan>(
+        ReadPlan{inspection_.model.identity, table.memory_bytes, std::move(table.copies), table.decoded_bytes, table_checksum});
     return {};
 }
 
 Result<void> Job::check_parsed() const {
     const auto& load = std::get<LoadJob>(request_);
+    if (plan_ == nullptr)
+        return refuse(Code::invalid_field, "files", "The model needs other files than those it came with; inspect it again.");
     if (load.expected_hash != 0 && load.expected_hash != inspection_.model.identity.header_hash)
         return refuse(Code::invalid_model, "file", "The file changed since it was inspected.");
-    if (inspection_.model.memory_bytes > load.size_bytes)
-        return refuse(Code::out_of_range, "sizeBytes", inspection_.model.memory_bytes, load.size_bytes);
+    if (plan_->memory_bytes > load.place.size()) return refuse(Code::out_of_range, "sizeBytes", plan_->memory_bytes, load.place.size());
     return {};
 }
 
@@ -220,9 +247,8 @@ Result<void> Job::check_unchanged() const {
 void Job::decide(Result<void> outcome) {
     if (outcome_) return;
     outcome_ = std::move(outcome);
-    decided_ns_ = monotonic_ns();
-    // Its work is done either way, and it must be gone before the memory is anybody's.
     if (process_) process_->kill();
+    if (reading_ != nullptr && !*outcome_) reader_->stop(reading_, outcome_->error());
 }
 
 void Job::expire() {
@@ -234,27 +260,54 @@ void Job::expire() {
 
 void Job::fail(Error error) { decide(std::unexpected(std::move(error))); }
 
-void Job::finish() {
-    if (process_) {
-        const Process::End end = process_->reap();
-        if (!outcome_) fail(reason_of(end));
-    }
-    INVARIANT(outcome_.has_value());
-    if (outcome_->has_value()) outcome_ = check_unchanged();
-    const u64 now_ns = monotonic_ns();
-    stages_.exit_ns = now_ns - decided_ns_;
-    stages_.total_ns = now_ns - submitted_ns_;
-    Told told = conversation_ ? conversation_->told() : Told{};
-    stages_.parse_ns = told.parse_ns;
-    stages_.read_ns = told.read_ns;
-    stages_.verify_ns = told.verify_ns;
+void Job::reap() {
+    if (!process_) return;
+    const Process::End end = process_->reap();
+    if (!outcome_ && last_word_ == Word::expected) fail(reason_of(end));
+    if (answered_ns_ != 0) stages_.exit_ns = monotonic_ns() - answered_ns_;
     process_.reset();
     table_.reset();
+}
+
+bool Job::wants_reading() const { return !outcome_ && !process_ && plan_ != nullptr && reading_ == nullptr && !plan_->copies.empty(); }
+
+void Job::begin_reading(Reader& reader, std::function<void()> over) {
+    reader_ = &reader;
+    read_began_ns_ = monotonic_ns();
+    reading_ = reader.begin(files(), plan_, std::get<LoadJob>(request_).place, std::move(over));
+}
+
+u64 Job::total_bytes() const {
+    u64 sum = plan_->decoded_bytes;
+    for (const ipc::TableCopy& copy : plan_->copies) sum += copy.size_bytes;
+    return sum;
+}
+
+void Job::tell_progress() {
+    const auto* load = std::get_if<LoadJob>(&request_);
+    if (load == nullptr || !load->progress) return;
+    const u64 landed = decoded_bytes_ + (reading_ == nullptr ? 0 : reading_->landed_bytes());
+    if (landed <= told_bytes_) return;
+    told_bytes_ = landed;
+    load->progress(landed, total_bytes());
+}
+
+void Job::finish() {
+    reap();
+    if (reading_ != nullptr) {
+        stages_.read_ns = monotonic_ns() - read_began_ns_;
+        if (!outcome_) outcome_ = reading_->result();
+    }
+    if (!outcome_) outcome_ = Result<void>();  // A load of which nothing was to be read.
+    if (outcome_->has_value()) outcome_ = check_unchanged();
+    if (outcome_->has_value()) tell_progress();
+    stages_.total_ns = monotonic_ns() - submitted_ns_;
+    if (conversation_) stages_.parse_ns = conversation_->told().parse_ns;
     if (auto* load = std::get_if<LoadJob>(&request_)) {
         auto done = std::move(load->done);
         *load = {};
         if (*outcome_)
-            done(Loaded{std::move(inspection_), told.checksum, stages_});
+            done(Loaded{std::move(plan_), stages_});
         else
             done(std::unexpected(outcome_->error()));
     } else {

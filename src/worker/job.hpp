@@ -1,5 +1,5 @@
-/// One submitted job from its start to its `done`: the process, the lent table memory, what was heard, and the files' state before and
-/// after. Belongs to the thread of `Loaders`.
+/// One submitted job from its start to its `done`: the process, the lent table memory, what was heard, the reading of what it planned, and
+/// the files' state before and after. Belongs to the thread of `Loaders`.
 ///
 /// Invariants
 /// - `finish` runs once, and by then the process is reaped and every descriptor of the job is closed.
@@ -10,6 +10,7 @@
 
 #include "worker/conversation.hpp"
 #include "worker/process.hpp"
+#include "worker/reader.hpp"
 
 namespace vramd::worker {
 /// Identity and state of an open file; equal before and after, or the job fails.
@@ -38,7 +39,8 @@ public:
     /// What the process said of its confinement, once it has.
     [[nodiscard]] std::optional<ConfinementFacts> confinement() const;
 
-    /// Looks at the files, starts the process and sends it everything. Errors: as `done` tells; call `finish` then.
+    /// Looks at the files, starts the process and sends it everything; or starts none, where the job's plan says all. Errors: as `done`
+    /// tells; call `finish` then.
     [[nodiscard]] Result<void> begin(const Options& options);
     /// Takes what waits on the socket, at most `frames_max` frames, and calls `progress`. False once nothing more will be taken from it.
     [[nodiscard]] bool hear(u32 frames_max);
@@ -46,7 +48,17 @@ public:
     void fail(Error error);
     /// Decides the job because `deadline_ns` passed.
     void expire();
-    /// Reaps the process (which has ended, or is about to), lets go of everything, and calls `done`.
+    /// Reaps the process (which has ended, or is about to), if there is one.
+    void reap();
+    /// There is no process (any more), and bytes are to be brought.
+    [[nodiscard]] bool wants_reading() const;
+    /// Brings them; `over` is called when that is over. The reader outlives the job.
+    void begin_reading(Reader& reader, std::function<void()> over);
+    /// Absent before it has begun.
+    [[nodiscard]] const Reading* reading() const { return reading_.get(); }
+    /// Calls `progress` with what has landed.
+    void tell_progress();
+    /// Reaps, lets go of everything, and calls `done`. A reading is over by now.
     void finish();
 
 private:
@@ -55,6 +67,8 @@ private:
     [[nodiscard]] Result<void> send_request(const Options& options);
     [[nodiscard]] Result<void> take(const std::string& frame);
     [[nodiscard]] Result<void> take_table(u64 bytes);
+    [[nodiscard]] bool is_planned() const;
+    [[nodiscard]] u64 total_bytes() const;
     [[nodiscard]] Result<void> check_parsed() const;
     [[nodiscard]] Result<void> check_unchanged() const;
     void decide(Result<void> outcome);
@@ -68,9 +82,16 @@ private:
     std::optional<Process> process_;
     std::optional<Conversation> conversation_;
     Inspection inspection_;
+    std::shared_ptr<const ReadPlan> plan_;
+    Reader* reader_ = nullptr;
+    std::shared_ptr<Reading> reading_;
     Stages stages_;
     u64 began_ns_ = 0;
-    u64 decided_ns_ = 0;
+    u64 answered_ns_ = 0;  ///< The process's last word; 0 before it.
+    u64 read_began_ns_ = 0;
+    u64 decoded_bytes_ = 0;  ///< That the process says have landed.
+    u64 told_bytes_ = 0;     ///< To `progress`.
+    enum class Word : u8 { expected, given } last_word_ = Word::expected;
     enum class Line : u8 { open, hung_up } line_ = Line::open;
     std::optional<Result<void>> outcome_;
 };

@@ -22,6 +22,10 @@ constexpr u64 page_bytes = 4096;
 constexpr u64 wake_key = 0;
 constexpr u32 frames_per_turn = 32;  ///< Of one process, before the others have theirs.
 
+constexpr u64 progress_every_ms = 50;
+
+u32 reader_count(u32 asked) { return asked != 0 ? asked : std::clamp(std::thread::hardware_concurrency(), 1U, 4U); }
+
 /// An epoll key: which job, and whether its process' end or its socket is meant.
 u64 key_of(Ticket ticket, bool end) { return ticket.number * 2 + (end ? 1 : 0); }
 
@@ -40,7 +44,7 @@ Result<void> check_memory(const LoadJob& job) {
     struct stat facts {};
     if (fstat(job.memory.get(), &facts) != 0) return std::unexpected(system_error("fstat", errno));
     if (job.offset_bytes % page_bytes != 0) return refuse(Code::invalid_field, "offsetBytes", job.offset_bytes, page_bytes);
-    TRY_DO(Range::within(static_cast<u64>(facts.st_size), job.offset_bytes, job.size_bytes));
+    TRY_DO(Range::within(static_cast<u64>(facts.st_size), job.offset_bytes, job.place.size()));
     return {};
 }
 }  // namespace
@@ -48,7 +52,7 @@ Result<void> check_memory(const LoadJob& job) {
 /// The thread and the queue. What one thread alone touches stands apart from what the mutex guards.
 class Loaders::Engine {
 public:
-    explicit Engine(Options options) : options_(std::move(options)) {}
+    explicit Engine(Options options) : options_(std::move(options)), reader_(reader_count(options_.readers)) {}
     ~Engine() { shutdown(); }
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
@@ -57,10 +61,11 @@ public:
     Result<Ticket> submit(Job::Request request);
     void cancel(Ticket ticket);
     void shutdown();
-    std::vector<pid_t> pids() const;
+    std::vector<Speaking> processes() const;
     ConfinementFacts confinement() const;
 
 private:
+    using Running = std::map<u64, std::unique_ptr<Job>>;
     void run();
     /// New jobs and cancellations; false when all is over.
     bool take_orders();
@@ -68,7 +73,11 @@ private:
     void expire();
     int wait_ms() const;
     void handle(u64 key);
-    void end(std::map<u64, std::unique_ptr<Job>>::iterator at);
+    /// The process has ended: what it planned is read, or the job is over.
+    void process_ended(Running::iterator at);
+    /// Jobs that read: their progress is told, and they end when they have read.
+    void follow_readings();
+    void end(Running::iterator at);
     Result<void> watch(int fd, u64 key) const;
     void wake() const;
     void publish();
@@ -86,11 +95,12 @@ private:
     u32 queued_ GUARDED_BY(mutex_) = 0;
     std::vector<std::unique_ptr<Job>> submitted_ GUARDED_BY(mutex_);
     std::vector<Ticket> cancelled_ GUARDED_BY(mutex_);
-    std::vector<pid_t> pids_ GUARDED_BY(mutex_);
+    std::vector<Speaking> processes_ GUARDED_BY(mutex_);
     ConfinementFacts confinement_ GUARDED_BY(mutex_);
 
-    std::deque<std::unique_ptr<Job>> waiting_;     ///< The thread's own: inspections first, each kind in its order.
-    std::map<u64, std::unique_ptr<Job>> running_;  ///< The thread's own.
+    std::deque<std::unique_ptr<Job>> waiting_;  ///< The thread's own: inspections first, each kind in its order.
+    Running running_;                           ///< The thread's own.
+    Reader reader_;                             ///< Ends before what it tells of its readings' ends.
 };
 
 Result<void> Loaders::Engine::open() {
@@ -155,9 +165,9 @@ void Loaders::Engine::shutdown() {
     thread_.join();
 }
 
-std::vector<pid_t> Loaders::Engine::pids() const {
+std::vector<Speaking> Loaders::Engine::processes() const {
     const Lock lock(mutex_);
-    return pids_;
+    return processes_;
 }
 
 ConfinementFacts Loaders::Engine::confinement() const {
@@ -171,6 +181,7 @@ void Loaders::Engine::run() {
         std::array<epoll_event, 16> events{};
         const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), wait_ms());
         for (int i = 0; i < count; ++i) handle(events[static_cast<std::size_t>(i)].data.u64);
+        follow_readings();
         expire();
     }
 }
@@ -220,7 +231,10 @@ void Loaders::Engine::drop_waiting(const Condition& unwanted, const Verdict& dec
 }
 
 void Loaders::Engine::begin_waiting() {
-    while (running_.size() < options_.processes_max && !waiting_.empty()) {
+    const auto speaking = [this] {
+        return std::ranges::count_if(running_, [](const auto& entry) { return entry.second->process() != nullptr; });
+    };
+    while (!waiting_.empty() && speaking() < options_.processes_max) {
         std::unique_ptr<Job> job = std::move(waiting_.front());
         waiting_.pop_front();
         {
@@ -228,15 +242,16 @@ void Loaders::Engine::begin_waiting() {
             --queued_;
         }
         Result<void> begun = job->begin(options_);
-        if (begun) begun = watch(job->process()->channel().descriptor(), key_of(job->ticket(), false));
-        if (begun) begun = watch(job->process()->pidfd(), key_of(job->ticket(), true));
+        if (begun && job->process() != nullptr) begun = watch(job->process()->channel().descriptor(), key_of(job->ticket(), false));
+        if (begun && job->process() != nullptr) begun = watch(job->process()->pidfd(), key_of(job->ticket(), true));
         if (!begun) {
             job->fail(std::move(begun).error());
             job->finish();
             continue;
         }
-        running_.emplace(job->ticket().number, std::move(job));
+        const auto at = running_.emplace(job->ticket().number, std::move(job)).first;
         publish();
+        if (at->second->process() == nullptr) process_ended(at);
     }
 }
 
@@ -247,25 +262,44 @@ void Loaders::Engine::handle(u64 key) {
         return;
     }
     const auto at = running_.find(key / 2);
-    if (at == running_.end()) return;  // Ended earlier in this turn.
+    if (at == running_.end() || at->second->process() == nullptr) return;  // Ended earlier in this turn.
     Job& job = *at->second;
     const int socket = job.process()->channel().descriptor();
     if (key % 2 == 1) {
         // What it said before it died counts, however many frames: the kernel bounds what can wait.
         (void)job.hear(UINT32_MAX);
-        return end(at);
+        return process_ended(at);
     }
     if (!job.hear(frames_per_turn)) (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket, nullptr);
 }
 
-void Loaders::Engine::end(std::map<u64, std::unique_ptr<Job>>::iterator at) {
-    const std::unique_ptr<Job> job = std::move(at->second);
-    running_.erase(at);
-    if (const auto facts = job->confinement()) {
+void Loaders::Engine::process_ended(Running::iterator at) {
+    Job& job = *at->second;
+    if (const auto facts = job.confinement()) {
         const Lock lock(mutex_);
         confinement_ = *facts;
     }
+    job.reap();
     publish();
+    if (!job.wants_reading()) return end(at);
+    job.begin_reading(reader_, [this] { wake(); });
+}
+
+void Loaders::Engine::follow_readings() {
+    for (auto at = running_.begin(); at != running_.end();) {
+        const auto here = at++;
+        Job& job = *here->second;
+        if (job.reading() == nullptr) continue;
+        if (job.reading()->over())
+            end(here);
+        else
+            job.tell_progress();
+    }
+}
+
+void Loaders::Engine::end(Running::iterator at) {
+    const std::unique_ptr<Job> job = std::move(at->second);
+    running_.erase(at);
     job->finish();
 }
 
@@ -281,17 +315,20 @@ int Loaders::Engine::wait_ms() const {
     u64 next_ns = UINT64_MAX;
     for (const auto& [number, job] : running_) next_ns = std::min(next_ns, job->deadline_ns());
     for (const auto& job : waiting_) next_ns = std::min(next_ns, job->deadline_ns());
-    if (next_ns == UINT64_MAX) return -1;
     const u64 now_ns = monotonic_ns();
+    if (std::ranges::any_of(running_, [](const auto& entry) { return entry.second->reading() != nullptr; }))
+        next_ns = std::min(next_ns, now_ns + progress_every_ms * ns_per_ms);
+    if (next_ns == UINT64_MAX) return -1;
     if (next_ns <= now_ns) return 0;
     return static_cast<int>(std::min<u64>(div_ceil(next_ns - now_ns, ns_per_ms), 3'600'000));
 }
 
 void Loaders::Engine::publish() {
-    std::vector<pid_t> pids;
-    for (const auto& [number, job] : running_) pids.push_back(job->process()->pid());
+    std::vector<Speaking> processes;
+    for (const auto& [number, job] : running_)
+        if (job->process() != nullptr) processes.push_back({job->ticket(), job->process()->pid()});
     const Lock lock(mutex_);
-    pids_ = std::move(pids);
+    processes_ = std::move(processes);
 }
 
 Loaders::Loaders(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
@@ -317,7 +354,7 @@ Result<Ticket> Loaders::load(LoadJob job) {
 }
 
 void Loaders::cancel(Ticket ticket) { engine_->cancel(ticket); }
-std::vector<pid_t> Loaders::pids() const { return engine_->pids(); }
+std::vector<Speaking> Loaders::processes() const { return engine_->processes(); }
 ConfinementFacts Loaders::confinement() const { return engine_->confinement(); }
 void Loaders::shutdown() { engine_->shutdown(); }
 }  // namespace vramd::worker

@@ -1,9 +1,11 @@
-/// Loading processes, the core's side: one fresh, confined process per job reads one model's files and nothing else.
+/// Loading processes, the core's side: one fresh, confined process per job reads one model's headers and says which bytes go where; then
+/// the core's own threads bring those bytes (`Reader`), which needs no understanding of the file.
 ///
 /// Why a process: model files are untrusted and their parsers are the service's largest attack surface. A job's process holds a socket,
-/// the job's files, the memory lent to it, and no other right; when it dies, only its job fails.
+/// the job's files, for values that must be decoded the memory lent to it, and no other right; when it dies, only its job fails.
 ///
 /// Invariants
+/// - Bytes are brought once the process is dead, so it cannot change them any more.
 /// - A callback comes exactly once as `done`, after the process is dead and reaped and its descriptors and mappings are gone: the memory
 ///   may be sealed in `done`. No `progress` comes after `done`.
 /// - All callbacks run on the one thread of `Loaders`, none under its lock; they must be short, and may call any method but `shutdown`.
@@ -38,6 +40,14 @@ struct ModelFiles {
 };
 using SharedFiles = std::shared_ptr<const ModelFiles>;
 
+/// Which bytes of a model's files go where: checked, but for the files' ends, which reading them finds.
+struct ReadPlan {
+    FileIdentity identity;
+    u64 memory_bytes = 0;
+    std::vector<ipc::TableCopy> copies;  ///< Each names a file that the model has; they ascend in memory and lie within `memory_bytes`.
+    u64 decoded_bytes = 0;               ///< What a process must decode.
+    u64 table_checksum = 0;              ///< With the files' facts it makes `identity.header_hash`.
+};
 /// What the headers say.
 struct Inspection {
     /// Checked facts. `identity.header_hash` binds the tensor table and every file's identity, size and mtime (also the further ones'): it
@@ -47,24 +57,22 @@ struct Inspection {
     /// `ModelFiles::others` and inspect again. While it is not empty, `model` knows format and identity only.
     std::vector<std::string> needed_files;
     std::vector<ipc::TableMetadata> metadata;
+    std::shared_ptr<const ReadPlan> plan = {};  ///< Absent while `needed_files` is not empty.
 };
-/// Where a load's time went, in nanoseconds. `spawn` and `exit` are measured by the core; the others are the process's own word.
+/// Where a load's time went, in nanoseconds, measured by the core; only `parse` is the process's own word. Without a process its stages are
+/// 0.
 struct Stages {
-    u64 queue_ns = 0;   ///< Until a process could start.
-    u64 spawn_ns = 0;   ///< Process creation until it was confined and ready to read.
-    u64 parse_ns = 0;   ///< Header to table.
-    u64 read_ns = 0;    ///< File bytes to their place.
-    u64 verify_ns = 0;  ///< Checksum, when asked.
-    u64 exit_ns = 0;    ///< From its last word until its memory was unmapped.
+    u64 queue_ns = 0;  ///< Until a process could start.
+    u64 spawn_ns = 0;  ///< Process creation until it was confined and ready to read.
+    u64 parse_ns = 0;  ///< Header to table.
+    u64 exit_ns = 0;   ///< From its last word until it was gone.
+    u64 read_ns = 0;   ///< File bytes to their place.
     u64 total_ns = 0;
 };
 struct Loaded {
-    Inspection inspection;
-    u64 checksum = 0;  ///< `vramd::checksum` of [0, memory_bytes) of the lent range, when asked; else 0.
+    std::shared_ptr<const ReadPlan> plan;  ///< By which it was read.
     Stages stages;
 };
-
-enum class Verification : u8 { none, checksum };
 
 /// How strictly a process is confined.
 enum class Confinement : u8 {
@@ -79,12 +87,14 @@ struct InspectJob {
 };
 struct LoadJob {
     SharedFiles files;
-    Fd memory;              ///< The block's memfd (read and write), for this job alone: closed before `done`.
-    u64 offset_bytes = 0;   ///< Where the lent range begins in it, a multiple of the page size.
-    u64 size_bytes = 0;     ///< The lent range; at least the table's memory_bytes. Its bytes read as zero, and padding stays so.
+    Fd memory;                   ///< The block's memfd (read and write), for this job alone: closed before `done`.
+    u64 offset_bytes = 0;        ///< Where the lent range begins in it, a multiple of the page size.
+    std::span<std::byte> place;  ///< The lent range as this process has it mapped, until `done`; at least the plan's memory_bytes. Its
+                                 ///< bytes read as zero, and padding stays so.
     u64 expected_hash = 0;  ///< `Inspection::model.identity.header_hash`; 0: whatever the header says now.
+    /// Of an earlier inspection. If the files are still those and nothing is to be decoded, no process is started at all. May be absent.
+    std::shared_ptr<const ReadPlan> plan = {};
     u64 deadline_ms = 600'000;
-    Verification verification = Verification::none;
     std::function<void(u64 bytes, u64 total)> progress;  ///< At least 10 times a second while bytes land. May be empty.
     std::function<void(Result<Loaded>)> done;
 };
@@ -99,10 +109,16 @@ struct Options {
     std::string program = {};  ///< Path of the loader; empty: `vramd-worker` beside this program.
     u32 processes_max = 4;     ///< At once, 1 … 64; further jobs wait in order, inspections before loads.
     u32 queued_max = 1024;     ///< Waiting jobs, beyond which `busy`.
+    u32 readers = 0;           ///< Threads that bring bytes; 0: the processors, at most 4.
     Confinement confinement = Confinement::required;
     uid_t uid = 65534;  ///< Whom the process becomes when this one is root (nobody); user and group.
 };
 
+/// A living loading process.
+struct Speaking {
+    Ticket ticket;
+    pid_t pid = 0;
+};
 /// What the last process said about its confinement; for /api/system.
 struct ConfinementFacts {
     bool seccomp = false;
@@ -125,11 +141,11 @@ public:
     /// `cancelled`, `unsupported` (no confinement), `system_failed`.
     [[nodiscard]] Result<Ticket> inspect(InspectJob job);
     [[nodiscard]] Result<Ticket> load(LoadJob job);
-    /// Kills the job's process (SIGKILL by pidfd), or takes it out of the queue; `done` then tells `cancelled`. A finished ticket is
-    /// ignored.
+    /// Kills the job's process (SIGKILL by pidfd), stops its reading within `read_step_bytes`, or takes it out of the queue; `done` then
+    /// tells `cancelled`. A finished ticket is ignored.
     void cancel(Ticket ticket);
     /// Living loading processes, for /api/system.
-    [[nodiscard]] std::vector<pid_t> pids() const;
+    [[nodiscard]] std::vector<Speaking> processes() const;
     [[nodiscard]] ConfinementFacts confinement() const;
     /// Cancels every job, waits until every `done` has run and ends the thread. Idempotent. Not from a callback.
     void shutdown();

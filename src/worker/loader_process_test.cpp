@@ -6,7 +6,6 @@
 
 #include <atomic>
 
-#include "base/checksum.hpp"
 #include "base/choices.hpp"
 #include "base/clock.hpp"
 #include "worker/test_files.hpp"
@@ -58,14 +57,11 @@ TEST_CASE("a safetensors file is inspected and loads to the byte, padding stayin
     REQUIRE(inspection->model.tensors.size() == 3);
 
     const u64 space = round_up(inspection->model.memory_bytes, 4096) + 8192;
-    const Fd memory = memory_of(space);
-    LoadJob job = load_job(files, memory, space - 8192);
-    job.offset_bytes = 4096;
+    const Memory memory(space);
+    LoadJob job = load_job(files, memory, space - 8192, 4096);
     job.expected_hash = inspection->model.identity.header_hash;
-    job.verification = Verification::checksum;
     const auto loaded = load(*all, std::move(job));
     REQUIRE(loaded.has_value());
-    CHECK(loaded->inspection.model.tensors == inspection->model.tensors);
     std::string expected(inspection->model.memory_bytes, '\0');
     for (std::size_t i = 0; i < 3; ++i) {
         const Tensor& tensor = inspection->model.tensors[i];
@@ -75,25 +71,50 @@ TEST_CASE("a safetensors file is inspected and loads to the byte, padding stayin
         expected.replace(tensor.offset_bytes, 1000, content);
     }
     CHECK(bytes_at(memory, 4096, expected.size()) == expected);
-    CHECK(loaded->checksum == checksum(std::as_bytes(std::span(expected))));
     CHECK(bytes_at(memory, 0, 4096) == std::string(4096, '\0'));
     CHECK(bytes_at(memory, 4096 + expected.size(), space - 4096 - expected.size()) == std::string(space - 4096 - expected.size(), '\0'));
     CHECK(loaded->stages.spawn_ns > 0);
     CHECK(loaded->stages.total_ns >= loaded->stages.spawn_ns);
 }
 
+TEST_CASE("with the plan of its inspection a file loads without any process, unless it is another file by now") {
+    const auto all = loaders();
+    const Safetensors content = safetensors(2, 4000);
+    const SharedFiles files = files_of("model.safetensors", file_of(content.bytes()));
+    const auto inspection = inspect(*all, files);
+    REQUIRE(inspection.has_value());
+    const Memory memory(8192);
+    const auto planned = [&] {
+        LoadJob job = load_job(files, memory, 8192);
+        job.expected_hash = inspection->model.identity.header_hash;
+        job.plan = inspection->plan;
+        return load(*all, std::move(job));
+    };
+    const auto loaded = planned();
+    REQUIRE(loaded.has_value());
+    CHECK(loaded->stages.spawn_ns == 0);
+    for (std::size_t i = 0; i < 2; ++i)
+        CHECK(bytes_at(memory, inspection->model.tensors[i].offset_bytes, 4000) == content.data.substr(i * 4000, 4000));
+
+    // Another byte, the same size, and the time put back: the kernel's own note of the change stays.
+    struct stat before {};
+    REQUIRE(fstat(files->main.get(), &before) == 0);
+    REQUIRE(pwrite(files->main.get(), "x", 1, static_cast<off_t>(content.header.size())) == 1);
+    const std::array times = {before.st_atim, before.st_mtim};
+    REQUIRE(futimens(files->main.get(), times.data()) == 0);
+    CHECK(planned().error().code == Code::invalid_model);
+}
+
 TEST_CASE("gguf and onnx files load, decoded values among them") {
     const auto all = loaders();
-    const Fd memory = memory_of(8192);
+    const Memory memory(8192);
     REQUIRE(load(*all, load_job(files_of("m.gguf", file_of(gguf())), memory, 4096)).has_value());
     CHECK(bytes_at(memory, 0, 16) == "0123456789abcdef");
 
-    LoadJob job = load_job(files_of("m.onnx", file_of(onnx())), memory, 4096);
-    job.offset_bytes = 4096;
+    LoadJob job = load_job(files_of("m.onnx", file_of(onnx())), memory, 4096, 4096);
     const auto loaded = load(*all, std::move(job));
     REQUIRE(loaded.has_value());
-    REQUIRE(loaded->inspection.model.tensors.size() == 1);
-    CHECK(loaded->inspection.model.tensors[0].dtype == "i8");
+    CHECK(loaded->plan->decoded_bytes == 3);
     CHECK(bytes_at(memory, 4096, 4) == std::string("\x01\x02\x7f\0", 4));
 }
 
@@ -108,7 +129,7 @@ TEST_CASE("a model in shards names them, and loads once they are lent") {
     REQUIRE(first.has_value());
     REQUIRE(first->needed_files == std::vector<std::string>{"a.safetensors"});
 
-    const Fd memory = memory_of(4096);
+    const Memory memory(4096);
     CHECK(load(*all, load_job(files, memory, 4096)).error().code == Code::invalid_field);
 
     const auto complete = std::make_shared<ModelFiles>();
@@ -125,8 +146,9 @@ TEST_CASE("a model in shards names them, and loads once they are lent") {
 TEST_CASE("once a load is done its memory can be sealed against every writer") {
     const auto all = loaders();
     const Safetensors file = safetensors(1, 4096);
-    const Fd memory = memory_of(4096);
+    Memory memory(4096);
     REQUIRE(load(*all, load_job(files_of("m", file_of(file.bytes())), memory, 4096)).has_value());
+    memory.unmap();
     CHECK(fcntl(memory.get(), F_ADD_SEALS, F_SEAL_WRITE) == 0);  // EBUSY while any writable mapping is left.
 }
 
@@ -138,7 +160,7 @@ TEST_CASE("what is no model is refused with a reason, and too little memory with
         CHECK(inspection.error().code == Code::invalid_model);
         CHECK(!describe(inspection.error()).empty());
     }
-    const Fd memory = memory_of(4096);
+    const Memory memory(4096);
     const auto loaded = load(*all, load_job(files_of("m", file_of(safetensors(1, 5000).bytes())), memory, 4096));
     REQUIRE(!loaded.has_value());
     CHECK(loaded.error().code == Code::out_of_range);
@@ -151,7 +173,7 @@ TEST_CASE("a file that changed since its inspection does not load") {
     const auto all = loaders();
     const auto inspection = inspect(*all, files_of("m", file_of(safetensors(1, 64).bytes())));
     REQUIRE(inspection.has_value());
-    const Fd memory = memory_of(4096);
+    const Memory memory(4096);
     LoadJob job = load_job(files_of("m", file_of(safetensors(1, 64).bytes())), memory, 4096);  // Same bytes, another file.
     job.expected_hash = inspection->model.identity.header_hash;
     const auto loaded = load(*all, std::move(job));
@@ -163,7 +185,7 @@ TEST_CASE("a file that is cut or written while it loads fails the load with the 
     const auto all = loaders();
     for (const off_t new_size : {off_t{4096}, static_cast<off_t>(large_bytes * 2)}) {
         const SharedFiles files = files_of("m", large_file(large_bytes));
-        const Fd memory = memory_of(large_bytes);
+        const Memory memory(large_bytes);
         LoadJob job = load_job(files, memory, large_bytes);
         std::atomic<int> reports = 0;
         job.progress = [&](u64, u64) {
@@ -182,7 +204,7 @@ TEST_CASE("a job that is cancelled at any moment ends once, and leaves no proces
     const std::size_t before = open_descriptors();
     for (u64 seed = 0; seed < 12; ++seed) {
         Choices choices = Choices::from_seed(seed);
-        const Fd memory = memory_of(large_bytes);
+        const Memory memory(large_bytes);
         Awaited<Loaded> answer;
         LoadJob job = load_job(files, memory, large_bytes);
         job.done = answer.callback();
@@ -193,14 +215,14 @@ TEST_CASE("a job that is cancelled at any moment ends once, and leaves no proces
         all->cancel(*ticket);
         const auto loaded = answer.wait();
         if (!loaded) CHECK(loaded.error().code == Code::cancelled);
-        CHECK(all->pids().empty());
+        CHECK(pids_of(*all).empty());
     }
     CHECK(open_descriptors() == before);
 }
 
 TEST_CASE("progress never goes back, comes often, and ends at the total") {
     const auto all = loaders();
-    const Fd memory = memory_of(large_bytes);
+    const Memory memory(large_bytes);
     LoadJob job = load_job(files_of("m", large_file(large_bytes)), memory, large_bytes);
     u64 last = 0;
     u64 last_total = 0;
@@ -222,7 +244,7 @@ TEST_CASE("progress never goes back, comes often, and ends at the total") {
 
 TEST_CASE("an ended service ends its jobs: each is answered, no process is left") {
     auto all = loaders({.processes_max = 2});
-    const Fd memory = memory_of(large_bytes);
+    const Memory memory(large_bytes);
     const SharedFiles files = files_of("m", large_file(large_bytes));
     std::atomic<int> answers = 0;
     for (int i = 0; i < 5; ++i) {
@@ -232,7 +254,7 @@ TEST_CASE("an ended service ends its jobs: each is answered, no process is left"
     }
     all->shutdown();
     CHECK(answers == 5);
-    CHECK(all->pids().empty());
+    CHECK(pids_of(*all).empty());
     CHECK(!all->inspect({files, 1000, [](const Result<Inspection>&) {}}).has_value());
 }
 
@@ -244,12 +266,12 @@ TEST_CASE("two hundred loads leave the descriptors as they were") {
 #endif
     const auto all = loaders();
     const SharedFiles files = files_of("m", file_of(safetensors(4, 64).bytes()));
-    const Fd memory = memory_of(4096);
+    const Memory memory(4096);
     REQUIRE(load(*all, load_job(files, memory, 4096)).has_value());
     const std::size_t before = open_descriptors();
     for (int i = 0; i < rounds; ++i) REQUIRE(load(*all, load_job(files, memory, 4096)).has_value());
     CHECK(open_descriptors() == before);
-    CHECK(all->pids().empty());
+    CHECK(pids_of(*all).empty());
 }
 
 TEST_CASE("a loading process is confined: another user, seccomp, Landlock where the kernel has it") {

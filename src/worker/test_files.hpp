@@ -65,14 +65,32 @@ inline Fd large_file(u64 size_bytes) {
     return file;
 }
 
-/// Memory to lend, as a host block is: sealed against resizing.
-inline Fd memory_of(u64 size_bytes) {
-    Fd memory(memfd_create("block", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    REQUIRE(ftruncate(memory.get(), static_cast<off_t>(size_bytes)) == 0);
-    REQUIRE(fcntl(memory.get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) == 0);
-    return memory;
-}
-inline std::string bytes_at(const Fd& memory, u64 offset_bytes, u64 size_bytes) {
+/// Memory to lend, as a host block is: mapped here, sealed against resizing.
+class Memory {
+public:
+    explicit Memory(u64 size_bytes) : descriptor_(memfd_create("block", MFD_CLOEXEC | MFD_ALLOW_SEALING)), size_bytes_(size_bytes) {
+        REQUIRE(ftruncate(get(), static_cast<off_t>(size_bytes)) == 0);
+        REQUIRE(fcntl(get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) == 0);
+        void* const at = mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, get(), 0);
+        REQUIRE(at != MAP_FAILED);
+        address_ = static_cast<std::byte*>(at);
+    }
+    ~Memory() { unmap(); }
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+    [[nodiscard]] int get() const { return descriptor_.get(); }
+    [[nodiscard]] Fd duplicate() const { return descriptor_.duplicate().value(); }
+    [[nodiscard]] std::span<std::byte> place(u64 offset_bytes, u64 size_bytes) const { return {address_ + offset_bytes, size_bytes}; }
+    void unmap() {
+        if (address_ != nullptr) munmap(std::exchange(address_, nullptr), size_bytes_);
+    }
+
+private:
+    Fd descriptor_;
+    u64 size_bytes_;
+    std::byte* address_ = nullptr;
+};
+inline std::string bytes_at(const Memory& memory, u64 offset_bytes, u64 size_bytes) {
     std::string bytes(size_bytes, '\0');
     REQUIRE(pread(memory.get(), bytes.data(), size_bytes, static_cast<off_t>(offset_bytes)) == static_cast<ssize_t>(size_bytes));
     return bytes;
@@ -112,11 +130,12 @@ inline Result<Inspection> inspect(Loaders& loaders, SharedFiles files, u64 deadl
     if (!ticket) return std::unexpected(ticket.error());
     return answer.wait();
 }
-inline LoadJob load_job(SharedFiles files, const Fd& memory, u64 size_bytes) {
+inline LoadJob load_job(SharedFiles files, const Memory& memory, u64 size_bytes, u64 offset_bytes = 0) {
     LoadJob job;
     job.files = std::move(files);
-    job.memory = memory.duplicate().value();
-    job.size_bytes = size_bytes;
+    job.memory = memory.duplicate();
+    job.offset_bytes = offset_bytes;
+    job.place = memory.place(offset_bytes, size_bytes);
     return job;
 }
 inline Result<Loaded> load(Loaders& loaders, LoadJob job) {
@@ -125,6 +144,12 @@ inline Result<Loaded> load(Loaders& loaders, LoadJob job) {
     const auto ticket = loaders.load(std::move(job));
     if (!ticket) return std::unexpected(ticket.error());
     return answer.wait();
+}
+
+inline std::vector<pid_t> pids_of(const Loaders& loaders) {
+    std::vector<pid_t> pids;
+    for (const Speaking& process : loaders.processes()) pids.push_back(process.pid);
+    return pids;
 }
 
 inline std::size_t open_descriptors() {

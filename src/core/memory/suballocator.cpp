@@ -257,7 +257,7 @@ SubAllocatorStats SubAllocator::stats() const {
 
 HoleHistogram SubAllocator::hole_histogram() const {
     HoleHistogram histogram;
-    for_each_hole([&](const Hole& hole) { ++histogram.counts[std::bit_width(hole.size_bytes) - 1U]; });
+    holes_.count_into(histogram, granule_bits_);
     return histogram;
 }
 

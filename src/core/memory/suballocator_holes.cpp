@@ -1,7 +1,6 @@
 #include "core/memory/suballocator_holes.hpp"
 
 #include <algorithm>
-#include <bit>
 
 #include "base/invariant.hpp"
 #include "core/memory/suballocator_lanes.hpp"

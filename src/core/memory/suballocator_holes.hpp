@@ -14,6 +14,7 @@
 ///    A full one first moves entries to a neighbour with room, which keeps the tree low and the memory a hole costs small.
 #pragma once
 #include <array>
+#include <bit>
 
 #include "base/types.hpp"
 #include "core/memory/suballocator_lanes.hpp"
@@ -50,6 +51,8 @@ public:
     [[nodiscard]] u32 largest() const { return unflip(largest_); }
     [[nodiscard]] u32 count() const { return count_; }
     [[nodiscard]] u64 heap_bytes() const { return nodes_.heap_bytes(); }
+    /// Adds the holes to `into`; a granule has 2^`granule_bits` bytes. O(holes), and asks no other memory than the tree's.
+    void count_into(HoleHistogram& into, u32 granule_bits) const { count_below(root_, 0, into, granule_bits); }
 
     /// The first hole in address order that can hold `size` (> 0) at a multiple of `alignment` (a power of two); false if none can.
     [[nodiscard]] bool first_fit(u32 size, u32 alignment, Path& path) const;
@@ -132,6 +135,7 @@ private:
     void grow_root(Entry right);
     u32 new_node();
     void release(u32 node);
+    void count_below(u32 node, u32 level, HoleHistogram& into, u32 granule_bits) const;
     /// Checks the subtree below `node`; false, or adds its holes to `seen`.
     [[nodiscard]] bool consistent_below(u32 node, u32 level, u64 low, u64 high, u32& seen, Flipped& largest) const;
 
@@ -142,4 +146,14 @@ private:
     u32 count_ = 0;
     u32 free_nodes_ = none;  ///< Chained through links[0].
 };
+
+inline void HoleTree::count_below(u32 node, u32 level, HoleHistogram& into, u32 granule_bits) const {
+    const Node& here = nodes_[node];
+    for (u32 i = 0; here.has(i); ++i) {
+        if (level < height_)
+            count_below(here.links[i], level + 1, into, granule_bits);
+        else
+            into.counts[static_cast<std::size_t>(std::bit_width(u64{unflip(here.sizes[i])} << granule_bits) - 1)] += 1;
+    }
+}
 }  // namespace vramd::memory

@@ -18,8 +18,8 @@ void count_holes(DeviceBooks& books, const memory::SubAllocator& space, Detail d
     books.holes += stats.hole_count;
     books.largest_free_bytes = std::max(books.largest_free_bytes, stats.largest_free_bytes);
     if (detail == Detail::sums) return;
-    space.for_each_hole(
-        [&books](const memory::Hole& hole) { books.hole_histogram[static_cast<std::size_t>(std::bit_width(hole.size_bytes) - 1)] += 1; });
+    const memory::HoleHistogram holes = space.hole_histogram();
+    for (std::size_t i = 0; i < holes.counts.size(); ++i) books.hole_histogram[i] += holes.counts[i];
 }
 }  // namespace
 
@@ -172,28 +172,54 @@ OperationTold operation(const core::State& state, const model::Operation& operat
 }
 
 UsageTold usage(const core::State& state, const Caller& caller, std::optional<u16> device) {
-    std::map<std::string, OwnerUsage> owners;
-    std::map<std::string, OwnerUsage> purposes;
+    const memory::Books& books = state.books;
+    // By the names' indexes while counting: this walks over a million rows under the engine's lock.
+    std::vector<OwnerUsage> owners;
+    std::vector<OwnerUsage> purposes;
     std::map<std::string, OwnerUsage> models;
-    const auto add = [](std::map<std::string, OwnerUsage>& table, const std::string& key, u64 bytes) {
-        OwnerUsage& row = table[key];
-        row.owner = key;
-        row.live_bytes += bytes;
-        row.allocations += 1;
+    const auto add = [](std::vector<OwnerUsage>& table, u32 name, u64 bytes) {
+        if (name >= table.size()) table.resize(name + 1);
+        table[name].live_bytes += bytes;
+        table[name].allocations += 1;
     };
-    for (const auto& [serial, allocation] : state.books.allocations()) {
+    BlockKey last_block = 0;
+    u16 last_device = 0;
+    for (const auto& [serial, allocation] : books.allocations()) {
         const memory::AllocationRow& row = allocation.row;
-        if (device && state.books.block(row.block)->row.device != *device) continue;
-        add(owners, state.books.name(row.owner), row.granted_bytes);
-        if (core::may_see(state, caller, allocation)) add(purposes, state.books.name(row.purpose), row.granted_bytes);
-        if (const model::Model* model = state.catalogue.model(row.model)) add(models, model->names.front(), row.granted_bytes);
+        if (device && row.block != last_block) {
+            last_block = row.block;
+            last_device = books.block(row.block)->row.device;
+        }
+        if (device && last_device != *device) continue;
+        add(owners, row.owner, row.granted_bytes);
+        if (core::may_see(state, caller, allocation)) add(purposes, row.purpose, row.granted_bytes);
+        if (row.model == 0) continue;
+        if (const model::Model* model = state.catalogue.model(row.model)) {
+            OwnerUsage& told = models[model->names.front()];
+            told.live_bytes += row.granted_bytes;
+            told.allocations += 1;
+        }
     }
-    const auto largest_first = [](std::map<std::string, OwnerUsage>& table) {
-        std::vector<OwnerUsage> list;
-        for (auto& [key, row] : table) list.push_back(std::move(row));
-        std::stable_sort(list.begin(), list.end(), [](const OwnerUsage& a, const OwnerUsage& b) { return a.live_bytes > b.live_bytes; });
+    const auto largest_first = [](std::vector<OwnerUsage> list) {
+        std::ranges::stable_sort(list, [](const OwnerUsage& a, const OwnerUsage& b) {
+            return a.live_bytes != b.live_bytes ? a.live_bytes > b.live_bytes : a.owner < b.owner;
+        });
         return list;
     };
-    return {largest_first(owners), largest_first(purposes), largest_first(models)};
+    const auto named = [&](std::vector<OwnerUsage>& table) {
+        std::vector<OwnerUsage> list;
+        for (u32 name = 0; name < table.size(); ++name) {
+            if (table[name].allocations == 0) continue;
+            table[name].owner = books.name(name);
+            list.push_back(std::move(table[name]));
+        }
+        return largest_first(std::move(list));
+    };
+    std::vector<OwnerUsage> by_model;
+    for (auto& [name, told] : models) {
+        told.owner = name;
+        by_model.push_back(std::move(told));
+    }
+    return {named(owners), named(purposes), largest_first(std::move(by_model))};
 }
 }  // namespace vramd::report

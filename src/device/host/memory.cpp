@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/background.hpp"
 #include "base/invariant.hpp"
 #include "base/mutex.hpp"
 #include "device/stream.hpp"
@@ -100,8 +101,12 @@ Result<void> in_parallel(u64 size_bytes, u64 piece_size_bytes, u32 threads, cons
     {
         std::vector<std::jthread> others;
         const u64 useful = std::min<u64>(threads, div_ceil(size_bytes, piece_size_bytes));
-        for (u64 i = 1; i < useful; ++i) others.emplace_back(work);
-        work();
+        if (useful <= 1) work();  // Little enough for the caller's own thread.
+        for (u64 i = 0; i < useful && useful > 1; ++i)
+            others.emplace_back([&work] {
+                run_in_background();
+                work();
+            });
     }
     if (first_error) return std::unexpected(*std::move(first_error));
     return {};
