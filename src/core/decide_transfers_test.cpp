@@ -119,6 +119,24 @@ TEST_CASE("a transfer that fails, is cancelled or runs out of time gives back wh
     }
 }
 
+TEST_CASE("memory whose transfer is cancelled while it is being made comes back, so whoever needs it waits and is not refused") {
+    TwoDevices world;
+    auto command = world.command(TransferMode::copy);
+    command.source = world.driver.allocate("me", 20 * mib);
+    const auto begun = world.driver.give(command);
+    REQUIRE(begun);
+    REQUIRE(world.driver.give(CancelTransferCommand{command.caller, begun->transfer}));
+    REQUIRE(world.driver.state.books.sums(1).committed == 20 * mib);  // Still being made, for nobody.
+    const auto again = world.driver.give(command);
+    REQUIRE(again);
+    CHECK(again->again_after_release);
+    world.driver.finish();
+    const auto placed = world.driver.give(command);
+    REQUIRE(placed);
+    CHECK(!placed->again_after_release);
+    CHECK(placed->transfer);
+}
+
 TEST_CASE("what a transfer uses is not freed, not moved by another and not its own target") {
     TwoDevices world;
     const auto begun = world.driver.give(world.command(TransferMode::move));

@@ -54,7 +54,7 @@ void reclaim(const State& state, Decision& decision, const ReclaimPlan& plan) {
 
 u64 excess_bytes(const State& state, u16 device, u64 down_to_bytes) {
     const memory::DeviceSums& sums = state.books.sums(device);
-    const u64 staying = sums.committed - sums.zombie;
+    const u64 staying = sums.committed - sums.zombie - state.books.unwanted_bytes(device);
     return staying > down_to_bytes ? staying - down_to_bytes : 0;
 }
 

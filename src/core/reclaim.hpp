@@ -31,6 +31,6 @@ struct ReclaimPlan {
 /// Adds the events and effects of the plan.
 void reclaim(const State& state, Decision& decision, const ReclaimPlan& plan);
 
-/// How much has to go so that what blocks hold, less what is being released, is at most `down_to_bytes`.
+/// How much has to go so that what blocks hold, less what is being released or will be once it is made, is at most `down_to_bytes`.
 [[nodiscard]] u64 excess_bytes(const State& state, u16 device, u64 down_to_bytes);
 }  // namespace vramd::core

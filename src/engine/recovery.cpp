@@ -18,6 +18,7 @@ Result<void> Runner::replay() {
     ledger_ = std::move(opened.ledger);
     if (opened.snapshot) {
         TRY(state_, core::restore(opened.snapshot->state));
+        snapshot_bytes_ = opened.snapshot->state.size();
     }
     if (!opened.findings.damages.empty()) history_ = RecoverCommand::History::damaged;
     for (const ledger::Damage& damage : opened.findings.damages)
@@ -35,6 +36,7 @@ Result<void> Runner::replay() {
                 (void)feed_.add(sequence, batch.wall_ns, {bytes.begin(), bytes.end()}, std::move(whose));  // Nobody listens yet.
             }
             core::apply(state_, event);
+            unsaved_bytes_ += bytes.size();
             ++sequence;
         }
         return ledger::Visit::more;
@@ -122,7 +124,8 @@ void Runner::measure_links() {
     });
 }
 
-/// A core that died with a full ledger left no room for what a start records: the snapshot that was due is taken now.
+/// A core that died with a full ledger left no room for what a start records: the next file is made now, if need be by what a snapshot
+/// frees.
 void Runner::make_ledger_room() {
     u64 sequence = 0;
     std::vector<std::byte> bytes;
@@ -130,6 +133,7 @@ void Runner::make_ledger_room() {
         const Lock lock(lock_);
         sequence = ledger_->sequence();
         if (options_.read_only || sequence == 0 || ledger_->room_bytes() > options_.ledger_segment_bytes / 2) return;
+        if (ledger_->prepare()) return;
         bytes = core::save(state_);
     }
     if (const auto written = ledger_->snapshot(sequence, bytes); !written) {

@@ -42,11 +42,12 @@ Result<core::Decision> Runner::commit_locked(const Command& command, std::move_o
         for (std::size_t i = 0; i < bytes.size(); ++i) encode(decision.events[i], bytes[i]);
         const auto appended = ledger_->append(now.wall_ns, bytes);
         if (!appended) {
-            keep_snapshot();
+            keep_ledger();
             return std::unexpected(appended.error());
         }
         bool awaited = false;
         for (std::size_t i = 0; i < bytes.size(); ++i) {
+            unsaved_bytes_ += bytes[i].size();
             report::Attribution whose = report::attribute(state_, decision.events[i]);
             past_.note(state_, decision.events[i], now.wall_ns);
             core::apply(state_, decision.events[i]);
@@ -58,7 +59,7 @@ Result<core::Decision> Runner::commit_locked(const Command& command, std::move_o
     if (under_lock) under_lock(decision);
     for (const Event& event : decision.events) note(event, told);
     if (stopping_) answered_.notify_all();
-    keep_snapshot();
+    keep_ledger();
     schedule_leases();
     return decision;
 }
@@ -239,13 +240,38 @@ void Runner::expire_leases(u64 timer_ns) {
     }
 }
 
-/// Starts a snapshot when the ledger's file is more than half full. One that failed is tried again each second until it succeeds.
-void Runner::keep_snapshot() {
-    if (snapshot_running_ || ledger_->room_bytes() > options_.ledger_segment_bytes / 2) return;
+/// Sees to it that an append finds room, and that a start need not replay much more than the state is large: so what snapshots cost stays
+/// in proportion to what is recorded, however large the state grows.
+void Runner::keep_ledger() {
+    if (!preparing_ledger_ && ledger_->room_bytes() <= options_.ledger_segment_bytes / 2) {
+        preparing_ledger_ = true;
+        ports_.executor->post([this] { prepare_ledger(); });
+    }
+    if (snapshot_running_ || unsaved_bytes_ < std::max(options_.ledger_segment_bytes / 2, snapshot_bytes_)) return;
     snapshot_running_ = true;
     ports_.executor->post([this] { write_snapshot(); });
 }
 
+void Runner::prepare_ledger() {
+    {
+        const Lock lock(lock_);
+        if (stopping_) return;
+    }
+    const auto prepared = ledger_->prepare();
+    {
+        const Lock lock(lock_);
+        preparing_ledger_ = false;
+        if (stopping_) return;
+        if (!prepared) {
+            if (snapshot_running_) return;
+            snapshot_running_ = true;  // It may make the room that is missing, and is tried again until it succeeds.
+        }
+    }
+    if (!prepared) return write_snapshot();
+    record_unrecorded();
+}
+
+/// A snapshot that failed is tried again each second until it succeeds.
 void Runner::write_snapshot() {
     u64 sequence = 0;
     std::vector<std::byte> bytes;
@@ -254,24 +280,33 @@ void Runner::write_snapshot() {
         if (stopping_) return;
         sequence = ledger_->sequence();
         bytes = core::save(state_);
+        unsaved_bytes_ = 0;
     }
     const auto written = ledger_->snapshot(sequence, bytes);
-    std::vector<Command> unrecorded;
     {
         const Lock lock(lock_);
         if (stopping_) return;
         if (written) {
             snapshot_running_ = false;
-            read_only_reason_.clear();
-            unrecorded.swap(unrecorded_);
+            snapshot_bytes_ = bytes.size();
         } else {
             if (ledger_->room_bytes() <= options_.ledger_segment_bytes / 8)
                 read_only_reason_ = "The ledger cannot be kept: " + describe(written.error());
             ports_.executor->post_at(ports_.clock().monotonic_ns + ns_per_second, [this] { write_snapshot(); });
         }
     }
+    if (written) record_unrecorded();
+}
+
+/// There is room again for what the ledger could not take.
+void Runner::record_unrecorded() {
+    std::vector<Command> unrecorded;
+    {
+        const Lock lock(lock_);
+        read_only_reason_.clear();
+        unrecorded.swap(unrecorded_);
+    }
     for (Command& command : unrecorded) conclude(std::move(command));
-    if (!written) return;
     const Lock lock(lock_);
     schedule_leases();  // Their ends may have been refused meanwhile.
 }

@@ -148,8 +148,10 @@ private:
     void tell_freed(Giving& giving, Done<Freed> done);
     void schedule_leases() REQUIRES(lock_);
     void expire_leases(u64 timer_ns);
-    void keep_snapshot() REQUIRES(lock_);
+    void keep_ledger() REQUIRES(lock_);
+    void prepare_ledger();
     void write_snapshot();
+    void record_unrecorded();
 
     // waiting.cpp: who waits for room, and in which order it is had.
     static constexpr u64 newcomer = UINT64_MAX;  ///< Younger than all that wait.
@@ -299,10 +301,13 @@ private:
     EventFeed feed_;
     RecoveryTold recovery_ GUARDED_BY(lock_);
     RecoverCommand::History history_ = RecoverCommand::History::whole;  ///< As the replay found it.
-    std::string read_only_reason_ GUARDED_BY(lock_);  ///< Empty: changes can be recorded.
+    std::string read_only_reason_ GUARDED_BY(lock_);                    ///< Empty: changes can be recorded.
     bool stopping_ GUARDED_BY(lock_) = false;
     std::condition_variable_any answered_;  ///< Once stopping: something was recorded that somebody may have waited for.
     bool snapshot_running_ GUARDED_BY(lock_) = false;
+    bool preparing_ledger_ GUARDED_BY(lock_) = false;
+    u64 unsaved_bytes_ GUARDED_BY(lock_) = 0;   ///< Of events since the last snapshot.
+    u64 snapshot_bytes_ GUARDED_BY(lock_) = 0;  ///< Of the last snapshot.
     std::map<u64, AllocationWaiter> allocation_waiters_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<report::OperationTold>>> operation_waiters_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<Freed>>> release_waiters_ GUARDED_BY(lock_);
@@ -310,7 +315,7 @@ private:
     std::map<u64, LiveTransfer> live_transfers_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<report::TransferTold>>> transfer_waiters_ GUARDED_BY(lock_);
     std::vector<WaitingTransfer> waiting_transfers_ GUARDED_BY(lock_);
-    std::map<u64, std::shared_ptr<UpkeepRun>> upkeeps_ GUARDED_BY(lock_);      ///< By the operation's serial.
+    std::map<u64, std::shared_ptr<UpkeepRun>> upkeeps_ GUARDED_BY(lock_);       ///< By the operation's serial.
     std::map<u64, std::shared_ptr<UpkeepRun>> upkeep_moves_ GUARDED_BY(lock_);  ///< By the serial of the allocation that is being moved.
     u64 next_order_ GUARDED_BY(lock_) = 1;
     std::set<u64> lease_timers_ GUARDED_BY(lock_);       ///< Deadlines that the executor will call at.

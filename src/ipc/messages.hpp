@@ -53,12 +53,13 @@ using Message = std::variant<Request, Notification, Answer, Failure>;
 /// The worker protocol's words: what the core asks of its built-in loader, and what the loader tells.
 ///
 /// One process serves one request. Descriptors come with the request, in the order `load_fds` describes. The loader's answers:
-/// `started` (confined), `parsed` (the table lies in the table memory), `progress` (load only), then the answer to the request.
+/// `started` (confined), `parsed` (the table lies in the table memory), `progress` (load only), then the answer to the request. A load
+/// decodes what the table's copies do not bring; those are the core's to bring.
 namespace worker_protocol {
 inline constexpr std::string_view inspect = "inspect";    ///< Request: {files[], …}; answer {table_bytes, parse_ns}.
-inline constexpr std::string_view load = "load";          ///< Request: also {offset_bytes, size_bytes}; answer adds read_ns, verify_ns.
+inline constexpr std::string_view load = "load";          ///< Request: also {offset_bytes, size_bytes}; answer {}.
 inline constexpr std::string_view started = "started";    ///< {confine_ns, seccomp, landlock_abi, uid}: nothing of the files was read yet.
 inline constexpr std::string_view parsed = "parsed";      ///< {table_bytes, parse_ns}
-inline constexpr std::string_view progress = "progress";  ///< {bytes, total}: bytes landed in the lent memory so far.
+inline constexpr std::string_view progress = "progress";  ///< {bytes, total}: bytes decoded into the lent memory so far.
 }  // namespace worker_protocol
 }  // namespace vramd::ipc

@@ -89,10 +89,13 @@ Result<void> Ledger::State::trim_history() {
 
 /// Takes the next file from the disk when the present one is more than half full.
 Result<void> Ledger::State::prepare_spare() {
+    const Lock alone(preparing);
     u64 size_bytes = 0;
+    std::shared_ptr<Segment> gone;  // Unmapped at the end of this call.
     {
         const Lock lock(files);
         size_bytes = readable->size_bytes();
+        gone = std::move(retired);
     }
     const u64 used_bytes = offset_bytes.load(std::memory_order_relaxed);
     if (spare_ready.load(std::memory_order_acquire) || used_bytes < size_bytes / 2) return {};

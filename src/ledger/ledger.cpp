@@ -146,14 +146,14 @@ u64 Ledger::room_bytes() const {
     return state_->left_bytes() + (state_->spare_ready.load(std::memory_order_acquire) ? next : 0);
 }
 
+Result<void> Ledger::prepare() { return state_->prepare_spare(); }
+
 Result<void> Ledger::snapshot(u64 sequence, std::span<const std::byte> state) {
     State& s = *state_;
     u64 last_snapshot = 0;
-    std::shared_ptr<Segment> retired;  // Unmapped at the end of this call, not under the lock.
     {
         const Lock lock(s.files);
         if (!s.snapshots.empty()) last_snapshot = s.snapshots.back().sequence;
-        retired = std::move(s.retired);
     }
     if (sequence == 0 || sequence > this->sequence() || sequence < last_snapshot)
         return refuse(Code::invalid_field, "sequence", sequence, this->sequence());

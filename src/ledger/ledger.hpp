@@ -80,8 +80,8 @@ struct Opened {
     Findings findings;
 };
 
-/// Threads: `append`, `sequence` and `room_bytes` under one lock of the caller's; `snapshot` from any thread, one at a time, beside
-/// appends; `read`, `snapshot_before` and `oldest_sequence` from any thread at any time.
+/// Threads: `append`, `sequence` and `room_bytes` under one lock of the caller's; `snapshot` from any thread, one at a time, and `prepare`
+/// from any thread, beside appends; `read`, `snapshot_before` and `oldest_sequence` from any thread at any time.
 class Ledger {
 public:
     /// Opens the newest files of this life, checks every record that a replay needs, sets damage aside, and makes a first file if there
@@ -96,19 +96,22 @@ public:
     [[nodiscard]] Result<void> replay(const Visitor& visitor) const;
 
     /// Appends one batch (1 or more events, each of any length) and answers its first sequence number. It is durable against the
-    /// death of the process when this returns. No allocation, no system call, unless a new file begins (after a `snapshot`).
-    /// Errors: `read_only` (no room: take a snapshot), `too_large` (limit in bytes), `invalid_field` (no events). Nothing is written then.
+    /// death of the process when this returns. No allocation, no system call, unless a new file begins (after a `prepare`).
+    /// Errors: `read_only` (no room: `prepare` or take a snapshot), `too_large` (limit in bytes), `invalid_field` (no events). Nothing is written then.
     [[nodiscard]] Result<u64> append(u64 wall_ns, std::span<const std::vector<std::byte>> events);
 
+    /// When less than half of the present file is left, prepares the next one, which the next append begins: so an append never waits for a
+    /// disk. Blocks for the disk. Errors: `system_failed` (the disk is full …: appends go on while there is room; a snapshot may make some).
+    [[nodiscard]] Result<void> prepare();
+
     /// Keeps `state`, which includes every event up to `sequence` (1 … `sequence()`, ≥ the last snapshot's), so that the next replay starts
-    /// there. When less than half of the file is left it prepares the next file, which the next append begins: so an append never waits
-    /// for a disk. Moves files that are history now to `archive/` and deletes the oldest there. Blocks for the writing.
+    /// there; then as `prepare`. Moves files that are history now to `archive/` and deletes the oldest there. Blocks for the writing.
     /// Errors: `system_failed` (the disk is full …: the last snapshot stands and appends go on while there is room), `invalid_field`.
     [[nodiscard]] Result<void> snapshot(u64 sequence, std::span<const std::byte> state);
 
     /// The last event's number; 0 before the first.
     [[nodiscard]] u64 sequence() const;
-    /// Bytes left for records in the present file and the prepared one. Worth a snapshot below half of `segment_bytes`.
+    /// Bytes left for records in the present file and the prepared one. Time for `prepare` below half of `segment_bytes`.
     [[nodiscard]] u64 room_bytes() const;
 
     /// Every batch that holds an event in [`from`, `to`], as far back as the archive goes, across lives; whole batches, in order. A

@@ -79,6 +79,27 @@ TEST_CASE("a full file refuses appends as read-only until a snapshot makes room,
     CHECK(open.findings.damages.empty());
 }
 
+TEST_CASE("files follow one another without any snapshot as long as the next is prepared, and a replay goes through all of them") {
+    const Bed bed;
+    std::vector<Told> all;
+    {
+        const Opened open = opened(bed.options());
+        for (int i = 0; i < 200; ++i) {
+            if (open.ledger->room_bytes() < 8 * kib) REQUIRE(open.ledger->prepare().has_value());
+            all.push_back(add(*open.ledger, 7, {std::string(500, static_cast<char>('a' + i % 26))}));
+        }
+        REQUIRE(open.ledger->prepare().has_value());  // Where none is needed it does nothing.
+        CHECK(list_numbered(bed.state(), segment_prefix)->size() > 5);
+        CHECK(history(*open.ledger) == all);
+    }
+    const Opened again = opened(bed.options());
+    CHECK(again.findings.damages.empty());
+    CHECK(replayed(*again.ledger) == all);
+    REQUIRE(again.ledger->snapshot(200, bytes_of("s")).has_value());
+    CHECK(list_numbered(bed.state(), segment_prefix)->size() <= 2);
+    CHECK(history(*again.ledger) == all);
+}
+
 TEST_CASE("closed files that a snapshot has passed lie in the archive, and the oldest go when history is larger than its bound") {
     const Bed bed;
     Options options = bed.options();

@@ -26,11 +26,13 @@ struct Ledger::State {
     std::atomic<u64> offset_bytes{0};
     std::atomic<bool> spare_ready{false};
 
-    Mutex files;  ///< Names and lists of files, and the handing over of the spare. Held for renames, never for writing.
+    Mutex preparing;  ///< Held while a spare is made, before `files`.
+    Mutex files;      ///< Names and lists of files, and the handing over of the spare. Held for renames, never for writing.
     std::vector<SegmentFile> segments GUARDED_BY(files);    ///< By rising number; the last one is `current`.
     std::vector<SnapshotFile> snapshots GUARDED_BY(files);  ///< By rising number.
     std::shared_ptr<Segment> spare GUARDED_BY(files);
-    std::shared_ptr<Segment> retired GUARDED_BY(files);  ///< The mapping before `current`: let go by `snapshot`, for unmapping takes time.
+    std::shared_ptr<Segment> retired
+        GUARDED_BY(files);  ///< The mapping before `current`: let go by `prepare_spare`, for unmapping takes time.
     std::shared_ptr<const Segment> readable GUARDED_BY(files);  ///< `current`, for readers.
 
     [[nodiscard]] std::filesystem::path archive() const { return options.directory / "archive"; }
@@ -41,7 +43,7 @@ struct Ledger::State {
     }
     Result<void> begin_segment(std::shared_ptr<Segment> prepared, u64 first_sequence, u64 previous_sequence);
     void begin_spare();
-    Result<void> prepare_spare();
+    Result<void> prepare_spare() EXCLUDES(preparing, files);
     Result<void> archive_before(u64 sequence);
     Result<void> trim_history();
     [[nodiscard]] Result<Fd> snapshot_opened(u64 wanted);

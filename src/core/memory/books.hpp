@@ -120,6 +120,8 @@ public:
     [[nodiscard]] Result<Spot> place(const Request& request) const;
     /// The lowest place in a ready arena of the same owner and device where this allocation could go; nothing if there is none.
     [[nodiscard]] std::optional<u64> place_in(BlockKey block, const Allocation& allocation) const;
+    /// Of blocks that nobody wants any more while they are still being made; they go as soon as they are there. O(blocks).
+    [[nodiscard]] u64 unwanted_bytes(u16 device) const;
     /// Empty arena blocks of a device that could be released to make room, in key order.
     [[nodiscard]] std::vector<BlockKey> empty_blocks(u16 device) const;
     /// The largest single request that this owner could have now.

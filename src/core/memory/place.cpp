@@ -83,6 +83,14 @@ std::optional<u64> Books::place_in(BlockKey key, const Allocation& allocation) c
     return to->space->fit(allocation.row.size_bytes, placement_alignment_bytes(allocation.row));
 }
 
+u64 Books::unwanted_bytes(u16 device) const {
+    u64 bytes = 0;
+    for (const auto& [key, block] : blocks_)
+        if (block.row.device == device && block.row.state == BlockState::creating && block.allocations().empty())
+            bytes += block.row.size_bytes;
+    return bytes;
+}
+
 std::vector<BlockKey> Books::empty_blocks(u16 device) const {
     std::vector<BlockKey> empty;
     for (const auto& [key, block] : blocks_)
