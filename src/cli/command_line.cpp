@@ -105,10 +105,16 @@ Command command_of(const CLI::App& app, const Verb& verb, Raw& raw) {
     }
     return command;
 }
-/// CLI11 says of a verb that it does not know only that it misses one.
+/// CLI11 says of a verb that it does not know only that it misses one, and tells what is left over from the end.
 std::string what_is_wrong(const CLI::App& app, const CLI::ParseError& error) {
-    if (!app.get_subcommands().empty()) return error.what();
-    const std::vector<std::string> left = app.remaining();
+    const std::vector<std::string> left = app.remaining(true);
+    if (!app.get_subcommands().empty()) {
+        if (left.empty() || dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what();
+        const std::string verb = app.get_subcommands().front()->get_name();
+        for (const std::string& word : left)
+            if (word.starts_with('-')) return verb + " has no option '" + word + "'.";
+        return verb + " does not take as much: '" + left.front() + "' is too many.";
+    }
     if (left.empty()) return "A verb is missing.";
     return left.front().starts_with('-') ? "There is no option '" + left.front() + "'." : "There is no verb '" + left.front() + "'.";
 }

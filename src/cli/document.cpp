@@ -1,5 +1,6 @@
 #include "cli/document.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 namespace vramd::cli {
@@ -48,6 +49,12 @@ std::string plain_text(const json::value* value) {
         return std::string(digits, static_cast<std::size_t>(size));
     }
     return json::serialize(*value);
+}
+
+std::string printable(std::string text) {
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return static_cast<u8>(c) < 0x20 || c == 0x7f; }, '?');
+    return text;
 }
 
 std::string text_at(const json::object& object, std::string_view path) { return plain_text(find_path(object, path)); }

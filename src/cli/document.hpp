@@ -19,6 +19,9 @@ namespace json = boost::json;
 /// A value as a person reads it: strings bare, numbers exact, true and false as yes and no, lists with commas, null and absent as "".
 [[nodiscard]] std::string plain_text(const json::value* value);
 
+/// With a question mark for each control character: what others named must not move the cursor.
+[[nodiscard]] std::string printable(std::string text);
+
 [[nodiscard]] std::string text_at(const json::object& object, std::string_view path);
 /// A whole number ≥ 0, if there is one.
 [[nodiscard]] std::optional<u64> number_at(const json::object& object, std::string_view path);

@@ -46,7 +46,7 @@ Failure failure_of_reply(u16 status, const std::string& body) {
         failure.what = "The server answered with status " + std::to_string(status) + ", which is no answer that vramctl knows.";
         return failure;
     }
-    failure.what = text_at(*fields, "detail");
+    failure.what = printable(text_at(*fields, "detail"));
     if (const auto code = code_named(text_at(*fields, "code"))) failure.exit = exit_of(*code);
     const auto figure = [&](std::string_view key, std::string_view said) {
         const auto bytes = number_at(*fields, key);
@@ -60,7 +60,7 @@ Failure failure_of_reply(u16 status, const std::string& body) {
     if (!failure.why.empty()) failure.why += ".";
     const json::value* const suggestions = fields->if_contains("suggestions");
     if (suggestions != nullptr && suggestions->is_array() && !suggestions->get_array().empty() && suggestions->get_array()[0].is_string())
-        failure.remedy = suggestions->get_array()[0].get_string();
+        failure.remedy = printable(plain_text(&suggestions->get_array()[0]));
     else
         failure.remedy = text_at(*fields, "remedy");
     if (failure.what.empty()) failure.what = text_at(*fields, "title");

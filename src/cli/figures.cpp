@@ -23,7 +23,7 @@ std::optional<u32> unit_power(std::string_view unit) {
     std::string lower;
     for (const char c : unit) lower += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
     if (lower.empty() || lower == "b") return 0;
-    const std::size_t power = std::string_view("kmgtp").find(lower[0]);
+    const std::size_t power = std::string_view("kmgtpe").find(lower[0]);
     const std::string_view rest = std::string_view(lower).substr(1);
     if (power == std::string_view::npos || (!rest.empty() && rest != "b" && rest != "ib")) return std::nullopt;
     return static_cast<u32>(power) + 1;
@@ -42,7 +42,9 @@ Result<u64> parse_size(std::string_view text) {
     if (!power) return wrong("its unit is not known");
     u64 whole = 0;
     // Whole numbers stay exact beyond the 53 bits that a double holds.
-    if (std::from_chars(text.data(), after_number, whole).ptr == after_number) {
+    const auto [after_whole, overflowed] = std::from_chars(text.data(), after_number, whole);
+    if (after_whole == after_number) {
+        if (overflowed != std::errc{}) return wrong("it is too large");
         const u64 factor = u64{1} << (10 * *power);
         if (whole > number_max / factor) return wrong("it is too large");
         return whole * factor;

@@ -9,11 +9,12 @@ TEST_CASE("sizes are read with binary units, whole numbers exactly") {
     CHECK(parse_size("512MiB").value() == 512 * mib);
     CHECK(parse_size("2G").value() == 2 * gib);
     CHECK(parse_size("2gb").value() == 2 * gib);
+    CHECK(parse_size("7EiB").value() == 7 * gib * gib);
     CHECK(parse_size("1.5GiB").value() == gib + gib / 2);
     CHECK(parse_size("9007199254740993").value() == 9007199254740993);
     CHECK(parse_size("9223372036854775807").value() == number_max);
-    for (const std::string_view wrong :
-         {"", "x", "MiB", "-1", "1.3", "1e3", "1 MiB", "9223372036854775808", "8388608T", "5Q", "nan", "inf"}) {
+    for (const std::string_view wrong : {"", "x", "MiB", "-1", "1.3", "1e3", "1 MiB", "9223372036854775808", "99999999999999999999",
+                                         "18446744073709551617K", "8388608T", "8E", "1e3K", "5Q", "nan", "inf"}) {
         CAPTURE(wrong);
         CHECK(!parse_size(wrong).has_value());
     }

@@ -41,13 +41,6 @@ std::string shortened(const std::string& text, std::size_t width_max) {
     return out;
 }
 
-/// Control characters out: a name must not move the cursor.
-std::string printable(std::string text) {
-    std::replace_if(
-        text.begin(), text.end(), [](char c) { return static_cast<u8>(c) < 0x20 || c == 0x7f; }, '?');
-    return text;
-}
-
 std::string cell(const Session& session, const json::object& item, const Column& column) {
     const auto whole = number_at(item, column.key);
     const auto real = real_at(item, column.key);
@@ -144,13 +137,31 @@ std::string field_text(const Session& session, std::string_view key, const json:
     const auto whole = number_at(object, key);
     const auto real = real_at(object, key);
     if (whole && (name.ends_with("BytesPerSecond") || name == "bytesPerSecond")) return rate_text(*whole);
-    if (whole && (name.ends_with("Bytes") || name == "bytes")) return session.size(*whole);
+    if (whole && (name.ends_with("Bytes") || name.ends_with("BytesBefore") || name.ends_with("BytesAfter") || name == "bytes"))
+        return session.size(*whole);
     if (whole && name == "alignment") return session.size(*whole);
     if (real && (name.ends_with("Percentage") || name == "percentage")) return percentage_text(*real);
     if (real && name.ends_with("Ms")) return duration_text(*real);
     if (real && name.ends_with("Seconds")) return duration_text(*real * 1000);
     const std::string text = printable(text_at(object, key));
     return parse_time(text) ? text + "  (" + relative_time_text(text, session.now_seconds()) + ")" : text;
+}
+
+void append_record(const Session& session, const json::object& object, std::size_t indent, std::string& out);
+
+/// One of a list: its plain fields on one line, what it holds in turn below it.
+void append_item(const Session& session, const json::object& item, std::size_t indent, std::string& out) {
+    std::string line, below;
+    for (const auto& field : item) {
+        const std::string name(field.key().data(), field.key().size());
+        if (const json::object* inner = field.value().if_object()) {
+            below += std::string(indent + 2, ' ') + label_of(name) + "\n";
+            append_record(session, *inner, indent + 4, below);
+        } else if (const std::string text = field_text(session, name, item); !text.empty()) {
+            line += (line.empty() ? "" : std::string(gap)) + label_of(name) + " " + text;
+        }
+    }
+    out += std::string(indent, ' ') + "- " + line + "\n" + below;
 }
 
 void append_record(const Session& session, const json::object& object, std::size_t indent, std::string& out) {
@@ -167,16 +178,8 @@ void append_record(const Session& session, const json::object& object, std::size
             append_record(session, *inner, indent + 2, out);
         } else if (list != nullptr && !list->empty() && (*list)[0].is_object()) {
             out += margin + label + "\n";
-            for (const json::value& item : *list) {
-                std::string line;
-                if (!item.is_object()) continue;
-                for (const auto& field : item.get_object()) {
-                    const std::string name(field.key().data(), field.key().size());
-                    if (!line.empty()) line += gap;
-                    line += label_of(name) + " " + field_text(session, name, item.get_object());
-                }
-                out += margin + "  - " + line + "\n";
-            }
+            for (const json::value& item : *list)
+                if (item.is_object()) append_item(session, item.get_object(), indent + 2, out);
         } else if (const std::string text = field_text(session, key, object); !text.empty()) {
             out += margin + label + std::string(width - label.size(), ' ') + std::string(gap) + text + "\n";
         }
@@ -301,7 +304,10 @@ std::string csv_line(std::span<const std::string> cells) {
 
 std::string label_of(std::string_view key) {
     if (key == "bytesPerSecond") return "Rate";
-    for (const std::string_view unit : {"BytesPerSecond", "Bytes", "Percentage", "Ms"}) {
+    for (const std::string_view when : {"Before", "After"})  // "availableBytesBefore": "Available before".
+        if (const std::string unit = "Bytes" + std::string(when); key.ends_with(unit) && key.size() > unit.size())
+            return label_of(key.substr(0, key.size() - unit.size())) + (when == "Before" ? " before" : " after");
+    for (const std::string_view unit : {"BytesPerSecond", "Bytes", "Percentage", "Seconds", "Ms"}) {
         if (!key.ends_with(unit) || key.size() == unit.size()) continue;
         key.remove_suffix(unit.size());
         if (unit == "BytesPerSecond") return label_of(key) + " rate";

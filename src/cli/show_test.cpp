@@ -67,6 +67,8 @@ TEST_CASE("a field's name becomes words without its unit") {
     CHECK(label_of("bytesPerSecond") == "Rate");
     CHECK(label_of("totalMs") == "Total");
     CHECK(label_of("isPinned") == "Is pinned");
+    CHECK(label_of("availableBytesBefore") == "Available before");
+    CHECK(label_of("timeToCriticalSeconds") == "Time to critical");
     CHECK(label_of("bytes") == "Bytes");
     CHECK(label_of("id") == "Id");
 }

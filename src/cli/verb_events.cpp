@@ -69,8 +69,8 @@ private:
             line += "  " + std::string(key) + "=";
             if (key.ends_with("Bytes") || key == "bytes")
                 line += session_.size(number_at(*event, std::string_view(key)).value_or(0));
-            else
-                line += value.is_string() ? std::string(value.get_string()) : json::serialize(value);
+            else  // A double as 16.822: the library would write 1.6822E1.
+                line += value.is_string() || value.is_double() ? printable(plain_text(&value)) : json::serialize(value);
         }
         return line + "\n";
     }

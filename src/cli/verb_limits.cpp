@@ -36,6 +36,7 @@ Told<void> add_max(const Given& given, json::object& request) {
         request["maxPercentage"] = *share;
         return {};
     }
+    if (text.ends_with('%')) return usage("max: '" + text + "' is not a share from 0% to 100%.");
     TRY(request["maxBytes"], given.size("max"));
     return {};
 }

@@ -77,6 +77,10 @@ FAILS = [
     (["free"], 2, "id", None, "vramctl --help"),
     (["alloc", "0"], 2, "/sizeBytes must be an integer from 1 to 9223372036854775807 bytes, got 0", None, "openapi.json"),
     (["alloc", "x"], 2, "'x' is not a size", None, None),
+    (["alloc", "99999999999999999999"], 2, "it is too large", None, None),
+    (["alloc", "1KiB", "2KiB"], 2, "'2KiB' is too many", None, "vramctl --help"),
+    (["ps", "--value", "7"], 2, "ps has no option '--value'", None, "vramctl --help"),
+    (["limits", "set", "a", "--max", "200%"], 2, "'200%' is not a share", None, None),
     (["alloc", "1KiB", "--alignment", "3"], 2, "power of two", None, "openapi.json"),
     (["clear", "KEPT", "--fill", "256"], 2, "256", None, "openapi.json"),
     (["copy", "KEPT", "OTHER", "--size", "8KiB"], 2, "8192", None, "size"),
@@ -203,6 +207,12 @@ class Ctl(unittest.TestCase):
         self.assertTrue(csv[0].startswith("id,deviceId,sizeBytes"), csv[0])
         self.assertEqual(sorted(line.split(",")[0] for line in csv[1:]), ids)
         self.assertIn("4096", self.ctl("ps", "--bytes").stdout.decode())
+
+    def test_no_table_shows_json_or_a_power_of_ten(self):
+        for words in (["optimize", "--dry-run"], ["defragment", "a", "--dry-run"], ["limits", "set", "a", "--max", "50%", "--dry-run"], ["events", "--since", "0"], ["pressure", "a"]):
+            told = self.ctl(*words)
+            self.assertEqual(told.returncode, 0, told)
+            self.assertNotRegex(told.stdout.decode(), r"\{|[0-9]E-?[0-9]|ytes (before|after)|econds ", words)
 
     def test_failures_have_an_exit_code_and_three_lines_what_why_and_what_to_do(self):
         before = self.daemon.get("/api/memory/usage").ok()
