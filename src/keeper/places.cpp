@@ -107,12 +107,19 @@ void export_places(const Places& places) {
     (void)setenv("VRAMD_SOCKET", places.attach_socket.c_str(), 1);
 }
 
+/// A failed call, with the place that it failed on: the state directory is a setting, and its owner must see which.
+static Error failed_on(std::string_view call, int errno_value, const std::filesystem::path& place) {
+    Error error = system_error(call, errno_value);
+    error.detail = "The state directory cannot be used: " + place.native() + ": " + error.detail;
+    return error;
+}
+
 Result<Fd> lock_directory(const std::filesystem::path& directory) {
     std::error_code error;
     std::filesystem::create_directories(directory.parent_path(), error);  // mkdir below tells what matters.
-    if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return std::unexpected(system_error("mkdir", errno));
+    if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return std::unexpected(failed_on("mkdir", errno, directory));
     Fd lock(open((directory / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    if (!lock) return std::unexpected(system_error("open", errno));
+    if (!lock) return std::unexpected(failed_on("open", errno, directory / "lock"));
     std::array<char, 32> text{};
     if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK) return std::unexpected(system_error("flock", errno));
