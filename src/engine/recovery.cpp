@@ -20,7 +20,9 @@ Result<void> Runner::replay() {
         TRY(state_, core::restore(opened.snapshot->state));
         snapshot_bytes_ = opened.snapshot->state.size();
     }
-    if (!opened.findings.damages.empty()) history_ = RecoverCommand::History::damaged;
+    if (!opened.findings.damages.empty() || opened.findings.damage_unsettled) history_ = RecoverCommand::History::damaged;
+    if (opened.findings.damage_unsettled)
+        recovery_.findings.push_back("An earlier start found the ledger damaged, and ended before it had recorded what that means.");
     for (const ledger::Damage& damage : opened.findings.damages)
         recovery_.findings.push_back("The ledger's file " + damage.file + " is damaged at byte " + std::to_string(damage.offset_bytes) +
                                      ": " + damage.why);
@@ -154,6 +156,7 @@ Result<void> Runner::recover() {
             TRY_DO(commit(AddDeviceCommand{device.device_id, device.capacity_bytes, device.granule_bytes}));
         retire_devices();
         TRY(const core::Decision undone, commit(RecoverCommand{history_}));
+        if (history_ == RecoverCommand::History::damaged) TRY_DO(ledger_->settle_damage());
         std::vector<Effect> effects;
         {
             const Lock lock(lock_);

@@ -55,7 +55,9 @@ void check_recovery(const Bed& bed, const std::vector<Told>& expected, u64 numbe
     REQUIRE(!std::filesystem::is_empty(bed.state() / "damaged"));
     const Told next = add(*open.ledger, 9, {"after the damage"});
     REQUIRE(next.first_sequence > numbers_given);
+    REQUIRE(open.ledger->settle_damage().has_value());
     open = opened(bed.options());
+    REQUIRE(!open.findings.damage_unsettled);
     REQUIRE(open.findings.damages.empty());
     std::vector<Told> all = expected;
     all.push_back(next);
@@ -77,6 +79,26 @@ TEST_CASE("a file cut at any byte gives the records before the cut and reports t
         start_over(bed, sample, std::string_view(sample.bytes).substr(0, cut));
         check_recovery(bed, sample.before(cut), cut < segment_head_bytes ? 0 : sample.batches.back().first_sequence + 1);
     }
+}
+
+TEST_CASE("damage is told to every opener until one has settled what it means, and to none after that") {
+    const Bed bed(Bed::On::memory);
+    const Sample sample(bed);
+    std::string spoiled = sample.bytes;
+    spoiled[sample.ends[3] + 20] = static_cast<char>(spoiled[sample.ends[3] + 20] ^ 1);
+    save(sample.path, spoiled);
+    CHECK(opened(bed.options()).findings.damages.size() == 1);
+    for (int again = 0; again < 2; ++again) {
+        const Opened open = opened(bed.options());
+        CHECK(open.findings.damages.empty());
+        CHECK(open.findings.damage_unsettled);
+    }
+    {
+        const Opened open = opened(bed.options());
+        REQUIRE(open.ledger->settle_damage().has_value());
+        CHECK(open.ledger->settle_damage().has_value());
+    }
+    CHECK(!opened(bed.options()).findings.damage_unsettled);
 }
 
 TEST_CASE("any bit turned in the last records gives the records before it and reports it") {

@@ -1,5 +1,6 @@
 #include "ledger/directory.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,6 +52,13 @@ Result<void> make_directory(const std::filesystem::path& directory) {
 
 Result<void> rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
     if (rename(from.c_str(), to.c_str()) != 0) return std::unexpected(system_error("rename", errno));
+    return {};
+}
+
+Result<void> make_file(const std::filesystem::path& path) {
+    const int made = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (made < 0) return std::unexpected(system_error("open", errno));
+    (void)close(made);  // Nothing was written that a close could fail to keep.
     return {};
 }
 

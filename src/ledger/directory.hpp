@@ -16,6 +16,8 @@ struct NumberedFile {
 
 inline constexpr std::string_view segment_prefix = "ledger-";
 inline constexpr std::string_view snapshot_prefix = "snapshot-";
+/// There from before damage is repaired until `Ledger::settle_damage`.
+inline constexpr std::string_view unsettled_name = "damage-unsettled";
 
 /// `ledger-00000000000000000001`: twenty digits, so that names sort as numbers do.
 [[nodiscard]] std::string numbered_name(std::string_view prefix, u64 number);
@@ -25,6 +27,8 @@ inline constexpr std::string_view snapshot_prefix = "snapshot-";
 /// Makes it and its parents, mode 0700 for what is new. Errors: `system_failed`.
 [[nodiscard]] Result<void> make_directory(const std::filesystem::path& directory);
 [[nodiscard]] Result<void> rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
+/// An empty file, mode 0600; no error when it is there. Errors: `system_failed`.
+[[nodiscard]] Result<void> make_file(const std::filesystem::path& path);
 /// No error when it is not there.
 [[nodiscard]] Result<void> remove_file(const std::filesystem::path& path);
 

@@ -59,6 +59,8 @@ Result<Opened> Ledger::open(const Options& options) {
     return Opened{std::unique_ptr<Ledger>(new Ledger(std::move(state))), std::move(found.snapshot), std::move(found.findings)};
 }
 
+Result<void> Ledger::settle_damage() const { return remove_file(state_->options.directory / unsettled_name); }
+
 Ledger::Ledger(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Ledger::~Ledger() = default;
 

@@ -66,6 +66,7 @@ struct Findings {
     u64 unfinished_bytes = 0;           ///< > 0: the process died inside an append; that one never happened. Not damage.
     std::vector<std::string> archived;  ///< Files of another life that became history, by their names in `archive/`.
     std::vector<Damage> damages;
+    bool damage_unsettled = false;  ///< An earlier `open` met damage, and nobody called `settle_damage` since.
 };
 
 enum class Visit : u8 { more, enough };
@@ -94,6 +95,10 @@ public:
     /// Delivers what lies after the snapshot that `open` gave, as it was then. Call before the first append.
     /// Errors: the visitor's.
     [[nodiscard]] Result<void> replay(const Visitor& visitor) const;
+
+    /// What damage means for whoever keeps state by this ledger is recorded now: the next `open` need not tell of it again. Until then each
+    /// one says `damage_unsettled`, whatever ended the process that met it. Errors: `system_failed`.
+    [[nodiscard]] Result<void> settle_damage() const;
 
     /// Appends one batch (1 or more events, each of any length) and answers its first sequence number. It is durable against the
     /// death of the process when this returns. No allocation, no system call, unless a new file begins (after a `prepare`).

@@ -22,6 +22,8 @@ public:
     explicit Recovery(const Options& options) : root_(options.directory), archive_(root_ / "archive"), life_(life_name(options.life)) {}
 
     Result<Recovered> run() {
+        std::error_code error;
+        out_.findings.damage_unsettled = std::filesystem::exists(root_ / unsettled_name, error);
         TRY_DO(remove_file(root_ / "spare"));
         TRY_DO(remove_file(root_ / "snapshot.new"));
         TRY_DO(find_segments(root_, Kept::live));
@@ -41,8 +43,10 @@ public:
     }
 
 private:
-    void note_damage(const std::filesystem::path& file, u64 offset_bytes, u64 sequence, std::string why) {
+    /// Before anything is repaired: whoever opens after a death in between must still hear that events were lost.
+    Result<void> note_damage(const std::filesystem::path& file, u64 offset_bytes, u64 sequence, std::string why) {
         out_.findings.damages.push_back({file.filename().native(), offset_bytes, sequence, std::move(why)});
+        return make_file(root_ / unsettled_name);
     }
 
     Result<void> find_segments(const std::filesystem::path& directory, Kept kept) {
@@ -57,7 +61,7 @@ private:
             highest_ = std::max(highest_, file.number - 1);
             if (empty || !segment->head_holds() || segment->head().first_sequence != file.number) {
                 if (segment) highest_ = std::max(highest_, segment->counted_sequence(file.number, segment->size_bytes()));
-                note_damage(file.path, 0, file.number, "The segment's head is wrong.");
+                TRY_DO(note_damage(file.path, 0, file.number, "The segment's head is wrong."));
                 TRY_DO(set_aside(root_, file.path, Aside::move));
                 continue;
             }
@@ -106,7 +110,7 @@ private:
             const auto facts = read_snapshot_head(file.path);
             if (!facts && facts.error().code != Code::conflict) return std::unexpected(facts.error());
             if (!facts || facts->sequence != file.number) {
-                note_damage(file.path, 0, 0, facts ? "The snapshot's name is not its number." : describe(facts.error()));
+                TRY_DO(note_damage(file.path, 0, 0, facts ? "The snapshot's name is not its number." : describe(facts.error())));
                 TRY_DO(set_aside(root_, file.path, Aside::move));
                 continue;
             }
@@ -128,7 +132,7 @@ private:
                 break;
             }
             if (snapshot.error().code != Code::conflict) return std::unexpected(std::move(snapshot).error());
-            note_damage(candidate.path, 0, 0, describe(snapshot.error()));
+            TRY_DO(note_damage(candidate.path, 0, 0, describe(snapshot.error())));
             TRY_DO(set_aside(root_, candidate.path, Aside::move));
             std::erase_if(out_.snapshots, [&](const SnapshotFile& file) { return file.path == candidate.path; });
         }
@@ -186,7 +190,7 @@ private:
             return Trust::whole;
         }
         out_.current = nullptr;
-        note_damage(found.file.path, cursor.offset_bytes(), cursor.last_sequence() + 1, why);
+        TRY_DO(note_damage(found.file.path, cursor.offset_bytes(), cursor.last_sequence() + 1, why));
         TRY_DO(set_aside(root_, found.file.path, Aside::copy));
         if (truncate(found.file.path.c_str(), static_cast<off_t>(head.segment_bytes)) != 0)
             return std::unexpected(system_error("truncate", errno));
@@ -198,7 +202,7 @@ private:
     /// Sets aside every segment from `first` on.
     Result<void> distrust(std::vector<Found*>& ours, std::size_t first, std::string_view why) {
         for (std::size_t i = first; i < ours.size(); ++i) {
-            note_damage(ours[i]->file.path, 0, ours[i]->file.first_sequence, std::string(why));
+            TRY_DO(note_damage(ours[i]->file.path, 0, ours[i]->file.first_sequence, std::string(why)));
             TRY_DO(set_aside(root_, ours[i]->file.path, Aside::move));
             ours[i]->segment = nullptr;
             out_.current = nullptr;
