@@ -147,7 +147,13 @@ void EventStreams::push(const ReaderPtr& reader, const std::string& text) {
 /// Appends what the reader wants of the events up to `last`, as far as a piece goes.
 Result<void> EventStreams::collect(Reader& reader, u64 last, std::string& text) {
     for (u32 looked = 0; looked < chunks_a_turn && reader.next <= last; ++looked) {
-        TRY(const Chunk* chunk, chunk_with(reader.next));
+        const auto found = chunk_with(reader.next);
+        if (!found && found.error().code == Code::history_gone && reader.wanted.gaps == EventsWanted::Gaps::are_passed_over) {
+            reader.next = std::max(found.error().limit, reader.next + 1);
+            continue;
+        }
+        if (!found) return std::unexpected(found.error());
+        const Chunk* const chunk = *found;
         for (std::size_t i = reader.next - chunk->first; i < chunk->lines.size(); ++i) {
             const Line& line = chunk->lines[i];
             if (line.sequence > last) return {};

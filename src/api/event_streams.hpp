@@ -20,7 +20,9 @@ namespace vramd::api {
 /// What a reader wants.
 struct EventsWanted {
     Caller caller;
-    u64 from = 1;             ///< The first event.
+    u64 from = 1;  ///< The first event.
+    /// What is no longer kept or cannot be read is passed over, for no event was named; else a gap ends the stream with a problem.
+    enum class Gaps : u8 { end_it, are_passed_over } gaps = Gaps::end_it;
     u64 to = ~u64{0};         ///< The last one: after it the stream ends. Without an end it waits for more.
     std::vector<bool> types;  ///< By tag; empty: all.
     std::string device_id;    ///< Empty: any.

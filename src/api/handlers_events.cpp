@@ -57,6 +57,7 @@ Result<EventsWanted> wanted_from(const Call& call) {
     wanted.owner = std::move(query.owner);
     const u64 last = call.engine().events().last();
     TRY(wanted.from, first_event(call, query, last, call.engine().events().oldest()));
+    if (query.from && *query.from == 0) wanted.gaps = EventsWanted::Gaps::are_passed_over;
     if (!query.follow) wanted.to = last;
     return wanted;
 }

@@ -137,10 +137,11 @@ Result<std::vector<EventTold>> EventFeed::read_past(u64 from, u64 to) {
         for (const std::span<const std::byte> bytes : batch.events) {
             const u64 own = sequence++;
             if (own <= walk_->applied_to || own > to) continue;
-            TRY(Event event, decode_event(bytes));
-            report::Attribution whose = walk_->roll.take(event);
             walk_->applied_to = own;
-            if (own >= from) events.push_back({own, batch.wall_ns, std::move(event), std::move(whose)});
+            auto event = decode_event(bytes);
+            if (!event) continue;  // Of an older program that wrote it otherwise: a gap, told as what is no longer kept.
+            report::Attribution whose = walk_->roll.take(*event);
+            if (own >= from) events.push_back({own, batch.wall_ns, *std::move(event), std::move(whose)});
         }
         return ledger::Visit::more;
     });
@@ -149,8 +150,8 @@ Result<std::vector<EventTold>> EventFeed::read_past(u64 from, u64 to) {
     // Trimmed in this very moment, or damaged: numbers that were never delivered must not be passed over in silence.
     if (events.empty() || events.front().sequence != from)
         return std::unexpected(Error{Code::history_gone, "from", from,
-                                     std::max(ledger_->oldest_sequence(), events.empty() ? from + 1 : events.front().sequence),
-                                     "Event " + std::to_string(from) + " is no longer kept, or its file is damaged."});
+                                     std::max(ledger_->oldest_sequence(), events.empty() ? to + 1 : events.front().sequence),
+                                     "Event " + std::to_string(from) + " is no longer kept, or cannot be read any more."});
     for (std::size_t i = 1; i < events.size(); ++i)
         if (events[i].sequence != events[i - 1].sequence + 1) {
             events.resize(i);  // The next call meets the gap at its start and says so.
@@ -177,10 +178,14 @@ Result<AllocationHistory> EventFeed::search(AllocationId id, u64 max) {
             for (const std::span<const std::byte> bytes : batch.events) {
                 const u64 own = sequence++;
                 if (own < from || own > to || !holds(bytes, pattern)) continue;
-                TRY(Event event, decode_event(bytes));
-                const auto* reserved = std::get_if<AllocationReserved>(&event);
+                auto event = decode_event(bytes);
+                if (!event) {
+                    ++history.omitted;
+                    continue;
+                }
+                const auto* reserved = std::get_if<AllocationReserved>(&*event);
                 begun = begun || (reserved != nullptr && reserved->id == id);
-                step.push_back({own, batch.wall_ns, std::move(event), {}});
+                step.push_back({own, batch.wall_ns, *std::move(event), {}});
             }
             return ledger::Visit::more;
         }));

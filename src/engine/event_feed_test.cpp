@@ -37,6 +37,12 @@ void check_equal(const std::vector<EventTold>& a, const std::vector<EventTold>& 
     }
 }
 
+std::vector<std::byte> encoded(const Event& event) {
+    std::vector<std::byte> bytes;
+    encode(event, bytes);
+    return bytes;
+}
+
 /// A feed over the files of a daemon that has ended: nothing of it is in memory.
 struct FilesOnly {
     explicit FilesOnly(const Daemon& daemon, std::string life = "test", u64 history_bytes_max = gib) {
@@ -199,4 +205,32 @@ TEST_CASE("an allocation's life is told from its beginning, to those who may see
     CHECK(shorter->omitted > 0);
     CHECK(name_of(shorter->events[0].event) == "allocationReserved");
     CHECK(name_of(shorter->events[3].event) == "allocationAccessed");
+}
+
+TEST_CASE("what an older program wrote otherwise is a gap with its end told, and what lies after it is read") {
+    Daemon daemon;
+    some_life(daemon, 3, 20);
+    daemon.end();
+    u64 last = 0;
+    {
+        const FilesOnly files(daemon);
+        const std::vector<std::vector<std::byte>> unreadable = {{std::byte{6}, std::byte{1}}, {std::byte{250}}};
+        last = files.ledger->append(0, unreadable).value() + 1;
+    }
+    const std::vector<std::vector<std::byte>> readable = {encoded(DeviceAdded{"b", 32 * mib, 4096})};
+    const auto added = FilesOnly(daemon, "another life").ledger->append(0, readable);
+    REQUIRE(added.has_value());
+    FilesOnly again(daemon, "a third life");
+    const auto before = again.feed.read(last - 3, 100);
+    REQUIRE(before.has_value());
+    CHECK(before->back().sequence == last - 2);
+    for (const u64 from : {last - 1, last}) {
+        const auto refused = again.feed.read(from, 100);
+        REQUIRE(!refused.has_value());
+        CHECK(refused.error().code == Code::history_gone);
+        CHECK(refused.error().limit == *added);
+    }
+    CHECK(again.feed.read(*added, 100)->front().sequence == *added);
+    std::filesystem::remove_all(daemon.folder / "ledger");  // What a start cannot read it refuses to go on from.
+    daemon.start();
 }
