@@ -212,16 +212,6 @@ TEST_CASE("a second daemon on the same state directory is refused in words, with
     CHECK(daemon.number("generation") == 1);
 }
 
-TEST_CASE("a state directory that cannot be one is refused with its path") {
-    const Folder folder;
-    { std::ofstream file(folder.path / "file"); }
-    for (const std::filesystem::path& place : {folder.path / "file", folder.path / "file" / "below"}) {
-        Daemon daemon(folder, {"--state-dir", place.native()});
-        CHECK(daemon.wait() != 0);
-        CHECK(daemon.log().find(place.native()) != std::string::npos);
-    }
-}
-
 TEST_CASE("the socket of a killed daemon is replaced, that of a living one is not") {
     const Folder folder;
     {
