@@ -62,6 +62,10 @@ Result<void> check_content_type(const http::RequestHead& head, Media media) {
         head.framing == http::Framing::chunked || (head.framing == http::Framing::length && head.content_length_bytes > 0);
     const std::string* const given = head.headers.find("Content-Type");
     if (!has_body || media == Media::none) return {};
+    if (const std::string* const coding = head.headers.find("Content-Encoding");
+        coding != nullptr && !http::equals_without_case(*coding, "identity"))
+        return refuse(Code::unsupported_media_type, "Content-Encoding",
+                      "Bodies are taken as they are: Content-Encoding must be identity or absent.");
     if (given == nullptr && media == Media::octets) return {};
     if (given != nullptr && http::equals_without_case(media_of(*given), type_of(media))) return {};
     return refuse(Code::unsupported_media_type, "Content-Type", "Content-Type must be " + std::string(type_of(media)) + ".");

@@ -58,7 +58,9 @@ http::Routing read_content(Call call) {
     const auto content = open(call, engine::Access::read);
     if (!content) return problem_reply(content.error(), call.head.path);
     const u64 size_bytes = (*content)->size_bytes();
-    const auto part = range_from(call.head.headers.find("Range"), size_bytes);
+    // Content has no tag, so what an If-Range names is never what is there: the whole is the right answer (RFC 9110, 13.1.5).
+    const bool conditional = call.head.headers.find("If-Range") != nullptr;
+    const auto part = range_from(conditional ? nullptr : call.head.headers.find("Range"), size_bytes);
     if (part) return content_reply(*content, *part);
     http::Reply reply = problem_reply(part.error(), call.head.path);
     reply.headers.emplace_back("Content-Range", "bytes */" + std::to_string(size_bytes));

@@ -8,7 +8,9 @@ void tell_limits(Limits& limits, const report::LimitsTold& told, const Caller& c
     limits.revision = told.revision;
     limits.total_bytes = told.capacity_bytes;
     limits.max_bytes = told.max_bytes;
-    limits.max_percentage = percentage_of(told.max_bytes, told.capacity_bytes);
+    // As it was given: the bytes of 90 % are rounded down, and would be told as 89.99 %.
+    limits.max_percentage = told.limits.form == LimitForm::percentage ? Percentage{told.limits.max_hundredths}
+                                                                      : percentage_of(told.max_bytes, told.capacity_bytes);
     limits.max_given_as = told.limits.form;
     limits.reserve_bytes = told.limits.reserve_bytes;
     limits.emergency_threshold_percentage = {told.limits.emergency_hundredths};

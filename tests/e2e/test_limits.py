@@ -54,6 +54,11 @@ class Limits(unittest.TestCase):
         status = self.daemon.get("/api/memory/status/a").ok()
         self.assertEqual((status["reservedBytes"], status["freeBytes"]), (34 * MIB, 30 * MIB))
 
+    def test_a_percentage_is_told_as_it_was_given_and_as_whole_bytes(self):
+        for share in (90, 33.33, 0.01, 99.99):
+            told = self.set(maxPercentage=share).ok()
+            self.assertEqual((told["maxPercentage"], told["maxBytes"]), (share, 64 * MIB * int(round(share * 100)) // 10_000))
+
     def test_somebodys_newer_limits_are_not_overwritten(self):
         tag = self.daemon.get(LIMITS.format("a")).headers["ETag"]
         self.set(headers={"If-Match": tag}, reserveBytes=MIB).ok()

@@ -73,6 +73,22 @@ class Manners(unittest.TestCase):
         self.assertEqual(listed.headers["Content-Encoding"], "gzip")
         self.assertEqual(len(json.loads(gzip.decompress(listed.body))["items"]), len(self.daemon.get("/api/memory/allocations").ok()["items"]))
 
+    def test_a_range_of_what_may_have_changed_is_answered_with_the_whole(self):
+        content = f"/api/memory/allocation/{self.daemon.allocate(100)['id']}/content"
+        self.assertEqual(self.daemon.get(content, {"Range": "bytes=0-1"}).status, 206)
+        for validator in ('"some-tag"', "Tue, 24 Nov 2026 10:00:00 GMT"):
+            answer = self.daemon.get(content, {"Range": "bytes=0-1", "If-Range": validator})
+            self.assertEqual((answer.status, len(answer.body)), (200, 100), validator)
+
+    def test_a_packed_body_is_refused_and_not_stored_as_it_came(self):
+        content = f"/api/memory/allocation/{self.daemon.allocate(100)['id']}/content"
+        for path, method, body in ((content, "PUT", b"packed"), (ALLOCATE, "POST", b'{"sizeBytes":1}')):
+            headers = {"Content-Type": "application/json" if method == "POST" else "application/octet-stream", "Content-Encoding": "gzip"}
+            refused = self.daemon.default.request(method, path, body, headers).problem(415, "unsupported-media-type")
+            self.assertIn("identity", refused["detail"])
+            self.daemon.default.request(method, path, body, {**headers, "Content-Encoding": "identity"}).ok()
+        self.assertEqual(self.daemon.get(content).body[:6], b"packed")
+
     def test_who_has_the_document_already_is_told_so(self):
         tag = self.daemon.get("/openapi.json").headers["ETag"]
         for given in (tag, "W/" + tag, f'"x", {tag}', "*"):
