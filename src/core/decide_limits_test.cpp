@@ -245,6 +245,34 @@ TEST_CASE("pinned, used and preserved models stay, whatever is wanted") {
     bench.check();
 }
 
+TEST_CASE("who reclaims by a policy says which models may go and in which order; the others stay, and so do empty arenas") {
+    Bench bench;
+    const u64 first = bench.load("first", 10 * mib);
+    const u64 second = bench.load("second", 10 * mib);
+    const u64 pinned = bench.load("pinned", 10 * mib, true);
+    bench.load("unnamed", 10 * mib);
+    (void)bench.free("me", bench.allocate("me", 4096));
+    const u64 arena_bytes = bench.state.books.sums(0).committed - 40 * mib;
+    REQUIRE(arena_bytes > 0);
+    ReclaimCommand command;
+    command.wanted_bytes = 5 * mib;
+    command.reach = ReclaimReach::models_only;
+    command.models = {pinned, second, first};
+    const auto made = bench.give(command);
+    REQUIRE(made);
+    CHECK(made->freed_bytes == 10 * mib);
+    CHECK(made->passed_over == 1);
+    bench.finish();
+    CHECK(bench.state.catalogue.model_named("second") == nullptr);
+    CHECK(bench.state.books.sums(0).committed == 30 * mib + arena_bytes);
+    command.wanted_bytes = number_max;
+    CHECK(bench.give(command)->freed_bytes == 10 * mib);
+    bench.finish();
+    CHECK(bench.state.catalogue.model_named("unnamed") != nullptr);
+    CHECK(bench.state.catalogue.models().size() == 2);
+    bench.check();
+}
+
 TEST_CASE("an allocation and a load make room by evicting models as they came, or leave all if that is not enough") {
     Bench bench;
     bench.load("first", 24 * mib);

@@ -33,14 +33,6 @@ Result<std::vector<u64>> serials_of(const State& state, const Caller& caller, co
 }
 
 u64 used_bytes(const State& state, u16 device) { return state.books.sums(device).live + state.books.sums(device).zombie; }
-
-bool may_evict(const State& state, const model::Model& model, const UpkeepRequest& request, const AtHand& at_hand) {
-    const u64 serial = model.allocation.serial;
-    const bool named = std::ranges::any_of(
-        model.names, [&](const std::string& name) { return std::ranges::binary_search(request.preserve_models, name); });
-    return !named && !model.request.pinned && !std::ranges::binary_search(request.preserve, serial) &&
-           !std::ranges::binary_search(at_hand.in_use, serial) && state.transfers.of(serial).empty();
-}
 }  // namespace
 
 Result<UpkeepRequest> checked_upkeep(const State& state, const UpkeepCommand& command, Moment now) {
@@ -135,28 +127,22 @@ memory::Plan plan_upkeep(const memory::Layout& layout, const UpkeepRequest& requ
     return memory::plan(layout, DefragmentStrategy::thorough, bounds);
 }
 
-Eviction evictions_of(const State& state, u16 device, const UpkeepRequest& request, const AtHand& at_hand) {
+std::optional<ReclaimCommand> reclaim_for(const State& state, u16 device, const UpkeepRequest& request) {
     const u64 capacity = state.books.devices()[device].capacity_bytes;
     const auto share = [capacity](u64 hundredths) { return static_cast<u64>(u128{capacity} * hundredths / hundredths_max); };
-    u64 used = used_bytes(state, device);
+    const u64 used = used_bytes(state, device);
     const bool named = request.target_usage_hundredths != 0;
-    Eviction eviction;
-    if (!named && used <= share(usage_high_hundredths)) return eviction;
     const u64 target = share(named ? request.target_usage_hundredths : usage_low_hundredths);
-    std::vector<const model::Model*> oldest;
+    if (used <= (named ? target : share(usage_high_hundredths))) return std::nullopt;
+    ReclaimCommand command;
+    command.device = device;
+    command.wanted_bytes = used - target;
+    command.reach = ReclaimReach::models_only;
+    command.preserve = request.preserve_models;
     for (const auto& [serial, model] : state.catalogue.models())
-        if (model.device == device && model.state == ModelState::resident) oldest.push_back(&model);
-    std::ranges::stable_sort(oldest, {}, &model::Model::loaded_wall_ns);
-    for (const model::Model* model : oldest) {
-        if (used <= target) break;
-        if (!may_evict(state, *model, request, at_hand)) {
-            eviction.left += 1;
-            continue;
-        }
-        eviction.models.push_back(model->id);
-        used -= state.books.allocation(model->allocation)->row.granted_bytes;
-    }
-    return eviction;
+        if (std::ranges::binary_search(request.preserve, model.allocation.serial)) command.preserve.push_back(model.names.front());
+    std::ranges::sort(command.preserve);
+    return command;
 }
 
 void note_left(UpkeepActed& acted, const memory::Plan& plan) {
@@ -167,8 +153,8 @@ void note_left(UpkeepActed& acted, const memory::Plan& plan) {
     if (acted.stopped_by == UpkeepStop::pinned) acted.why_left = "Memory that is to stay keeps blocks where they are.";
 }
 
-void note_left(UpkeepActed& acted, const Eviction& eviction) {
-    acted.left += eviction.left;
-    if (eviction.left > 0) acted.why_left = "Models that are pinned, used or to be preserved stay.";
+void note_passed_over(UpkeepActed& acted, u64 models) {
+    acted.left += models;
+    if (models > 0) acted.why_left = "Models that are pinned, used or to be preserved stay.";
 }
 }  // namespace vramd::core

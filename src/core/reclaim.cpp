@@ -8,33 +8,46 @@ namespace vramd::core {
 namespace {
 bool has(std::span<const u64> sorted, u64 value) { return std::ranges::binary_search(sorted, value); }
 
-/// Models that may go, the first loaded first.
-std::vector<const model::Model*> evictable(const State& state, const ReclaimScope& scope) {
+/// Models on the device in the order of their turns.
+std::vector<const model::Model*> in_turn(const State& state, const ReclaimScope& scope) {
     std::vector<const model::Model*> list;
-    for (const auto& [serial, model] : state.catalogue.models()) {
-        if (model.device != scope.device || model.state != ModelState::resident || model.request.pinned) continue;
-        if (has(scope.in_use, model.allocation.serial) || !state.transfers.of(model.allocation.serial).empty()) continue;
-        const bool preserved =
-            std::ranges::any_of(model.names, [&](const std::string& name) { return std::ranges::binary_search(scope.preserve, name); });
-        if (!preserved) list.push_back(&model);
-    }
+    const auto add = [&](const model::Model& model) {
+        if (model.device == scope.device && model.state == ModelState::resident) list.push_back(&model);
+    };
+    for (const u64 serial : scope.models)
+        if (const model::Model* model = state.catalogue.model(serial)) add(*model);
+    if (!scope.models.empty()) return list;
+    for (const auto& [serial, model] : state.catalogue.models()) add(model);
     std::ranges::stable_sort(list, {}, &model::Model::loaded_wall_ns);
     return list;
+}
+
+bool must_stay(const State& state, const ReclaimScope& scope, const model::Model& model) {
+    if (model.request.pinned || has(scope.in_use, model.allocation.serial) || !state.transfers.of(model.allocation.serial).empty())
+        return true;
+    return std::ranges::any_of(model.names, [&](const std::string& name) { return std::ranges::binary_search(scope.preserve, name); });
+}
+
+void take_empty_blocks(const State& state, const ReclaimScope& scope, u64 wanted_bytes, ReclaimPlan& plan) {
+    for (const BlockKey key : state.books.empty_blocks(scope.device)) {
+        if (plan.bytes >= wanted_bytes) return;
+        if (has(scope.frozen, key)) continue;
+        plan.blocks.push_back(key);
+        plan.bytes += state.books.block(key)->row.size_bytes;
+    }
 }
 }  // namespace
 
 ReclaimPlan plan_reclaim(const State& state, const ReclaimScope& scope, u64 wanted_bytes) {
     ReclaimPlan plan;
-    if (wanted_bytes == 0) return plan;
-    for (const BlockKey key : state.books.empty_blocks(scope.device)) {
-        if (plan.bytes >= wanted_bytes) return plan;
-        if (has(scope.frozen, key)) continue;
-        plan.blocks.push_back(key);
-        plan.bytes += state.books.block(key)->row.size_bytes;
-    }
-    if (scope.reach == ReclaimReach::empty_blocks) return plan;
-    for (const model::Model* model : evictable(state, scope)) {
+    if (scope.reach != ReclaimReach::models_only) take_empty_blocks(state, scope, wanted_bytes, plan);
+    if (scope.reach == ReclaimReach::empty_blocks || plan.bytes >= wanted_bytes) return plan;
+    for (const model::Model* model : in_turn(state, scope)) {
         if (plan.bytes >= wanted_bytes) break;
+        if (must_stay(state, scope, *model)) {
+            plan.passed_over += 1;
+            continue;
+        }
         plan.models.push_back(model->id.serial);
         plan.bytes += state.books.block(state.books.allocation(model->allocation)->row.block)->row.size_bytes;
     }
@@ -50,6 +63,7 @@ void reclaim(const State& state, Decision& decision, const ReclaimPlan& plan) {
                        AllocationFreed{model.allocation, Code::insufficient_memory});
     }
     decision.freed_bytes += plan.bytes;
+    decision.passed_over += plan.passed_over;
 }
 
 u64 excess_bytes(const State& state, u16 device, u64 down_to_bytes) {

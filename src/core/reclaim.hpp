@@ -1,5 +1,5 @@
 /// Reclaim: the one way in which memory is taken back without its owner's word, whoever wants it: an allocation or a load that needs room,
-/// lowered limits, pressure, optimize.
+/// lowered limits, pressure, optimize and optimize-models (whose policy names the models and their order).
 ///
 /// Order: arenas that hold nothing, by age; then models that are resident, not pinned, not preserved and used by nobody, those that were
 /// loaded first before the others. It stops as soon as there is enough. A model goes whole, with all its names.
@@ -19,12 +19,14 @@ struct ReclaimScope {
     std::span<const std::string> preserve;  ///< Names of models that stay, sorted.
     std::span<const u64> frozen;            ///< Blocks that stay, sorted.
     std::span<const u64> in_use;            ///< Serials of allocations that somebody uses, sorted.
+    std::span<const u64> models = {};       ///< Serials of those that may go, in their order; empty: all, in the usual one.
 };
 /// What would be taken, in order.
 struct ReclaimPlan {
     std::vector<BlockKey> blocks;
     std::vector<u64> models;  ///< Serials.
     u64 bytes = 0;            ///< Sizes of the blocks that go.
+    u64 passed_over = 0;      ///< Models whose turn it was, but that must stay.
 };
 /// The shortest beginning of the order that gives `wanted_bytes`, or all of it. O(blocks of the device + models × log models).
 [[nodiscard]] ReclaimPlan plan_reclaim(const State& state, const ReclaimScope& scope, u64 wanted_bytes);

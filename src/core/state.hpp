@@ -40,6 +40,7 @@ struct Decision {
     TransferId transfer;          ///< Of a transfer: what was queued, cancelled or ended.
     std::optional<u16> device{};  ///< Of limits and reclaims: the device.
     u64 freed_bytes = 0;
+    u64 passed_over = 0;  ///< Of a reclaim: models whose turn it was, but that are pinned, used or to be preserved.
     /// The request does not fit yet, but will once blocks released by `events` are gone: decide again then.
     bool again_after_release = false;
 };

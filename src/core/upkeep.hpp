@@ -20,16 +20,11 @@ struct AtHand {
                                         const AtHand& at_hand, u64 now_wall_ns);
 /// Whether an action of this kind moves anything.
 [[nodiscard]] inline bool moves(UpkeepAction action) { return action == UpkeepAction::defragment || action == UpkeepAction::compact; }
-/// The models that `cache` lets go on the request's devices, oldest first, until their use is down to the target: unpinned, unused, not to
-/// be preserved. `left`: how many it would have taken as well, but for being pinned, used or preserved.
-struct Eviction {
-    std::vector<ModelId> models;
-    u64 left = 0;
-};
-[[nodiscard]] Eviction evictions_of(const State& state, u16 device, const UpkeepRequest& request, const AtHand& at_hand);
+/// The reclaim that is `cache` on a device: models alone, until its use is down to the target; nothing where it is.
+[[nodiscard]] std::optional<ReclaimCommand> reclaim_for(const State& state, u16 device, const UpkeepRequest& request);
 /// Adds to an action what a plan, done as far as it goes, left, and why.
 void note_left(UpkeepActed& acted, const memory::Plan& plan);
-void note_left(UpkeepActed& acted, const Eviction& eviction);
+void note_passed_over(UpkeepActed& acted, u64 models);
 inline constexpr std::string_view nothing_to_preload = "No model is configured to be preloaded.";
 inline constexpr std::string_view eviction_is_admins = "Only an admin may evict models.";
 

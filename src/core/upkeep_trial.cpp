@@ -90,13 +90,16 @@ private:
             acted.why_left = std::string(eviction_is_admins);
             return;
         }
-        const Eviction eviction = evictions_of(state_, device, request_, at_hand_);
-        for (const ModelId id : eviction.models) {
-            const std::vector<std::string> names = state_.catalogue.model(id.serial)->names;
-            acted.models.push_back(names.front());
-            for (const std::string& name : names) (void)give(UnloadModelCommand{{owner_, Role::admin}, name, {}, false});
-        }
-        note_left(acted, eviction);
+        auto command = reclaim_for(state_, device, request_);
+        if (!command) return;
+        command->in_use = at_hand_.in_use;
+        const auto decision = decide(state_, *command, now_);
+        if (!decision) return;
+        for (const Event& event : decision->events)
+            if (const auto* gone = std::get_if<ModelGone>(&event))
+                acted.models.push_back(state_.catalogue.model(gone->id.serial)->names.front());
+        note_passed_over(acted, decision->passed_over);
+        (void)give(*command);
     }
 
     State state_;

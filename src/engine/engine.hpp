@@ -148,6 +148,7 @@ struct Reclaimed {
     u64 bytes = 0;                    ///< Of blocks that go; they are back when the device has let go of them.
     u64 blocks = 0;                   ///< Arenas that held nothing.
     std::vector<std::string> models;  ///< Evicted, by their first names, in order.
+    u64 passed_over = 0;              ///< Models whose turn it was, but that are pinned, used or to be preserved.
 };
 struct LimitsChanged {
     report::LimitsTold limits;    ///< As they are now; of a dry run, as they would be.

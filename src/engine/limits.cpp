@@ -10,6 +10,7 @@ namespace {
 Reclaimed reclaimed_by(const core::State& state, const core::Decision& decision) {
     Reclaimed told;
     told.bytes = decision.freed_bytes;
+    told.passed_over = decision.passed_over;
     for (const Event& event : decision.events) {
         if (const auto* gone = std::get_if<ModelGone>(&event)) told.models.push_back(state.catalogue.model(gone->id.serial)->names.front());
         if (const auto* block = std::get_if<BlockReleasing>(&event))

@@ -1,4 +1,5 @@
-/// Unloading models until the pressure is below a target: a plan under the lock, then one unload after the other, each decided anew.
+/// Unloading models until the pressure is below a target: a policy's plan under the lock, then a reclaim of its models per device, which
+/// decides anew who may go.
 #include <algorithm>
 
 #include "engine/runner.hpp"
@@ -20,7 +21,6 @@ struct Runner::Optimizing {
     u64 begun_ns = 0;
     u64 released_until_ns = 0;
     std::vector<Task> tasks;
-    std::size_t next = 0;
     std::vector<u16> devices;  ///< In the order of the answer's.
     OptimizedModels answer;
 };
@@ -91,37 +91,32 @@ void Runner::optimize_models(OptimizeModelsRequest request, Done<OptimizedModels
         work->answer.duration_ns = ports_.clock().monotonic_ns - work->begun_ns;
         return work->done(std::move(work->answer));
     }
-    unload_next(std::move(work));
+    reclaim_planned(*work);
+    work->released_until_ns = ports_.clock().monotonic_ns + released_within_ns;
+    models_optimized(std::move(work));
 }
 
-/// Unloads the next model by its first name; by its other names in the next rounds.
-void Runner::unload_next(std::shared_ptr<Optimizing> work) {
-    std::optional<UnloadModelCommand> command;
-    while (work->next < work->tasks.size() && !command) {
+/// One reclaim per device.
+void Runner::reclaim_planned(Optimizing& work) {
+    for (std::size_t i = 0; i < work.devices.size(); ++i) {
+        DeviceOutcome& device = work.answer.devices[i];
+        ReclaimCommand command;
+        command.device = work.devices[i];
+        command.wanted_bytes = number_max;
+        command.reach = ReclaimReach::models_only;
+        for (const Optimizing::Task& task : work.tasks)
+            if (work.answer.models[task.outcome].device_id == device.device_id) command.models.push_back(task.serial);
+        if (command.models.empty()) continue;
+        const auto reclaimed = reclaim(std::move(command));
+        if (reclaimed) device.freed_bytes += reclaimed->bytes;
         const Lock lock(lock_);
-        const model::Model* model = state_.catalogue.model(work->tasks[work->next].serial);
-        if (model == nullptr)
-            ++work->next;  // Gone: by its last name, or by somebody else.
-        else
-            command = UnloadModelCommand{work->request.caller, model->names.front(), {}, false};
-    }
-    if (!command) {
-        work->released_until_ns = ports_.clock().monotonic_ns + released_within_ns;
-        return models_optimized(std::move(work));
-    }
-    unload_model(*std::move(command), [this, work](Result<Freed> freed) mutable {
-        const Optimizing::Task& task = work->tasks[work->next];
-        ModelOutcome& outcome = work->answer.models[task.outcome];
-        if (!freed) {
+        for (const Optimizing::Task& task : work.tasks) {
+            ModelOutcome& outcome = work.answer.models[task.outcome];
+            if (outcome.device_id != device.device_id || state_.catalogue.model(task.serial) == nullptr) continue;
             outcome.stays = model::Stays::in_use;
-            outcome.detail = describe(freed.error());
-            ++work->next;
-        } else if (freed->freed_bytes > 0) {
-            for (DeviceOutcome& device : work->answer.devices)
-                if (device.device_id == outcome.device_id) device.freed_bytes += freed->freed_bytes;
+            outcome.detail = reclaimed ? "It came to be used, or pinned, meanwhile." : describe(reclaimed.error());
         }
-        ports_.executor->post([this, work = std::move(work)]() mutable { unload_next(std::move(work)); });
-    });
+    }
 }
 
 /// Answers once the blocks are really gone, so that `after` shows what can be had.

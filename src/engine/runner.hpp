@@ -287,7 +287,7 @@ private:
     // model_upkeep.cpp
     struct Optimizing;
     [[nodiscard]] Result<void> plan_models(Optimizing& work);
-    void unload_next(std::shared_ptr<Optimizing> work);
+    void reclaim_planned(Optimizing& work);
     void models_optimized(std::shared_ptr<Optimizing> work);
 
     Options options_;

@@ -324,21 +324,17 @@ void Runner::evict_models(UpkeepRun& run) {
         run.acted.why_left = std::string(core::eviction_is_admins);
         return;
     }
-    core::Eviction eviction;
-    std::vector<std::vector<std::string>> names;
+    std::optional<ReclaimCommand> command;
     {
         const Lock lock(lock_);
-        eviction = core::evictions_of(state_, run.request.devices[run.device], run.request, at_hand());
-        for (const ModelId id : eviction.models) names.push_back(state_.catalogue.model(id.serial)->names);
+        command = core::reclaim_for(state_, run.request.devices[run.device], run.request);
     }
-    core::note_left(run.acted, eviction);
-    for (const std::vector<std::string>& model : names) {
-        for (const std::string& name : model)
-            unload_model({{run.owner, Role::admin}, name, {}, false}, [&run](Result<Freed> freed) {  // Called before this returns.
-                if (freed) run.acted.freed_bytes += freed->freed_bytes;
-            });
-        run.acted.models.push_back(model.front());
-    }
+    if (!command) return;
+    const auto reclaimed = reclaim(*std::move(command));
+    if (!reclaimed) return;  // Refused when read-only: the operation's end tells it.
+    run.acted.freed_bytes += reclaimed->bytes;
+    run.acted.models.insert(run.acted.models.end(), reclaimed->models.begin(), reclaimed->models.end());
+    core::note_passed_over(run.acted, reclaimed->passed_over);
 }
 
 void Runner::wake(const std::shared_ptr<UpkeepRun>& run, Told& told) {

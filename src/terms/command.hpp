@@ -201,6 +201,7 @@ struct ReclaimCommand {
     std::vector<std::string> preserve;  ///< Names of models that stay, sorted.
     std::vector<u64> frozen;            ///< Set by the engine, as is the next: as in AllocateCommand.
     std::vector<u64> in_use;
+    std::vector<u64> models;  ///< Serials of the models that may go, in their order; empty: all, those that were loaded first before.
 };
 
 /// Begin a defragmentation or an optimize.

@@ -20,7 +20,7 @@ struct DeviceLimits {
     u64 max_bytes = 0;                        ///< Of LimitForm::bytes: the most that may be used.
     u64 max_hundredths = 100'00;              ///< Of LimitForm::percentage: the same in hundredths of a per cent of the capacity.
     u64 reserve_bytes = 0;                    ///< Kept back from everybody, below that most.
-    u64 emergency_hundredths = 100'00;       ///< Of what may be used: above this models go by themselves; whole: only when room is needed.
+    u64 emergency_hundredths = 100'00;        ///< Of what may be used: above this models go by themselves; whole: only when room is needed.
     std::map<std::string, u64> owner_quotas;  ///< Owner → the most that this owner may hold on the device, bytes.
     bool operator==(const DeviceLimits&) const = default;
     template <class Self, class V>
@@ -39,6 +39,6 @@ struct LimitsChange {
 };
 /// Whether what is over the limits is reclaimed at once, as far as it can be.
 enum class Enforce : u8 { later, immediately };
-/// What may be reclaimed: arenas that hold nothing; or these and models that nobody uses or pinned.
-enum class ReclaimReach : u8 { empty_blocks, models };
+/// What may be reclaimed: arenas that hold nothing; these and models that nobody uses or pinned; or such models alone.
+enum class ReclaimReach : u8 { empty_blocks, models, models_only };
 }  // namespace vramd

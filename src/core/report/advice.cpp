@@ -45,24 +45,6 @@ Advice begin(AdviceKind kind, const Place& place) {
     return advice;
 }
 
-/// Decides and applies, with every block's release done at once; false where the core would refuse.
-bool carry_out(core::State& copy, const Command& command, Moment now) {
-    const auto decision = core::decide(copy, command, now);
-    if (!decision) return false;
-    for (const Event& event : decision->events) core::apply(copy, event);
-    for (const Effect& effect : decision->effects)
-        if (const auto* release = std::get_if<ReleaseBlockEffect>(&effect))
-            (void)carry_out(copy, BlockReleasedCommand{release->block}, now);
-    return true;
-}
-
-/// Unloads a model by all its names.
-bool unload(core::State& copy, u64 serial, Moment now) {
-    while (const model::Model* model = copy.catalogue.model(serial))
-        if (!carry_out(copy, UnloadModelCommand{{"", Role::admin}, model->names.front(), {}, false}, now)) return false;
-    return true;
-}
-
 struct EvictionWish {
     model::EvictionPolicy policy;
     u64 target_level;
@@ -205,6 +187,16 @@ std::optional<Advice> find_move(const Place& place, const Caller& caller, const 
 
 memory::PressureInput pressure_input(const core::State& state, u16 device, memory::PressureInput machine) {
     const memory::DeviceSums& sums = state.books.sums(device);
+bool carry_out(core::State& copy, const Command& command, Moment now) {
+    const auto decision = core::decide(copy, command, now);
+    if (!decision) return false;
+    for (const Event& event : decision->events) core::apply(copy, event);
+    for (const Effect& effect : decision->effects)
+        if (const auto* release = std::get_if<ReleaseBlockEffect>(&effect))
+            (void)carry_out(copy, BlockReleasedCommand{release->block}, now);
+    return true;
+}
+
     machine.usable_bytes = state.books.devices()[device].capacity_bytes;
     machine.used_bytes = sums.live + sums.zombie;
     machine.uncommitted_bytes = state.books.uncommitted_bytes(device);
@@ -235,14 +227,19 @@ std::vector<model::Resident> residents(const core::State& state, u16 device, std
     return list;
 }
 
-Outlook outlook_of(const core::State& state, u16 device, const memory::PressureInput& machine) {
-    return Place{state, device, machine}.outlook(0);
+Outlook outlook_of(const core::State& state, u16 device, const memory::PressureInput& machine, u64 released_bytes) {
+    return Place{state, device, machine}.outlook(released_bytes);
 }
 
 u64 unload_on_copy(core::State& copy, u16 device, const memory::PressureInput& machine, std::span<const u64> models, u64 now_wall_ns,
                    Outlook& after) {
     const u64 committed_bytes = copy.books.sums(device).committed;
-    for (const u64 serial : models) (void)unload(copy, serial, {now_wall_ns, now_wall_ns});
+    ReclaimCommand command;
+    command.device = device;
+    command.wanted_bytes = number_max;
+    command.reach = ReclaimReach::models_only;
+    command.models.assign(models.begin(), models.end());
+    if (!models.empty()) (void)carry_out(copy, command, {now_wall_ns, now_wall_ns});  // Never refused: it goes as far as it can.
     const u64 freed_bytes = committed_bytes - copy.books.sums(device).committed;
     after = Place{copy, device, machine}.outlook(freed_bytes);
     return freed_bytes;

@@ -69,7 +69,10 @@ struct Surroundings {
 /// The same after `bytes` of blocks have gone back to the system.
 [[nodiscard]] memory::PressureInput after_release(memory::PressureInput input, u64 bytes);
 
-[[nodiscard]] Outlook outlook_of(const core::State& state, u16 device, const memory::PressureInput& machine);
+/// `released_bytes`: what a trial gave back since the machine's figures were taken.
+[[nodiscard]] Outlook outlook_of(const core::State& state, u16 device, const memory::PressureInput& machine, u64 released_bytes = 0);
+/// Decides and applies to the copy, with every block's release done at once; false where the core would refuse.
+bool carry_out(core::State& copy, const Command& command, Moment now);
 /// Unloads these models (serials) of a device from the copy, as the core would, with their blocks released at once; answers what was freed
 /// and sets how the device is then.
 u64 unload_on_copy(core::State& copy, u16 device, const memory::PressureInput& machine, std::span<const u64> models, u64 now_wall_ns,
