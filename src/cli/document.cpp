@@ -31,6 +31,30 @@ const json::value* find_path(const json::object& object, std::string_view path) 
     return value;
 }
 
+namespace {
+/// "0.836", never "8.36E-1". The daemon's numbers have three decimals at most.
+std::string decimal_text(double number) {
+    char digits[64];
+    const int size = std::snprintf(digits, sizeof digits, "%.15g", number);
+    return std::string(digits, static_cast<std::size_t>(size));
+}
+}  // namespace
+
+std::string exact_text(const json::value& value) {
+    std::string out;
+    if (const json::object* object = value.if_object()) {
+        for (const auto& pair : *object)
+            out += (out.empty() ? "{" : ",") + json::serialize(json::string(pair.key())) + ":" + exact_text(pair.value());
+        return out.empty() ? "{}" : out + "}";
+    }
+    if (const json::array* list = value.if_array()) {
+        for (const json::value& item : *list) out += (out.empty() ? "[" : ",") + exact_text(item);
+        return out.empty() ? "[]" : out + "]";
+    }
+    const double* real = value.if_double();
+    return real != nullptr ? decimal_text(*real) : json::serialize(value);
+}
+
 std::string plain_text(const json::value* value) {
     if (value == nullptr || value->is_null()) return {};
     if (const json::string* text = value->if_string()) return std::string(text->data(), text->size());
@@ -43,12 +67,7 @@ std::string plain_text(const json::value* value) {
         }
         return out;
     }
-    if (const double* real = value->if_double()) {
-        char digits[64];
-        const int size = std::snprintf(digits, sizeof digits, "%.15g", *real);
-        return std::string(digits, static_cast<std::size_t>(size));
-    }
-    return json::serialize(*value);
+    return exact_text(*value);
 }
 
 std::string printable(std::string text) {

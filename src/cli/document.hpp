@@ -21,6 +21,8 @@ namespace json = boost::json;
 
 /// With a question mark for each control character: what others named must not move the cursor.
 [[nodiscard]] std::string printable(std::string text);
+/// As JSON in one line, numbers exact and without exponents.
+[[nodiscard]] std::string exact_text(const json::value& value);
 
 [[nodiscard]] std::string text_at(const json::object& object, std::string_view path);
 /// A whole number ≥ 0, if there is one.

@@ -131,19 +131,9 @@ private:
     bool head_written_ = false;
 };
 
-/// A field's value by what its name ends with.
+/// The same; a time also tells how long ago that was.
 std::string field_text(const Session& session, std::string_view key, const json::object& object) {
-    const std::string_view name(key);
-    const auto whole = number_at(object, key);
-    const auto real = real_at(object, key);
-    if (whole && (name.ends_with("BytesPerSecond") || name == "bytesPerSecond")) return rate_text(*whole);
-    if (whole && (name.ends_with("Bytes") || name.ends_with("BytesBefore") || name.ends_with("BytesAfter") || name == "bytes"))
-        return session.size(*whole);
-    if (whole && name == "alignment") return session.size(*whole);
-    if (real && (name.ends_with("Percentage") || name == "percentage")) return percentage_text(*real);
-    if (real && name.ends_with("Ms")) return duration_text(*real);
-    if (real && name.ends_with("Seconds")) return duration_text(*real * 1000);
-    const std::string text = printable(text_at(object, key));
+    const std::string text = figure_text(session, key, object);
     return parse_time(text) ? text + "  (" + relative_time_text(text, session.now_seconds()) + ")" : text;
 }
 
@@ -194,10 +184,23 @@ void flatten(const json::object& object, const std::string& prefix, std::vector<
             continue;
         }
         heads.push_back(key);
-        cells.push_back(pair.value().is_array() ? json::serialize(pair.value()) : plain_text(&pair.value()));
+        cells.push_back(pair.value().is_array() ? exact_text(pair.value()) : plain_text(&pair.value()));
     }
 }
 }  // namespace
+
+std::string figure_text(const Session& session, std::string_view key, const json::object& object) {
+    const auto whole = number_at(object, key);
+    const auto real = real_at(object, key);
+    if (whole && (key.ends_with("BytesPerSecond") || key == "bytesPerSecond")) return rate_text(*whole);
+    if (whole && (key.ends_with("Bytes") || key.ends_with("BytesBefore") || key.ends_with("BytesAfter") || key == "bytes"))
+        return session.size(*whole);
+    if (whole && key == "alignment") return session.size(*whole);
+    if (real && (key.ends_with("Percentage") || key == "percentage")) return percentage_text(*real);
+    if (real && key.ends_with("Ms")) return duration_text(*real);
+    if (real && key.ends_with("Seconds")) return duration_text(*real * 1000);
+    return printable(text_at(object, key));
+}
 
 Told<void> show_list(Session& session, std::string target, Query query, const ListView& view) {
     query.add("limit", "1000");

@@ -35,6 +35,9 @@ struct ListView {
 /// One record: for a person, a line per field.
 [[nodiscard]] Told<void> show_record(Session& session, const std::string& body, std::string_view name);
 
+/// A field's value as a person reads it, by what its name ends with: "durationMs" as "0.84 ms", "sizeBytes" as "2.00 MiB".
+[[nodiscard]] std::string figure_text(const Session& session, std::string_view key, const json::object& object);
+
 /// The items of an array as they stand in the text, byte by byte. `text` is valid JSON whose top is an object.
 [[nodiscard]] std::vector<std::string_view> raw_items(std::string_view text, std::string_view field);
 

@@ -41,6 +41,14 @@ TEST_CASE("a table wider than the screen loses the middle of its longest names, 
     CHECK(rows[0][1] == "f32");
 }
 
+TEST_CASE("numbers are told as the daemon wrote them, never with an exponent") {
+    const auto body =
+        parse_document(R"({"a":0.836,"b":[{"durationMs":0.02,"n":-1,"big":9223372036854775807}],"c":"x\"","d":{},"e":[]})").value();
+    CHECK(exact_text(body) == R"({"a":0.836,"b":[{"durationMs":0.02,"n":-1,"big":9223372036854775807}],"c":"x\"","d":{},"e":[]})");
+    CHECK(text_at(body.get_object(), "a") == "0.836");
+    CHECK(text_at(body.get_object(), "b") == R"({"durationMs":0.02,"n":-1,"big":9223372036854775807})");
+}
+
 TEST_CASE("CSV quotes what has commas, quotes or line ends, and nothing else") {
     const std::vector<std::string> cells = {"a", "b,c", "d\"e", "f\ng", ""};
     CHECK(csv_line(cells) == "a,\"b,c\",\"d\"\"e\",\"f\ng\",\n");

@@ -39,6 +39,6 @@ Told<void> run_upkeep(Session& session, const Given& given, const UpkeepCall& ca
     TRY(const json::object operation,
         follow(session, *location, {what, what + " is cancelled; what was moved stays where it is.", what + " was done already."}));
     const json::value* const result = operation.if_contains(call.result);
-    return show_record(session, json::serialize(result != nullptr ? *result : json::value(operation)), "stoppedBy");
+    return show_record(session, exact_text(result != nullptr ? *result : json::value(operation)), "stoppedBy");
 }
 }  // namespace vramd::cli

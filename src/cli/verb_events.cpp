@@ -5,6 +5,7 @@
 #include "cli/figures.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/session.hpp"
+#include "cli/show.hpp"
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
@@ -66,11 +67,7 @@ private:
                            text_at(*event, "type");
         for (const auto& [key, value] : *event) {
             if (key == "sequence" || key == "at" || key == "type") continue;
-            line += "  " + std::string(key) + "=";
-            if (key.ends_with("Bytes") || key == "bytes")
-                line += session_.size(number_at(*event, std::string_view(key)).value_or(0));
-            else  // A double as 16.822: the library would write 1.6822E1.
-                line += value.is_string() || value.is_double() ? printable(plain_text(&value)) : json::serialize(value);
+            line += "  " + std::string(key) + "=" + figure_text(session_, std::string_view(key), *event);
         }
         return line + "\n";
     }

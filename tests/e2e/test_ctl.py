@@ -135,6 +135,14 @@ class Ctl(unittest.TestCase):
             text = text.replace(word, value)
         return text
 
+    def test_times_are_told_as_people_read_them(self):
+        """What took 0.836 ms is neither 8.36E-1 nor without its unit."""
+        for words in (["defragment", "a"], ["optimize", "a"], ["optimize", "a", "-o", "csv"], ["events", "--since", "1"]):
+            done = self.ctl(*words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIsNone(re.search(rb"[0-9]E[-+]?[0-9]", done.stdout), done.stdout)
+        self.assertRegex(done.stdout, rb"durationMs=[0-9.]+ m?s")
+
     def test_every_verb_has_a_row(self):
         told = self.ctl("--help", daemon=False)
         self.assertEqual(told.returncode, 0)
