@@ -9,6 +9,7 @@
 #include "api/resources_status.hpp"
 #include "api/resources_system.hpp"
 #include "api/resources_transfer.hpp"
+#include "api/resources_upkeep.hpp"
 
 namespace vramd::api {
 using Plain = Asked<Nothing, Nothing>;
@@ -29,6 +30,12 @@ template <>
 void answer_again(const Call& call, const engine::KeyTold& used, Answer<Freed> answer);
 template <>
 void answer_again(const Call& call, const engine::KeyTold& used, Answer<Model> answer);
+template <>
+void answer_again(const Call& call, const engine::KeyTold& used, Answer<Transfer> answer);
+template <>
+void answer_again(const Call& call, const engine::KeyTold& used, Answer<Defragmentation> answer);
+template <>
+void answer_again(const Call& call, const engine::KeyTold& used, Answer<Optimization> answer);
 
 // Events.
 [[nodiscard]] http::Routing stream_events(Call call);

@@ -12,6 +12,17 @@ DeviceAfter device_now(const Call& call, const std::string& device_id) {
     gone.device_id = device_id;
     return gone;
 }
+
+/// What a defragmentation or an optimize came to, or that it still runs.
+template <class T>
+void upkeep_again(const Call& call, const engine::KeyTold& used, T (*tell)(const report::UpkeepProgress&), Answer<T> answer) {
+    const auto id = id_from<OperationTag>(used.subject);
+    const auto told = id ? call.engine().operation(call.caller, *id) : std::unexpected(made_before_error(used));
+    if (!told || !told->upkeep) return std::move(answer)(std::unexpected(made_before_error(used)));
+    if (told->state == OperationState::running)
+        return std::move(answer).accepted(tell_operation(*told, read_clocks().wall_ns), "/api/operations/" + used.subject);
+    std::move(answer)(tell(*told->upkeep));
+}
 }  // namespace
 
 /// The allocation, if it is still there.
@@ -57,5 +68,31 @@ void answer_again(const Call& call, const engine::KeyTold& used, Answer<Model> a
     const auto model = told ? engine.model(told->request.name) : std::unexpected(made_before_error(used));
     if (!model) return std::move(answer)(std::unexpected(made_before_error(used)));
     std::move(answer)(tell_model(*model, engine.devices()));
+}
+
+/// The transfer, as far as it is.
+template <>
+void answer_again(const Call& call, const engine::KeyTold& used, Answer<Transfer> answer) {
+    const auto id = id_from<TransferTag>(used.subject);
+    const auto told = id ? call.engine().read_transfer(call.caller, *id) : std::unexpected(made_before_error(used));
+    if (!told) return std::move(answer)(std::unexpected(made_before_error(used)));
+    const std::string url = "/api/memory/transfer/" + used.subject;
+    const bool open = told->state == TransferState::queued || told->state == TransferState::running;
+    if (open)
+        std::move(answer).accepted(tell_transfer(*told), url);
+    else if (told->error)
+        std::move(answer)(std::unexpected(*told->error));
+    else
+        std::move(answer).at(tell_transfer(*told), url);
+}
+
+template <>
+void answer_again(const Call& call, const engine::KeyTold& used, Answer<Defragmentation> answer) {
+    upkeep_again(call, used, &tell_defragmentation, std::move(answer));
+}
+
+template <>
+void answer_again(const Call& call, const engine::KeyTold& used, Answer<Optimization> answer) {
+    upkeep_again(call, used, &tell_optimization, std::move(answer));
 }
 }  // namespace vramd::api

@@ -61,6 +61,48 @@ class Keys(unittest.TestCase):
             self.assertEqual(again.json()["deviceAfter"]["deviceId"], "a")
             daemon.delete(path).problem(404, "not-found")
 
+    def test_a_transfer_that_comes_again_after_the_core_s_death_is_told_as_it_is(self):
+        with Daemon(devices=["host:a=64MiB", "host:b=64MiB"]) as daemon:
+            source = daemon.allocate(8 << 20, deviceId="a")["id"]
+            for wait in (True, False):
+                body, key = {"sourceAllocationId": source, "targetDeviceId": "b", "waitForCompletion": wait}, {"Idempotency-Key": f"move{wait}"}
+                first = daemon.post("/api/memory/transfer", body, key)
+                made = first.ok()
+                self.assertEqual(first.headers["Location"], f"/api/memory/transfer/{made['id']}")
+                while daemon.get(first.headers["Location"]).ok()["status"] in ("queued", "running"):
+                    pass
+                daemon.kill_core()
+                again = daemon.post("/api/memory/transfer", body, key)
+                self.assertEqual((again.ok()["id"], again.json()["status"], again.json()["targetAllocationId"]), (made["id"], "succeeded", made["targetAllocationId"]))
+                self.assertEqual((again.headers["Location"], again.headers["Idempotent-Replayed"]), (first.headers["Location"], "true"))
+            self.assertEqual(len(ids(daemon)), 3)
+
+    def test_a_defragmentation_that_comes_again_runs_once_and_answers_what_it_came_to(self):
+        with Daemon(devices=["host:a=256MiB"]) as daemon:
+            made = [daemon.allocate(250_000)["id"] for _ in range(400)]
+            for number, one in enumerate(made):
+                if number % 3:
+                    daemon.delete(f"/api/memory/allocations/{one}").ok()
+            path, body, key = "/api/memory/operations/defragment/a", {"strategy": "thorough", "waitForCompletion": False}, {"Idempotency-Key": "tidy"}
+            first = daemon.post(path, body, key)
+            self.assertEqual(first.status, 202)
+            daemon.kill_core()
+            running = daemon.post(path, body, key)
+            if running.status == 202:  # The next core goes on with it.
+                self.assertEqual((running.json()["id"], running.headers["Location"]), (first.json()["id"], first.headers["Location"]))
+            while daemon.get(first.headers["Location"]).ok()["state"] == "running":
+                pass
+            daemon.kill_core()
+            done = daemon.get(first.headers["Location"]).ok()["defragmentation"]
+            again = daemon.post(path, body, key)
+            self.assertEqual((again.status, again.headers["Idempotent-Replayed"]), (200, "true"))
+            self.assertEqual({name: again.json()[name] for name in ("strategy", "moves", "movedBytes", "after")}, {name: done[name] for name in ("strategy", "moves", "movedBytes", "after")})
+            self.assertEqual(len(daemon.get("/api/operations").ok()["items"]), 1)
+            optimized = daemon.post("/api/memory/operations/optimize", {"operations": ["garbageCollect"]}, {"Idempotency-Key": "sweep"}).ok()
+            daemon.kill_core()
+            again = daemon.post("/api/memory/operations/optimize", {"operations": ["garbageCollect"]}, {"Idempotency-Key": "sweep"}).ok()
+            self.assertEqual((again["actions"], again["after"]), (optimized["actions"], optimized["after"]))
+
     def test_what_was_made_and_freed_since_is_not_made_again(self):
         with Daemon() as daemon:
             key = {"Idempotency-Key": "once"}
