@@ -114,7 +114,7 @@ public:
         const auto caller = checked(head, *found.route);
         if (!caller) return problem_reply(caller.error(), head.path);
         const Media media = found.route->outcomes[0].media;
-        http::Routing routing = found.route->handle(Call{&surface_, *caller, std::move(found.params), head});
+        http::Routing routing = found.route->handle(Call{&surface_, *caller, std::move(found.params), head, found.route->pattern});
         const bool packs = media != Media::octets && media != Media::events && takes_gzip(head);
         return packs ? packing(std::move(routing)) : std::move(routing);
     }

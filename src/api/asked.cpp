@@ -87,6 +87,13 @@ Error made_before_error(const engine::KeyTold& used) {
     return Error{Code::conflict, "Idempotency-Key", 0, 0, std::move(detail)};
 }
 
+Error told_of_device(Error error, std::string_view device_field) {
+    const bool about_one =
+        error.field == "/deviceId" || error.field == "deviceId" || (error.field == "device" && error.code == Code::not_found);
+    if (about_one && !device_field.empty()) error.field = device_field;
+    return error;
+}
+
 bool prefers_async(const http::RequestHead& head) {
     for (const auto& [name, value] : head.headers.fields()) {
         if (!http::equals_without_case(name, "Prefer")) continue;

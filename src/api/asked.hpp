@@ -37,6 +37,7 @@ struct Call {
     Caller caller;
     std::vector<std::string> params;  ///< The path's parameters, in order.
     http::RequestHead head;
+    std::string_view pattern = {};  ///< Of the route's row.
 
     [[nodiscard]] engine::Engine& engine() const { return surface->engine; }
 };
@@ -54,18 +55,30 @@ struct Asked {
     Body_ body;
 };
 
+/// What a request calls the device that it is about: the path's parameter, or its one field for it; empty: it names none.
+template <class Query_, class Body_>
+[[nodiscard]] constexpr std::string_view device_field(std::string_view pattern) {
+    if (pattern.find("{device}") != std::string_view::npos) return "device";
+    if constexpr (requires(Body_ body) { body.target_device_id; }) return "/targetDeviceId";
+    if constexpr (requires(Body_ body) { body.device_id; }) return "/deviceId";
+    if constexpr (requires(Query_ query) { query.device_id; }) return "?deviceId";
+    return {};
+}
+/// The error with its device under the name that the request has for it: whoever refuses does not know how it was asked.
+[[nodiscard]] Error told_of_device(Error error, std::string_view device_field);
+
 /// The duty to answer with a T or a refusal. Move-only; dropped unanswered it answers 500.
 template <class T>
 class Answer {
 public:
-    Answer(http::Responder responder, std::string instance, u16 status)
-        : responder_(std::move(responder)), instance_(std::move(instance)), status_(status) {}
+    Answer(http::Responder responder, std::string instance, u16 status, std::string_view device_field = {})
+        : responder_(std::move(responder)), instance_(std::move(instance)), status_(status), device_field_(device_field) {}
 
     void operator()(const Result<T>& result) && {
         if (result)
             std::move(*this).success(*result, {});
         else
-            std::move(*this).send(problem_reply(result.error(), instance_));
+            std::move(*this).send(problem_reply(told_of_device(result.error(), device_field_), instance_));
     }
     /// A header field of whatever is answered.
     void add_header(std::string name, std::string value) { headers_.emplace_back(std::move(name), std::move(value)); }
@@ -83,7 +96,7 @@ public:
         std::move(*this).send({202, "application/json", {{"Location", std::move(location)}}, write(value) + "\n", {}});
     }
     void refuse(const Error& error, const engine::Shortfall& shortfall) && {
-        std::move(*this).send(problem_reply(error, instance_, shortfall));
+        std::move(*this).send(problem_reply(told_of_device(error, device_field_), instance_, shortfall));
     }
 
 private:
@@ -99,6 +112,7 @@ private:
     http::Responder responder_;
     std::string instance_;
     u16 status_;
+    std::string_view device_field_;  ///< Static.
     std::vector<http::Field> headers_;
 };
 
@@ -172,6 +186,7 @@ http::Routing handle_json(Call call) {
         auto responder = once_only(call, request.body, std::move(first));
         if (!responder) return;
         const std::string instance = call.head.path;
+        const std::string_view named = device_field<typename Types::Query, typename Types::Body>(call.pattern);
         auto asked = [&]() -> Result<Asked<typename Types::Query, typename Types::Body>> {
             TRY(auto query, parse_query<typename Types::Query>(call.head.query));
             if constexpr (std::is_same_v<typename Types::Body, Nothing>) {
@@ -182,7 +197,7 @@ http::Routing handle_json(Call call) {
                 return Asked<typename Types::Query, typename Types::Body>{std::move(call), std::move(query), std::move(body)};
             }
         }();
-        Answer<typename Types::Reply> answer(*std::move(responder), instance, Status);
+        Answer<typename Types::Reply> answer(*std::move(responder), instance, Status, named);
         if (!asked) return std::move(answer)(std::unexpected(asked.error()));
         if (take_preference(asked->call.head, asked->query) || take_preference(asked->call.head, asked->body))
             answer.add_header("Preference-Applied", "respond-async");

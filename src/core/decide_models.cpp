@@ -185,10 +185,12 @@ Result<Decision> decide_one(const State& state, const OperationFailedCommand& co
 }
 
 Result<Decision> decide_one(const State& state, const UnloadModelCommand& command, Moment) {
+    if (!command.device_id.empty() && !state.books.device_named(command.device_id)) return not_found("device", command.device_id);
     const model::Model* model = state.catalogue.model_named(command.name);
     if (model == nullptr) return not_found("model", command.name);
     const std::string& device = state.books.devices()[model->device].id;
-    if (!command.device_id.empty() && command.device_id != device) return not_found("model on this device:", command.name);
+    if (!command.device_id.empty() && command.device_id != device)
+        return refuse(Code::not_found, "model", "There is no model " + command.name + " on the device " + command.device_id + ".");
     if (model->state == ModelState::loading)
         return refuse(Code::conflict, "name",
                       "The model " + command.name + " is being loaded; cancel operation " + to_text(model->operation) + " instead.");

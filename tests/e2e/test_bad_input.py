@@ -282,10 +282,10 @@ class BadInput(unittest.TestCase):
         rows += [("POST", "/api/memory/allocations/allocate", {"sizeBytes": value}, 507, "/sizeBytes", value, None) for value in ((16 << 20) + 1, (1 << 63) - 1)]
         rows += [("POST", "/api/memory/allocations/allocate", {"sizeBytes": 1, "alignment": value}, 400, "/alignment", value, 1 << 30) for value in (3, 4095, (1 << 30) - 1)]
         for device in ("none", "A", "a ", "../a"):
-            rows += [("POST", "/api/memory/allocations/allocate", {"sizeBytes": 1, "deviceId": device}, 404, "device", device, None),
-                     ("POST", clear, {"deviceId": device}, 404, "deviceId", device, None),
-                     ("POST", f"{clear}/{urllib.parse.quote(device, safe='')}", {}, 404, "deviceId", device, None),
-                     ("GET", f"/api/devices/{urllib.parse.quote(device, safe='')}", None, 404, "deviceId", device, None)]
+            rows += [("POST", "/api/memory/allocations/allocate", {"sizeBytes": 1, "deviceId": device}, 404, "/deviceId", device, None),
+                     ("POST", clear, {"deviceId": device}, 404, "/deviceId", device, None),
+                     ("POST", f"{clear}/{urllib.parse.quote(device, safe='')}", {}, 404, "device", device, None),
+                     ("GET", f"/api/devices/{urllib.parse.quote(device, safe='')}", None, 404, "device", device, None)]
         for other in (NOWHERE, "alc_", "op_5g7hj2k4m6npqr8", "x" * 64, "alc_" + "Z" * 14):
             rows += [("POST", clear, {"allocationId": other}, 404, "allocation", other, None), ("POST", copy, {**both, "sourceAllocationId": other}, 404, "ource", other, None),
                      ("POST", copy, {**both, "targetAllocationId": other}, 404, "arget", other, None), ("GET", f"/api/memory/allocation/{other}", None, 404, "", other, None),
@@ -308,6 +308,28 @@ class BadInput(unittest.TestCase):
         for range_of in ("bytes=4096-", "bytes=9223372036854775807-"):
             told = self.daemon.get(content, {"Range": range_of}).problem(416, "out-of-range")
             self.assertEqual((told["field"], told["value"], told["limit"]), ("Range", int(range_of[6:-1]), 4096))
+
+    def test_an_unknown_device_is_named_as_the_request_names_it(self):
+        """In the path, in the body, in the query: every operation that takes one."""
+        filters = {("GET", "/api/memory/allocations"), ("GET", "/api/memory/transfers"), ("GET", "/api/events")}  # Nothing of it is no error.
+        asked = []
+        for method, path, operation in self.operations():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            schema = resolve(self.document, content["schema"]) if content else {"properties": {}}
+            queries = [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "query"]
+            required = "".join(f"&{parameter['name']}=none" for parameter in operation.get("parameters", []) if parameter["in"] == "query" and parameter.get("required"))
+            valid = self.valid_body(schema) if content else None
+            if "{device}" in path:
+                asked.append((method, path.replace("{device}", "nowhere") + "?" + required.lstrip("&"), valid, "device"))
+            for name in set(schema["properties"]) & {"deviceId", "targetDeviceId"}:
+                asked.append((method, path + "?" + required.lstrip("&"), {**valid, name: "nowhere"}, f"/{name}"))
+            if "deviceId" in queries and (method, path) not in filters:
+                asked.append((method, f"{path}?deviceId=nowhere{required}", valid, "?deviceId"))
+        for method, target, body, field in asked:
+            with self.subTest(f"{method} {target} {body}"):
+                told = self.daemon.default.request(method, target.rstrip("?"), body).problem(404, "not-found")
+                self.assertEqual((told["field"], "nowhere" in told["detail"]), (field, True), told)
+        self.assertGreaterEqual(len(asked), 20)
 
     def test_bodies_that_are_no_object(self):
         for method, path, _, _ in self.bodies():
