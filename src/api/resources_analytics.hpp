@@ -4,43 +4,57 @@
 #include "api/resources_model.hpp"
 
 namespace vramd::api {
+/// Transfers, copies or clears.
+struct WorkThroughput {
+    u64 count = 0;
+    u64 bytes = 0;
+    std::optional<u64> bytes_per_second;
+    std::optional<Percentage> efficiency_percentage;
+    u64 limit_bytes_per_second = 0;
+};
+BOOST_DESCRIBE_STRUCT(WorkThroughput, (), (count, bytes, bytes_per_second, efficiency_percentage, limit_bytes_per_second))
+template <>
+inline constexpr auto description<WorkThroughput> =
+    describe("WorkThroughput", "What was done of one kind of work, and how fast.",
+             {{.member = "count", .tells = "How many ended well.", .example = "3"},
+              {.member = "bytes", .tells = "Their bytes.", .example = "3145728", .unit = "bytes"},
+              {.member = "bytes_per_second",
+               .tells = "Their bytes by their own time; absent without any.",
+               .example = "12000000000",
+               .unit = "bytes/s",
+               .presence = Presence::optional},
+              {.member = "efficiency_percentage",
+               .tells = "That rate of the limit; absent until the limit is measured.",
+               .example = "91.20",
+               .unit = "%",
+               .presence = Presence::optional},
+              {.member = "limit_bytes_per_second",
+               .tells = "What this machine's memory can do of it, measured after the start; 0 until then.",
+               .example = "13157894736",
+               .unit = "bytes/s"}});
+
 struct Throughput {
     Rate allocations_per_second;
     Rate deallocations_per_second;
     u64 allocated_bytes_per_second = 0;
     u64 freed_bytes_per_second = 0;
-    u64 transfer_count = 0;
-    u64 transferred_bytes = 0;
-    std::optional<u64> transfer_bytes_per_second;
-    std::optional<Percentage> transfer_efficiency_percentage;
-    u64 link_limit_bytes_per_second = 0;
+    WorkThroughput transfers;
+    WorkThroughput copies;
+    WorkThroughput clears;
 };
 BOOST_DESCRIBE_STRUCT(Throughput, (),
-                      (allocations_per_second, deallocations_per_second, allocated_bytes_per_second, freed_bytes_per_second, transfer_count,
-                       transferred_bytes, transfer_bytes_per_second, transfer_efficiency_percentage, link_limit_bytes_per_second))
+                      (allocations_per_second, deallocations_per_second, allocated_bytes_per_second, freed_bytes_per_second, transfers,
+                       copies, clears))
 template <>
-inline constexpr auto description<Throughput> =
-    describe("Throughput", "How much happened, over the covered time.",
-             {{.member = "allocations_per_second", .tells = "Allocations made.", .example = "0.20", .unit = "1/s"},
-              {.member = "deallocations_per_second", .tells = "Allocations ended.", .example = "0.17", .unit = "1/s"},
-              {.member = "allocated_bytes_per_second", .tells = "Bytes taken.", .example = "6990", .unit = "bytes/s"},
-              {.member = "freed_bytes_per_second", .tells = "Bytes given back.", .example = "5825", .unit = "bytes/s"},
-              {.member = "transfer_count", .tells = "Transfers from, to or within the device that ended well.", .example = "3"},
-              {.member = "transferred_bytes", .tells = "What they moved.", .example = "3145728", .unit = "bytes"},
-              {.member = "transfer_bytes_per_second",
-               .tells = "Their bytes by their own time; absent without any.",
-               .example = "12000000000",
-               .unit = "bytes/s",
-               .presence = Presence::optional},
-              {.member = "transfer_efficiency_percentage",
-               .tells = "That rate of the link's limit; absent until the limit is measured.",
-               .example = "91.20",
-               .unit = "%",
-               .presence = Presence::optional},
-              {.member = "link_limit_bytes_per_second",
-               .tells = "What copying can do on this machine, measured after the start; 0 until then.",
-               .example = "13157894736",
-               .unit = "bytes/s"}});
+inline constexpr auto description<Throughput> = describe(
+    "Throughput", "How much happened, over the covered time.",
+    {allocations_per_second_field,
+     deallocations_per_second_field,
+     {.member = "allocated_bytes_per_second", .tells = "Bytes taken.", .example = "6990", .unit = "bytes/s"},
+     {.member = "freed_bytes_per_second", .tells = "Bytes given back.", .example = "5825", .unit = "bytes/s"},
+     {.member = "transfers", .tells = "Transfers from, to or within the device that ended well."},
+     {.member = "copies", .tells = "Calls of operations/copy in the window, of this start of the core: the ledger does not keep them."},
+     {.member = "clears", .tells = "The same of operations/clear; a device's free memory counts as one."}});
 
 struct Efficiency {
     Percentage average_usage_percentage;
@@ -79,10 +93,10 @@ template <>
 inline constexpr auto description<AnalyticsPoint> =
     describe("AnalyticsPoint", "One second, minute or hour.",
              {{.member = "at", .tells = "Where it begins.", .example = R"("2026-01-31T08:15:00.000Z")"},
-              {.member = "peak_bytes", .tells = "The most that was held.", .example = "4194304", .unit = "bytes"},
-              {.member = "average_bytes", .tells = "The mean over time.", .example = "2097152", .unit = "bytes"},
-              {.member = "allocated_count", .tells = "Allocations made.", .example = "12"},
-              {.member = "freed_count", .tells = "Allocations ended.", .example = "10"}});
+              peak_bytes_field,
+              average_bytes_field,
+              allocated_count_field,
+              freed_count_field});
 
 struct FragmentationPoint {
     Time at;
@@ -132,16 +146,15 @@ struct DeviceAnalytics {
 BOOST_DESCRIBE_STRUCT(DeviceAnalytics, (),
                       (device_id, covered_seconds, throughput, efficiency, trends, fragmentation, fragmentation_points, points))
 template <>
-inline constexpr auto description<DeviceAnalytics> =
-    describe("DeviceAnalytics", "One device over a window.",
-             {device_id_field,
-              {.member = "covered_seconds", .tells = "How much of the window is known.", .example = "3600.00", .unit = "s"},
-              {.member = "throughput", .tells = "How much happened."},
-              {.member = "efficiency", .tells = "How well the memory is used."},
-              {.member = "trends", .tells = "Where it goes."},
-              {.member = "fragmentation", .tells = "How the free memory lies now."},
-              {.member = "fragmentation_points", .tells = "How it lay, by time."},
-              {.member = "points", .tells = "What was held, by time."}});
+inline constexpr auto description<DeviceAnalytics> = describe("DeviceAnalytics", "One device over a window.",
+                                                              {device_id_field,
+                                                               covered_seconds_field,
+                                                               {.member = "throughput", .tells = "How much happened."},
+                                                               {.member = "efficiency", .tells = "How well the memory is used."},
+                                                               {.member = "trends", .tells = "Where it goes."},
+                                                               {.member = "fragmentation", .tells = "How the free memory lies now."},
+                                                               {.member = "fragmentation_points", .tells = "How it lay, by time."},
+                                                               {.member = "points", .tells = "What was held, by time."}});
 
 struct Analytics {
     report::Window window{};

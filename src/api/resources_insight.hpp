@@ -82,6 +82,23 @@ struct NamedPast {
     std::string name;
     u64 peak_bytes = 0;
     u64 average_bytes = 0;
+// What is told of a span of time, whatever it is told of.
+inline constexpr Field covered_seconds_field{
+    .member = "covered_seconds", .tells = "How much of the window is known.", .example = "3600.00", .unit = "s"};
+inline constexpr Field peak_bytes_field{
+    .member = "peak_bytes", .tells = "The most that was held at any moment.", .example = "4194304", .unit = "bytes"};
+inline constexpr Field average_bytes_field{
+    .member = "average_bytes", .tells = "What was held, the mean over time.", .example = "2097152", .unit = "bytes"};
+inline constexpr Field allocated_count_field{.member = "allocated_count", .tells = "Allocations made.", .example = "12"};
+inline constexpr Field allocated_bytes_field{
+    .member = "allocated_bytes", .tells = "What they took.", .example = "25165824", .unit = "bytes"};
+inline constexpr Field freed_count_field{.member = "freed_count", .tells = "Allocations ended.", .example = "10"};
+inline constexpr Field freed_bytes_field{.member = "freed_bytes", .tells = "What came back.", .example = "20971520", .unit = "bytes"};
+inline constexpr Field allocations_per_second_field{
+    .member = "allocations_per_second", .tells = "Allocations made, over the covered time.", .example = "0.20", .unit = "1/s"};
+inline constexpr Field deallocations_per_second_field{
+    .member = "deallocations_per_second", .tells = "Allocations ended, over the covered time.", .example = "0.17", .unit = "1/s"};
+
     u64 allocated_count = 0;
     u64 allocated_bytes = 0;
     u64 freed_count = 0;
@@ -92,12 +109,12 @@ template <>
 inline constexpr auto description<NamedPast> =
     describe("NamedPast", "What one owner, purpose or model did over the window.",
              {{.member = "name", .tells = "Its name; other: those beyond the 128 that are told of singly.", .example = R"("uid:1000")"},
-              {.member = "peak_bytes", .tells = "The most it held at any moment.", .example = "4194304", .unit = "bytes"},
-              {.member = "average_bytes", .tells = "Its mean over time.", .example = "2097152", .unit = "bytes"},
-              {.member = "allocated_count", .tells = "Allocations made.", .example = "12"},
-              {.member = "allocated_bytes", .tells = "What they took.", .example = "25165824", .unit = "bytes"},
-              {.member = "freed_count", .tells = "Allocations ended.", .example = "10"},
-              {.member = "freed_bytes", .tells = "What came back.", .example = "20971520", .unit = "bytes"}});
+              peak_bytes_field,
+              average_bytes_field,
+              allocated_count_field,
+              allocated_bytes_field,
+              freed_count_field,
+              freed_bytes_field});
 
 struct UsagePast {
     std::string device_id;
@@ -133,16 +150,16 @@ inline constexpr auto description<UsagePast> = describe(
       .tells = "Where the first second, minute or hour begins that is known.",
       .example = R"("2026-01-31T07:15:00.000Z")"},
      {.member = "to", .tells = "Now.", .example = R"("2026-01-31T08:15:30.250Z")"},
-     {.member = "covered_seconds", .tells = "How much of it is known.", .example = "3600.00", .unit = "s"},
-     {.member = "peak_bytes", .tells = "The most that allocations held at any moment.", .example = "4194304", .unit = "bytes"},
+     covered_seconds_field,
+     peak_bytes_field,
      {.member = "lowest_bytes", .tells = "The least.", .example = "0", .unit = "bytes"},
-     {.member = "average_bytes", .tells = "The mean over time.", .example = "2097152", .unit = "bytes"},
-     {.member = "allocated_count", .tells = "Allocations made.", .example = "12"},
-     {.member = "allocated_bytes", .tells = "What they took.", .example = "25165824", .unit = "bytes"},
-     {.member = "freed_count", .tells = "Allocations ended.", .example = "10"},
-     {.member = "freed_bytes", .tells = "What came back.", .example = "20971520", .unit = "bytes"},
-     {.member = "allocations_per_second", .tells = "Over the covered time.", .example = "0.20", .unit = "1/s"},
-     {.member = "deallocations_per_second", .tells = "Over the covered time.", .example = "0.17", .unit = "1/s"},
+     average_bytes_field,
+     allocated_count_field,
+     allocated_bytes_field,
+     freed_count_field,
+     freed_bytes_field,
+     allocations_per_second_field,
+     deallocations_per_second_field,
      {.member = "mean_allocation_bytes",
       .tells = "Allocated bytes by allocations made, rounded down.",
       .example = "2097152",

@@ -20,9 +20,34 @@ Trend trend_of(i64 bytes_per_second) {
     return {rising ? Direction::rising : Direction::falling, static_cast<u64>(rising ? bytes_per_second : -bytes_per_second)};
 }
 
+template <class Past>
+void tell_flow(Past& past, const report::Bucket& all) {
+    past.peak_bytes = all.level_max;
+    past.average_bytes = all.level_mean();
+    past.allocated_count = all.arrived_count;
+    past.allocated_bytes = all.arrived_bytes;
+    past.freed_count = all.left_count;
+    past.freed_bytes = all.left_bytes;
+}
+template <class Told>
+void tell_rates(Told& told, const report::Bucket& all) {
+    told.allocations_per_second = per_second(all.arrived_count, all.covered_ns);
+    told.deallocations_per_second = per_second(all.left_count, all.covered_ns);
+}
+
+WorkThroughput tell_work(const report::Worked& worked, u64 limit_bytes_per_second) {
+    WorkThroughput told{worked.count, worked.bytes, {}, {}, limit_bytes_per_second};
+    if (worked.duration_ns > 0) told.bytes_per_second = bytes_per_second(worked.bytes, worked.duration_ns);
+    if (told.bytes_per_second && limit_bytes_per_second > 0)
+        told.efficiency_percentage = percentage_of(*told.bytes_per_second, limit_bytes_per_second);
+    return told;
+}
+
 NamedPast tell_named(const report::History::Named& named) {
-    const report::Bucket& all = named.span.all;
-    return {named.name, all.level_max, all.level_mean(), all.arrived_count, all.arrived_bytes, all.left_count, all.left_bytes};
+    NamedPast past;
+    past.name = named.name;
+    tell_flow(past, named.span.all);
+    return past;
 }
 
 std::optional<CallBody> body_of(const report::AdvisedCall& call) {
@@ -51,15 +76,9 @@ UsagePast tell_past(const engine::PastTold& told, const Caller& caller) {
     past.from = time_of_ns(told.span.from_wall_ns);
     past.to = time_of_ns(told.span.to_wall_ns);
     past.covered_seconds = seconds_of_ns(all.covered_ns);
-    past.peak_bytes = all.level_max;
     past.lowest_bytes = all.level_min;
-    past.average_bytes = all.level_mean();
-    past.allocated_count = all.arrived_count;
-    past.allocated_bytes = all.arrived_bytes;
-    past.freed_count = all.left_count;
-    past.freed_bytes = all.left_bytes;
-    past.allocations_per_second = per_second(all.arrived_count, all.covered_ns);
-    past.deallocations_per_second = per_second(all.left_count, all.covered_ns);
+    tell_flow(past, all);
+    tell_rates(past, all);
     past.mean_allocation_bytes = all.arrived_count == 0 ? 0 : all.arrived_bytes / all.arrived_count;
     const bool admin = caller.role == Role::admin;
     for (const auto& owner : told.owners)
@@ -113,19 +132,12 @@ DeviceAnalytics tell_analysis(const engine::AnalysisTold& told) {
     analytics.device_id = told.past.device_id;
     analytics.covered_seconds = seconds_of_ns(all.covered_ns);
     Throughput& throughput = analytics.throughput;
-    throughput.allocations_per_second = per_second(all.arrived_count, all.covered_ns);
-    throughput.deallocations_per_second = per_second(all.left_count, all.covered_ns);
+    tell_rates(throughput, all);
     throughput.allocated_bytes_per_second = bytes_per_second(all.arrived_bytes, all.covered_ns);
     throughput.freed_bytes_per_second = bytes_per_second(all.left_bytes, all.covered_ns);
-    throughput.transfer_count = all.moved_count;
-    throughput.transferred_bytes = all.moved_bytes;
-    throughput.link_limit_bytes_per_second = told.copy_limit_bytes_per_second;
-    if (all.moved_ns > 0) {
-        throughput.transfer_bytes_per_second = bytes_per_second(all.moved_bytes, all.moved_ns);
-        if (told.copy_limit_bytes_per_second > 0)
-            throughput.transfer_efficiency_percentage =
-                percentage_of(*throughput.transfer_bytes_per_second, told.copy_limit_bytes_per_second);
-    }
+    throughput.transfers = tell_work({all.moved_count, all.moved_bytes, all.moved_ns}, told.copy_limit_bytes_per_second);
+    throughput.copies = tell_work(told.copies, told.copy_limit_bytes_per_second);
+    throughput.clears = tell_work(told.clears, told.fill_limit_bytes_per_second);
     Efficiency& efficiency = analytics.efficiency;
     efficiency.average_usage_percentage = percentage_of(all.level_mean(), told.books.total_bytes);
     efficiency.peak_usage_percentage = percentage_of(all.level_max, told.books.total_bytes);

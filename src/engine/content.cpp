@@ -128,11 +128,14 @@ void Runner::clear_allocation(ClearRequest request, Done<Moved> done) {
     job.target = *place;
     job.fill_value = static_cast<std::byte>(request.fill_value);
     auto shared = std::make_shared<Done<Moved>>(std::move(done));
-    const auto ticket = ports_.transfer->submit(std::move(job), [this, shared, id](Result<transfer::Outcome> outcome) {
-        let_go(id.serial);
-        if (!outcome) return (*shared)(std::unexpected(outcome.error()));
-        (*shared)(Moved{outcome->bytes, outcome->duration_ns, limit_of(transfer::Kind::fill), 1, 0});
-    });
+    const auto ticket =
+        ports_.transfer->submit(std::move(job), [this, shared, id, device = place->device](Result<transfer::Outcome> outcome) {
+            let_go(id.serial);
+            if (!outcome) return (*shared)(std::unexpected(outcome.error()));
+            const Moved moved{outcome->bytes, outcome->duration_ns, limit_of(transfer::Kind::fill), 1, 0};
+            note_work(device, report::Work::clear, moved);
+            (*shared)(moved);
+        });
     if (ticket) return;
     let_go(id.serial);
     (*shared)(std::unexpected(ticket.error()));
@@ -169,11 +172,14 @@ void Runner::copy(CopyRequest request, Done<Moved> done) {
     job.source = first(*source);
     job.target = first(*target);
     auto shared = std::make_shared<Done<Moved>>(std::move(done));
-    const auto ticket = ports_.transfer->submit(std::move(job), [this, shared, end](Result<transfer::Outcome> outcome) {
-        end();
-        if (!outcome) return (*shared)(std::unexpected(outcome.error()));
-        (*shared)(Moved{outcome->bytes, outcome->duration_ns, limit_of(transfer::Kind::copy), 2, 0});
-    });
+    const auto ticket =
+        ports_.transfer->submit(std::move(job), [this, shared, end, device = source->device](Result<transfer::Outcome> outcome) {
+            end();
+            if (!outcome) return (*shared)(std::unexpected(outcome.error()));
+            const Moved moved{outcome->bytes, outcome->duration_ns, limit_of(transfer::Kind::copy), 2, 0};
+            note_work(device, report::Work::copy, moved);
+            (*shared)(moved);
+        });
     if (ticket) return;
     end();
     (*shared)(std::unexpected(ticket.error()));
@@ -185,6 +191,13 @@ struct Runner::Clearing {
     std::vector<BlockKey> blocks;  ///< Frozen until it ends.
     std::size_t next = 0;
     u8 fill_value = 0;
+/// Before it is answered: who then asks for analytics finds it there.
+void Runner::note_work(const device::Device* device, report::Work work, const Moved& moved) {
+    const Lock lock(lock_);
+    for (const auto& [id, configured] : devices_)
+        if (configured.device.get() == device) past_.worked(id, work, moved.bytes, moved.duration_ns, ports_.clock().wall_ns);
+}
+
     Moved moved;
     std::optional<Error> error;
     Done<Moved> done;
@@ -265,3 +278,4 @@ void Runner::clear_next(std::shared_ptr<Clearing> clearing) {
     clearing->done(clearing->moved);
 }
 }  // namespace vramd::engine
+    if (clearing->moved.free_ranges_touched > 0) note_work(clearing->holes.front().device, report::Work::clear, clearing->moved);

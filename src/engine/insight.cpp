@@ -66,7 +66,8 @@ std::vector<PastTold> Runner::past(std::string_view device_id, report::Window wi
 
 std::vector<AnalysisTold> Runner::analysis(std::string_view device_id, report::Window window) {
     std::vector<AnalysisTold> list;
-    const u64 limit = limit_of(transfer::Kind::copy);
+    const u64 copy_limit = limit_of(transfer::Kind::copy);
+    const u64 fill_limit = limit_of(transfer::Kind::fill);
     const Lock lock(lock_);
     for (const auto& [id, configured] : devices_) {
         const auto index = state_.books.device_named(id);
@@ -75,8 +76,10 @@ std::vector<AnalysisTold> Runner::analysis(std::string_view device_id, report::W
         told.past = past_of(id, window);
         told.books = report::device_books(state_, *index, report::Detail::histogram);
         told.samples = past_.samples(id, window, ports_.clock().wall_ns);
-        told.copied = past_.copied(id);
-        told.copy_limit_bytes_per_second = limit;
+        told.copies = past_.worked(id, report::Work::copy, window, ports_.clock().wall_ns);
+        told.clears = past_.worked(id, report::Work::clear, window, ports_.clock().wall_ns);
+        told.copy_limit_bytes_per_second = copy_limit;
+        told.fill_limit_bytes_per_second = fill_limit;
         for (const auto& [key, block] : state_.books.blocks()) {
             if (block.row.device != *index) continue;
             if (block.space) {

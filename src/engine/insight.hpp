@@ -37,8 +37,10 @@ struct AnalysisTold {
     PastTold past;
     report::DeviceBooks books;
     std::vector<report::SampleBucket> samples;
-    report::Copied copied;                ///< Since the core started.
+    report::Worked copies;  ///< In the window, but not before the core's start; as is the next.
+    report::Worked clears;
     u64 copy_limit_bytes_per_second = 0;  ///< What the machine's memory can do, measured after the start; 0: not yet.
+    u64 fill_limit_bytes_per_second = 0;  ///< The same for filling.
     u64 requested_bytes = 0;              ///< As asked for, of what is granted now.
     u64 granted_bytes = 0;
     u64 arena_bytes = 0;       ///< Blocks that hold many allocations …

@@ -253,6 +253,11 @@ private:
     [[nodiscard]] u64 limit_of(transfer::Kind kind);
 
     // models.cpp
+    void note_work(const device::Device* device, report::Work work, const Moved& moved);
+
+    // content_stats.cpp
+    struct Scan;
+    void scan_next(std::shared_ptr<Scan> scan);
     void survey_next(std::shared_ptr<Survey> survey);
     void survey_ended(Survey& survey);
     void fill_progress(report::OperationTold& told, u64 loading_serial);

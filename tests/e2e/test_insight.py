@@ -136,6 +136,63 @@ class Insight(unittest.TestCase):
             self.assertEqual(len(daemon.get("/api/memory/analytics").ok()["devices"]), 2)
             daemon.get("/api/memory/analytics?deviceId=nowhere").problem(404, "not-found")
 
+    def test_analytics_tell_copies_and_clears_as_they_tell_transfers(self):
+        with self.daemon("host:a=64MiB", "host:b=64MiB") as daemon:
+            one, two = (daemon.allocate(4 * MIB, deviceId="a")["id"] for _ in range(2))
+            for size in (4 * MIB, MIB):
+                copied = daemon.post("/api/memory/operations/copy", {"sourceAllocationId": one, "targetAllocationId": two, "sizeBytes": size}).ok()
+                self.assertEqual(copied["bytes"], size)
+            daemon.post("/api/memory/operations/clear", {"allocationId": two, "fillValue": 7}).ok()
+            small = [daemon.allocate(100_000, deviceId="a")["id"] for _ in range(2)]  # In one block, which stays for the other.
+            daemon.delete(f"/api/memory/allocations/{small[0]}").ok()
+            admin = daemon.client("unix")
+            swept = admin.request("POST", "/api/memory/operations/clear/a", {"fillValue": 1}).ok()
+            admin.close()
+            self.assertGreater(swept["bytes"], 0)
+            daemon.post("/api/memory/transfer", {"sourceAllocationId": one, "targetDeviceId": "b"}).ok()
+            for window in ("1m", "1h", "7d"):
+                told = {device["deviceId"]: device["throughput"] for device in daemon.get(f"/api/memory/analytics?window={window}").ok()["devices"]}
+                self.assertEqual((told["a"]["copies"]["count"], told["a"]["copies"]["bytes"]), (2, 5 * MIB), window)
+                self.assertEqual((told["a"]["clears"]["count"], told["a"]["clears"]["bytes"]), (2, 4 * MIB + swept["bytes"]))
+                self.assertEqual((told["a"]["transfers"]["count"], told["a"]["transfers"]["bytes"]), (1, 4 * MIB))
+                self.assertEqual((told["b"]["copies"]["count"], told["b"]["clears"]["count"], told["b"]["transfers"]["count"]), (0, 0, 1))
+                self.assertNotIn("bytesPerSecond", told["b"]["copies"])
+                for work in ("copies", "clears", "transfers"):
+                    self.assertGreater(told["a"][work]["bytesPerSecond"], 0)
+            measured = until(lambda: daemon.get("/api/memory/analytics").ok()["devices"][0]["throughput"], lambda told: told["clears"]["limitBytesPerSecond"] > 0)
+            for work in ("copies", "clears", "transfers"):
+                self.assertGreater(measured[work]["efficiencyPercentage"], 0)
+
+    def test_limits_that_stand_in_somebody_s_way_are_advised_to_be_changed_and_following_that_helps(self):
+        with self.daemon("host:a=64MiB") as daemon:
+            admin = daemon.client("unix")
+            admin.request("PUT", "/api/memory/limits/a", {"reserveBytes": 16 * MIB, "ownerQuotas": {"http": 10 * MIB, "anna": MIB}}).ok()
+            daemon.allocate(9 * MIB + MIB // 2)
+            daemon.post("/api/memory/allocations/allocate", {"sizeBytes": 2 * MIB}).problem(409, "quota-exceeded")
+
+            def advised(kind):
+                return next((one for one in admin.request("GET", "/api/memory/optimization").ok()["recommendations"] if one["action"] == kind), None)
+
+            def follow(advice):
+                return admin.request(advice["call"]["method"], advice["call"]["path"], advice["call"]["body"]).ok()
+
+            self.assertNotIn("raiseQuota", [one["action"] for one in daemon.get("/api/memory/optimization").ok()["recommendations"]], "only an admin may")
+            raised = follow(advised("raiseQuota"))
+            self.assertEqual([row["owner"] for row in raised["ownerQuotas"]], ["anna", "http"])
+            daemon.allocate(2 * MIB)
+            admin.request("PUT", "/api/memory/limits/a", {"maxBytes": 18 * MIB}).ok()
+            over = advised("raiseLimit")
+            self.assertEqual(follow(over)["availableBytes"], over["freedBytes"])
+            self.assertIsNone(advised("raiseLimit"))
+            admin.request("PUT", "/api/memory/limits/a", {"maxPercentage": 100, "ownerQuotas": {}}).ok()
+            waiting = subprocess.Popen([os.path.join(BIN, "vramctl"), "--url", f"http://127.0.0.1:{daemon.port}", "alloc", "44MiB", "--timeout", "60"], stdout=subprocess.PIPE)
+            lowered = until(lambda: advised("lowerReserve"), lambda told: told is not None)
+            self.assertIn("http waits for 46137344 bytes", lowered["reason"])
+            follow(lowered)
+            self.assertEqual(waiting.wait(timeout=60), 0, waiting.communicate()[0])
+            waiting.stdout.close()
+            admin.close()
+
     def test_models_are_unloaded_by_strategy_exclusions_and_bounds(self):
         with self.daemon("host:a=64MiB", models=True) as daemon:
             for name, path in (("one", "silero_vad.onnx"), ("two", "ch_PP-OCRv4_det_infer.gguf"), ("three", "ch_ppocr_mobile_v2.0_cls_infer.onnx")):

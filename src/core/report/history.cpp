@@ -12,7 +12,8 @@ std::size_t size_of_ring(std::size_t ring) { return ring_sizes[static_cast<std::
 History::DeviceTrack& History::device(std::string_view device_id, u64 wall_ns) {
     const auto found = devices_.find(device_id);
     if (found != devices_.end()) return found->second;
-    return devices_.emplace(device_id, DeviceTrack{Track(0, wall_ns), {}, {}}).first->second;
+    const Track nothing(0, wall_ns);
+    return devices_.emplace(device_id, DeviceTrack{nothing, {}, {nothing, nothing}}).first->second;
 }
 
 /// Makes room for one more name: the one that holds nothing and was quiet for longest goes.
@@ -131,11 +132,16 @@ void History::sample(std::string_view device_id, const Sample& sample, u64 wall_
     }
 }
 
-void History::copied(std::string_view device_id, u64 bytes, u64 duration_ns) {
+void History::worked(std::string_view device_id, Work work, u64 bytes, u64 duration_ns, u64 wall_ns) {
     const auto found = devices_.find(device_id);
-    if (found == devices_.end()) return;
-    Copied& sum = found->second.copied;
-    sum = {sum.count + 1, sum.bytes + bytes, sum.duration_ns + duration_ns};
+    if (found != devices_.end()) found->second.works[static_cast<std::size_t>(work)].count_moved(bytes, duration_ns, wall_ns);
+}
+
+Worked History::worked(std::string_view device_id, Work work, Window window, u64 wall_ns) {
+    const auto found = devices_.find(device_id);
+    if (found == devices_.end()) return {};
+    const Bucket all = found->second.works[static_cast<std::size_t>(work)].span(window, wall_ns).all;
+    return {all.moved_count, all.moved_bytes, all.moved_ns};
 }
 
 std::optional<Span> History::span(std::string_view device_id, Window window, u64 wall_ns) {
@@ -168,11 +174,6 @@ std::vector<SampleBucket> History::samples(std::string_view device_id, Window wi
     for (u64 index = wall_ns > span_ns ? (wall_ns - span_ns) / width : 0; index <= wall_ns / width; ++index)
         if (buckets[index % buckets.size()].index == index) list.push_back(buckets[index % buckets.size()]);
     return list;
-}
-
-Copied History::copied(std::string_view device_id) const {
-    const auto found = devices_.find(device_id);
-    return found == devices_.end() ? Copied{} : found->second.copied;
 }
 
 void History::absorb(const History& earlier) {

@@ -2,7 +2,7 @@
 ///
 /// A track per device, and one per name (owner, purpose, model) and device for at most `names_max` names; what has no track of its own is
 /// told together as `other_name`. Beside it, per device, how the free memory lay and how tight it was, as the engine sampled it, and what
-/// was copied.
+/// was copied and cleared in place.
 ///
 /// Fed twice with the same result: live by the engine, which gives it each event with the state before it, and after a restart from the
 /// ledger by `Rebuilding`, which needs no state. Invariant: nothing here grows with the number of events or allocations, but for
@@ -44,11 +44,12 @@ struct SampleBucket {
     u64 holes_max = 0;
     u64 level_max = 0;
 };
-/// Bytes moved by the daemon since it started; not in the ledger.
-struct Copied {
+/// What the daemon does to bytes in place; not in the ledger, so known since the core's start only.
+enum class Work : u8 { copy, clear };
+struct Worked {
     u64 count = 0;
     u64 bytes = 0;
-    u64 duration_ns = 0;  ///< Of the copies' own times; they may have overlapped.
+    u64 duration_ns = 0;  ///< Of their own times; they may have overlapped.
 };
 
 /// Not synchronised.
@@ -61,7 +62,8 @@ public:
     /// The devices' levels as they are after a batch: exactly the books'.
     void settle(const core::State& state, u64 wall_ns);
     void sample(std::string_view device_id, const Sample& sample, u64 wall_ns);
-    void copied(std::string_view device_id, u64 bytes, u64 duration_ns);
+    /// Nothing happens for a device that is not known.
+    void worked(std::string_view device_id, Work work, u64 bytes, u64 duration_ns, u64 wall_ns);
 
     /// Nothing for a device that was never there.
     [[nodiscard]] std::optional<Span> span(std::string_view device_id, Window window, u64 wall_ns);
@@ -73,7 +75,7 @@ public:
     [[nodiscard]] std::vector<Named> named(std::string_view device_id, NameKind kind, Window window, u64 wall_ns);
     /// By time; minutes up to an hour, else hours.
     [[nodiscard]] std::vector<SampleBucket> samples(std::string_view device_id, Window window, u64 wall_ns) const;
-    [[nodiscard]] Copied copied(std::string_view device_id) const;
+    [[nodiscard]] Worked worked(std::string_view device_id, Work work, Window window, u64 wall_ns);
 
     /// Takes in what was known before this history began.
     void absorb(const History& earlier);
@@ -90,7 +92,7 @@ private:
     struct DeviceTrack {
         Track track;
         std::array<std::vector<SampleBucket>, 2> samples;  ///< Minutes, hours.
-        Copied copied;
+        std::array<Track, 2> works;                        ///< By `Work`: of a track, only what was moved.
     };
     struct NameKey {
         std::string device_id;

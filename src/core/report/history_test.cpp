@@ -321,8 +321,20 @@ TEST_CASE("a minute and an hour keep the worst that was seen in them") {
     CHECK(minutes[0].level_max == 80'00);
     CHECK(core.live.samples("a", Window::week, begin_ns).size() == 1);
     CHECK(core.live.samples("b", Window::week, begin_ns).empty());
-    core.live.copied("a", 100, 7);
-    core.live.copied("a", 50, 3);
-    CHECK(core.live.copied("a").bytes == 150);
-    CHECK(core.live.copied("a").duration_ns == 10);
+}
+
+TEST_CASE("copies and clears are told apart, by the window in which they were") {
+    Watched core;
+    const u64 later_ns = begin_ns + 30 * 60 * ns_per_second;
+    core.live.worked("a", Work::copy, 100, 7, begin_ns);
+    core.live.worked("a", Work::copy, 50, 3, later_ns);
+    core.live.worked("a", Work::clear, 8, 1, later_ns);
+    core.live.worked("nowhere", Work::clear, 8, 1, later_ns);
+    const auto told = [&](Work work, Window window) { return core.live.worked("a", work, window, later_ns + ns_per_second); };
+    CHECK(told(Work::copy, Window::hour).count == 2);
+    CHECK(told(Work::copy, Window::hour).bytes == 150);
+    CHECK(told(Work::copy, Window::hour).duration_ns == 10);
+    CHECK(told(Work::copy, Window::minute).bytes == 50);
+    CHECK(told(Work::clear, Window::hour).bytes == 8);
+    CHECK(core.live.worked("nowhere", Work::clear, Window::hour, later_ns).count == 0);
 }
