@@ -41,7 +41,11 @@ inline constexpr auto description<memory::PressurePart> =
              "room: what may be handed out. machine: the hardware's memory. group: the tightest control group above the daemon. stall: "
              "the time that tasks wait for memory.");
 template <>
-inline constexpr auto description<report::AdviceKind> = describe("AdviceKind", "What is advised.");
+inline constexpr auto description<report::AdviceKind> =
+    describe("AdviceKind",
+             "What is advised. raiseQuota: an owner holds 90 % of its quota or more while its device has room. enforceLimit, raiseLimit: "
+             "more is held than the limits allow, and a reclaim gives some of it back, or gives nothing. lowerReserve: somebody waits for "
+             "room that only the reserve holds back.");
 template <>
 inline constexpr auto description<model::EvictionPolicy> =
     describe("EvictionStrategy",
@@ -78,10 +82,6 @@ inline constexpr auto description<AnalyticsQuery> =
               {.member = "window", .tells = "The span of time.", .presence = Presence::optional}});
 
 // ------------------------------------------------------------------------------------------------------------------------------ usage
-struct NamedPast {
-    std::string name;
-    u64 peak_bytes = 0;
-    u64 average_bytes = 0;
 // What is told of a span of time, whatever it is told of.
 inline constexpr Field covered_seconds_field{
     .member = "covered_seconds", .tells = "How much of the window is known.", .example = "3600.00", .unit = "s"};
@@ -99,6 +99,10 @@ inline constexpr Field allocations_per_second_field{
 inline constexpr Field deallocations_per_second_field{
     .member = "deallocations_per_second", .tells = "Allocations ended, over the covered time.", .example = "0.17", .unit = "1/s"};
 
+struct NamedPast {
+    std::string name;
+    u64 peak_bytes = 0;
+    u64 average_bytes = 0;
     u64 allocated_count = 0;
     u64 allocated_bytes = 0;
     u64 freed_count = 0;
@@ -197,9 +201,15 @@ struct CallBody {
     std::optional<std::string> source_allocation_id;
     std::optional<std::string> target_device_id;
     std::optional<std::string> mode;
+    std::optional<u64> max_bytes;
+    std::optional<Percentage> max_percentage;
+    std::optional<u64> reserve_bytes;
+    std::optional<std::map<std::string, u64>> owner_quotas;
+    std::optional<bool> enforce_immediately;
 };
 BOOST_DESCRIBE_STRUCT(CallBody, (),
-                      (device_id, strategy, operations, target_pressure_percentage, source_allocation_id, target_device_id, mode))
+                      (device_id, strategy, operations, target_pressure_percentage, source_allocation_id, target_device_id, mode, max_bytes,
+                       max_percentage, reserve_bytes, owner_quotas, enforce_immediately))
 template <>
 inline constexpr auto description<CallBody> = describe(
     "CallBody", "The fields of the call's body, as that call takes them.",
@@ -209,7 +219,15 @@ inline constexpr auto description<CallBody> = describe(
      {.member = "target_pressure_percentage", .tells = "How far.", .example = "75.00", .unit = "%", .presence = Presence::optional},
      {.member = "source_allocation_id", .tells = "What to move.", .example = R"("alc_0q3xw8c5k2mznd1")", .presence = Presence::optional},
      {.member = "target_device_id", .tells = "Where to.", .example = R"("host0")", .presence = Presence::optional},
-     {.member = "mode", .tells = "copy or move.", .example = R"("move")", .presence = Presence::optional}});
+     {.member = "mode", .tells = "copy or move.", .example = R"("move")", .presence = Presence::optional},
+     {.member = "max_bytes", .tells = "The limit that would do.", .example = "6442450944", .unit = "bytes", .presence = Presence::optional},
+     {.member = "max_percentage", .tells = "The limit that would do.", .example = "100.00", .unit = "%", .presence = Presence::optional},
+     {.member = "reserve_bytes", .tells = "The reserve that would do.", .example = "0", .unit = "bytes", .presence = Presence::optional},
+     {.member = "owner_quotas", .tells = "The whole table of quotas, with the one that changes.", .presence = Presence::optional},
+     {.member = "enforce_immediately",
+      .tells = "That what is over the limits is reclaimed at once.",
+      .example = "true",
+      .presence = Presence::optional}});
 
 struct CallTold {
     std::string method;
@@ -257,7 +275,10 @@ inline constexpr auto description<Action> = describe(
     {{.member = "action", .tells = "What it is."},
      device_id_field,
      {.member = "reason", .tells = "Why, with figures.", .example = R"("2 models that nobody uses could be unloaded: 6893568 bytes.")"},
-     {.member = "freed_bytes", .tells = "What it frees.", .example = "6893568", .unit = "bytes"},
+     {.member = "freed_bytes",
+      .tells = "What it frees; of a limit, a reserve or a quota: what more can be had.",
+      .example = "6893568",
+      .unit = "bytes"},
      {.member = "before", .tells = "How the device is now."},
      {.member = "after", .tells = "How it would be: found by doing it to a copy."},
      {.member = "call", .tells = "The call that does it."}});

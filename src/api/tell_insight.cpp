@@ -59,7 +59,13 @@ std::optional<CallBody> body_of(const report::AdvisedCall& call) {
     body.source_allocation_id = call.source_allocation_id;
     body.target_device_id = call.target_device_id;
     body.mode = call.mode;
-    const bool any = body.device_id || body.strategy || body.operations || body.target_pressure_percentage || body.source_allocation_id;
+    body.max_bytes = call.limits.max_bytes;
+    if (call.limits.max_hundredths) body.max_percentage = Percentage{*call.limits.max_hundredths};
+    body.reserve_bytes = call.limits.reserve_bytes;
+    body.owner_quotas = call.limits.owner_quotas;
+    if (call.enforce == Enforce::immediately) body.enforce_immediately = true;
+    const bool any = body.device_id || body.strategy || body.operations || body.target_pressure_percentage || body.source_allocation_id ||
+                     body.max_bytes || body.max_percentage || body.reserve_bytes || body.owner_quotas || body.enforce_immediately;
     return any ? std::optional(body) : std::nullopt;
 }
 

@@ -19,7 +19,13 @@ report::Surroundings Runner::surroundings(const std::map<std::string, device::Re
         const bool there = reading != readings.end() && row.capacity_bytes > 0;
         around.machine.push_back(there ? std::optional(machine_of(reading->second)) : std::nullopt);
     }
-    for (const auto& [serial, count] : uses_) around.in_use.push_back(serial);
+    around.in_use = used_allocations();
+    around.frozen = frozen_blocks();
+    std::vector<const Waiting*> waiting;
+    for (const auto& [order, one] : waiting_)
+        if (one.for_room) waiting.push_back(&one);
+    std::ranges::stable_sort(waiting, std::ranges::greater{}, [](const Waiting* one) { return standing_of(*one); });
+    for (const Waiting* one : waiting) around.waiting.push_back(one->command);
     return around;
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/report/advice_limits.hpp"
+
 namespace vramd::report {
 namespace {
 constexpr u64 unused_after_ns = u64{86'400} * ns_per_second;
@@ -185,8 +187,6 @@ std::optional<Advice> find_move(const Place& place, const Caller& caller, const 
 }
 }  // namespace
 
-memory::PressureInput pressure_input(const core::State& state, u16 device, memory::PressureInput machine) {
-    const memory::DeviceSums& sums = state.books.sums(device);
 bool carry_out(core::State& copy, const Command& command, Moment now) {
     const auto decision = core::decide(copy, command, now);
     if (!decision) return false;
@@ -197,6 +197,8 @@ bool carry_out(core::State& copy, const Command& command, Moment now) {
     return true;
 }
 
+memory::PressureInput pressure_input(const core::State& state, u16 device, memory::PressureInput machine) {
+    const memory::DeviceSums& sums = state.books.sums(device);
     machine.usable_bytes = state.books.devices()[device].capacity_bytes;
     machine.used_bytes = sums.live + sums.zombie;
     machine.uncommitted_bytes = state.books.uncommitted_bytes(device);
@@ -295,6 +297,7 @@ std::vector<Advice> advise(core::State copy, const Caller& caller, const Surroun
         const Place place{copy, device, *around.machine[device]};
         try_defragment(place, caller, around, list);
         find_unused(place, caller, around, list);
+        advise_limits(copy, device, caller, around, list);
         if (memory::judge(place.input()).level >= memory::moderate_from)
             if (auto move = find_move(place, caller, around)) list.push_back(*std::move(move));
     }

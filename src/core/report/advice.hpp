@@ -21,6 +21,10 @@ enum class AdviceKind : u8 {
     move_allocation,       ///< To a device with room.
     free_unused,           ///< Something of the caller's that nobody touched for a day.
     look_at_usage,         ///< Others hold the memory: see who.
+    raise_quota,           ///< An owner is at the end of its quota while its device has room.
+    enforce_limit,         ///< More is in use than the limits allow, and some of it can be reclaimed.
+    raise_limit,           ///< More is in use than the limits allow, and nothing of it can be reclaimed.
+    lower_reserve,         ///< Somebody waits for room that only the reserve holds back.
 };
 
 /// How a device is, as far as advice is about it.
@@ -44,13 +48,15 @@ struct AdvisedCall {
     std::optional<std::string> source_allocation_id;
     std::optional<std::string> target_device_id;
     std::optional<std::string> mode;
+    LimitsChange limits;
+    Enforce enforce = Enforce::later;  ///< `later` is not part of the body.
 };
 
 struct Advice {
     AdviceKind kind = AdviceKind::evict_models;
     std::string device_id;
     std::string reason;   ///< A sentence.
-    u64 freed_bytes = 0;  ///< What more any owner can have, or what is freed within its owner's arenas.
+    u64 freed_bytes = 0;  ///< What more any owner (of a quota: its owner) can have, or what is freed within its owner's arenas.
     Outlook before;
     Outlook after;
     AdvisedCall call;
@@ -60,7 +66,9 @@ struct Advice {
 struct Surroundings {
     /// Per device of the state, by index: the machine's part of a pressure input; absent: no such device is open.
     std::vector<std::optional<memory::PressureInput>> machine;
-    std::vector<u64> in_use;  ///< Serials of allocations whose content is being read or written, sorted.
+    std::vector<u64> in_use;               ///< Serials of allocations whose content is being read or written, sorted.
+    std::vector<u64> frozen;               ///< Blocks whose holes are being written, sorted.
+    std::vector<AllocateCommand> waiting;  ///< Requests that wait for room, those with the highest standing first.
     u64 now_wall_ns = 0;
 };
 
@@ -93,7 +101,8 @@ u64 unload_on_copy(core::State& copy, u16 device, const memory::PressureInput& m
 namespace vramd {
 template <>
 struct EnumNames<report::AdviceKind> {
-    static constexpr std::array<std::string_view, 6> names = {"evictModels",    "releaseEmptyArenas", "defragment",
-                                                              "moveAllocation", "freeUnused",         "lookAtUsage"};
+    static constexpr std::array<std::string_view, 10> names = {"evictModels", "releaseEmptyArenas", "defragment", "moveAllocation",
+                                                               "freeUnused",  "lookAtUsage",        "raiseQuota", "enforceLimit",
+                                                               "raiseLimit",  "lowerReserve"};
 };
 }  // namespace vramd
