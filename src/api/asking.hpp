@@ -60,6 +60,8 @@ public:
     Result<report::LimitsTold> limits(std::string_view) override { return refusal(); }
     Result<engine::LimitsChanged> set_limits(SetLimitsCommand, engine::Trial) override { return refusal(); }
     Result<engine::Reclaimed> reclaim(ReclaimCommand) override { return refusal(); }
+    engine::WorkTold work() override { return (void)refusal(), engine::WorkTold{}; }
+    void content_stats(const Caller&, AllocationId, engine::Done<engine::ContentStats> done) override { done(refusal()); }
     engine::AuditTold audit() override { return (void)refusal(), engine::AuditTold{}; }
     std::optional<engine::KeyTold> key_used(const Caller&) override { return std::nullopt; }
     engine::Events& events() override { return untouched_events_; }

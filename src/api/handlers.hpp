@@ -60,6 +60,8 @@ void read_limits(Plain asked, Answer<Limits> answer);
 void set_limits(Asked<Nothing, LimitsRequest> asked, Answer<ChangedLimits> answer);
 
 // Allocations.
+/// The id in a text. One that is none names nothing: it answers as a missing one (`not_found`, naming `field`).
+[[nodiscard]] Result<AllocationId> allocation_from(std::string_view text, std::string_view field);
 [[nodiscard]] Result<AllocationList> list_allocations(const Asked<AllocationsQuery, Nothing>& asked);
 [[nodiscard]] Result<AllocationList> list_device_allocations(const Asked<DeviceAllocationsQuery, Nothing>& asked);
 void read_allocation(Asked<AllocationQuery, Nothing> asked, Answer<Allocation> answer);

@@ -6,13 +6,6 @@
 
 namespace vramd::api {
 namespace {
-/// The id in a text. One that is none names nothing: it answers as a missing one.
-Result<AllocationId> allocation_from(std::string_view text, std::string_view field) {
-    const auto id = id_from<AllocationTag>(text);
-    if (!id) return refuse(Code::not_found, field, "There is no allocation " + quoted_text(text) + ", or it is not yours.");
-    return *id;
-}
-
 std::string url_of(AllocationId id) { return "/api/memory/allocation/" + to_text(id); }
 
 Result<AllocationList> page_of(const Call& call, const DeviceAllocationsQuery& query, std::string device_id) {
@@ -114,7 +107,24 @@ Result<engine::CopyRequest> copy_request(const Call& call, const CopyRequest& bo
     request.size_bytes = body.size_bytes;
     return request;
 }
+
+/// Answers with the record, and with what its bytes are where that was asked for.
+void with_content(const Asked<AllocationQuery, Nothing>& asked, AllocationId id, Allocation record, Answer<Allocation> answer) {
+    if (!asked.query.include_content_stats) return std::move(answer)(record);
+    asked.call.engine().content_stats(asked.call.caller, id,
+                                      [record = std::move(record), answer = std::move(answer)](Result<engine::ContentStats> told) mutable {
+                                          if (!told) return std::move(answer)(std::unexpected(told.error()));
+                                          record.content_stats = tell_content(*told);
+                                          std::move(answer)(record);
+                                      });
+}
 }  // namespace
+
+Result<AllocationId> allocation_from(std::string_view text, std::string_view field) {
+    const auto id = id_from<AllocationTag>(text);
+    if (!id) return refuse(Code::not_found, field, "There is no allocation " + quoted_text(text) + ", or it is not yours.");
+    return *id;
+}
 
 Result<AllocationList> list_allocations(const Asked<AllocationsQuery, Nothing>& asked) {
     return page_of(asked.call, asked.query, asked.query.device_id.value_or(std::string()));
@@ -132,8 +142,8 @@ void read_allocation(Asked<AllocationQuery, Nothing> asked, Answer<Allocation> a
         return engine.allocation(asked.call.caller, id);
     }();
     if (!told) return std::move(answer)(std::unexpected(told.error()));
-    if (!asked.query.include_history) return std::move(answer)(tell_allocation(*told));
-    auto with_history = [record = tell_allocation(*told), owner = told->owner, device_id = told->device_id,
+    if (!asked.query.include_history) return with_content(asked, told->id, tell_allocation(*told), std::move(answer));
+    auto with_history = [asked, record = tell_allocation(*told), id = told->id, owner = told->owner, device_id = told->device_id,
                          answer = std::move(answer)](Result<engine::AllocationHistory> history) mutable {
         if (!history) return std::move(answer)(std::unexpected(history.error()));
         record.history.emplace();
@@ -144,7 +154,7 @@ void read_allocation(Asked<AllocationQuery, Nothing> asked, Answer<Allocation> a
         }
         record.history_complete = history->complete;
         record.history_omitted = history->omitted;
-        std::move(answer)(record);
+        with_content(asked, id, std::move(record), std::move(answer));
     };
     engine.events().history_of(asked.call.caller, told->id, history_events_max, std::move(with_history));
 }

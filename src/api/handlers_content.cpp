@@ -9,9 +9,8 @@ using SharedContent = std::shared_ptr<engine::Content>;
 
 Result<SharedContent> open(const Call& call, engine::Access access) {
     TRY_DO(parse_query<Nothing>(call.head.query));
-    const auto id = id_from<AllocationTag>(call.params[0]);
-    if (!id) return refuse(Code::not_found, "id", "There is no allocation " + quoted_text(call.params[0]) + ", or it is not yours.");
-    TRY(auto content, call.engine().open_content(call.caller, *id, access));
+    TRY(const AllocationId id, allocation_from(call.params[0], "id"));
+    TRY(auto content, call.engine().open_content(call.caller, id, access));
     return SharedContent(std::move(content));
 }
 

@@ -7,12 +7,6 @@ namespace vramd::api {
 namespace {
 std::string url_of(TransferId id) { return "/api/memory/transfer/" + to_text(id); }
 
-Result<AllocationId> allocation_from(std::string_view text, std::string_view field) {
-    const auto id = id_from<AllocationTag>(text);
-    if (!id) return refuse(Code::not_found, field, "There is no allocation " + quoted_text(text) + ", or it is not yours.");
-    return *id;
-}
-
 Result<TransferId> transfer_from(std::string_view text) {
     const auto id = id_from<TransferTag>(text);
     if (!id) return refuse(Code::not_found, "id", "There is no transfer " + quoted_text(text) + ", or it is not yours.");

@@ -34,9 +34,8 @@ Result<UpkeepCommand> command_of(const Call& call, const OptimizeRequest& body) 
     command.request.target_usage_hundredths = body.target_usage_percentage.value_or(Percentage{}).units;
     command.request.preserve_models = body.preserve_models;
     for (const std::string& text : body.preserve_allocation_ids) {
-        const auto id = id_from<AllocationTag>(text);
-        if (!id) return refuse(Code::not_found, "/preserveAllocationIds", "There is no allocation " + text + ", or it is not yours.");
-        command.preserve.push_back(*id);
+        TRY(const AllocationId id, allocation_from(text, "/preserveAllocationIds"));
+        command.preserve.push_back(id);
     }
     return command;
 }

@@ -5,6 +5,34 @@
 
 namespace vramd::api {
 inline constexpr u64 history_events_max = 1000;
+
+/// An allocation's bytes, looked at on this call.
+struct ContentStats {
+    u64 scanned_bytes = 0;
+    u64 zero_bytes = 0;
+    Percentage zero_percentage;
+    u64 distinct_values = 0;
+    Rate entropy_bits_per_byte;
+    std::string checksum;
+    Milliseconds duration_ms;
+};
+BOOST_DESCRIBE_STRUCT(ContentStats, (),
+                      (scanned_bytes, zero_bytes, zero_percentage, distinct_values, entropy_bits_per_byte, checksum, duration_ms))
+template <>
+inline constexpr auto description<ContentStats> = describe(
+    "ContentStats", "What an allocation's bytes are: all were read on this call. Bytes that are written meanwhile count as they were met.",
+    {{.member = "scanned_bytes", .tells = "All of its bytes.", .example = "2097152", .unit = "bytes"},
+     {.member = "zero_bytes", .tells = "Bytes that are 0.", .example = "1048576", .unit = "bytes"},
+     {.member = "zero_percentage", .tells = "Their share.", .example = "50.00", .unit = "%"},
+     {.member = "distinct_values", .tells = "How many of the 256 values of a byte occur.", .example = "256", .max = 256},
+     {.member = "entropy_bits_per_byte",
+      .tells = "By how often each value occurs: 0 where all bytes are equal, 8 where all values are equally frequent.",
+      .example = "5.12",
+      .unit = "bits"},
+     {.member = "checksum",
+      .tells = "XXH3 (64 bits) over the XXH3 sums of its MiBs: the same as a verified transfer of all of it tells.",
+      .example = R"("a35650b1b70dbb3a")"},
+     {.member = "duration_ms", .tells = "What reading them took.", .example = "1.250", .unit = "ms"}});
 struct Allocation {
     std::string id;
     std::string device_id;
@@ -29,11 +57,12 @@ struct Allocation {
     std::optional<std::vector<LedgerEvent>> history;
     std::optional<bool> history_complete;
     std::optional<u64> history_omitted;
+    std::optional<ContentStats> content_stats;
 };
 BOOST_DESCRIBE_STRUCT(Allocation, (),
                       (id, device_id, size_bytes, granted_bytes, alignment, allocation_type, status, owner, purpose, persistent, shareable,
                        is_pinned, block_id, offset_bytes, created_at, last_accessed, access_count, lease_seconds, lease_expires_at, model,
-                       history, history_complete, history_omitted))
+                       history, history_complete, history_omitted, content_stats))
 template <>
 inline constexpr auto description<Allocation> = describe(
     "Allocation", "The record of one allocation.",
@@ -75,7 +104,8 @@ inline constexpr auto description<Allocation> = describe(
      {.member = "history_omitted",
       .tells = "With includeHistory: events left out between the first and the newest.",
       .example = "0",
-      .presence = Presence::optional}});
+      .presence = Presence::optional},
+     {.member = "content_stats", .tells = "With includeContentStats: what its bytes are.", .presence = Presence::optional}});
 
 /// The record with what making it took.
 struct AllocationMade : Allocation {

@@ -15,14 +15,20 @@ inline constexpr Field allocation_id_field{.member = "allocation_id",
 
 struct AllocationQuery {
     bool include_history = false;
+    bool include_content_stats = false;
 };
-BOOST_DESCRIBE_STRUCT(AllocationQuery, (), (include_history))
+BOOST_DESCRIBE_STRUCT(AllocationQuery, (), (include_history, include_content_stats))
 template <>
-inline constexpr auto description<AllocationQuery> = describe("AllocationQuery", "What to tell of the allocation besides.",
-                                                              {{.member = "include_history",
-                                                                .tells = "Tell the events of its life, as the ledger has them.",
-                                                                .example = "true",
-                                                                .presence = Presence::optional}});
+inline constexpr auto description<AllocationQuery> =
+    describe("AllocationQuery", "What to tell of the allocation besides.",
+             {{.member = "include_history",
+               .tells = "Tell the events of its life, as the ledger has them.",
+               .example = "true",
+               .presence = Presence::optional},
+              {.member = "include_content_stats",
+               .tells = "Read all of its bytes and tell what they are; takes the time of the reading, and no access is counted.",
+               .example = "true",
+               .presence = Presence::optional}});
 
 struct AllocateRequest {
     std::optional<std::string> device_id;

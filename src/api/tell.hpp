@@ -9,6 +9,9 @@
 #include "engine/engine.hpp"
 
 namespace vramd::api {
+/// A checksum as answers show it: 16 digits.
+[[nodiscard]] std::string hex_text(u64 number);
+[[nodiscard]] ContentStats tell_content(const engine::ContentStats& told);
 [[nodiscard]] Allocation tell_allocation(const report::AllocationTold& told);
 [[nodiscard]] AllocationList tell_allocations(const report::AllocationPage& page);
 [[nodiscard]] Performance tell_total(u64 total_ns);

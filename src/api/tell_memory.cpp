@@ -35,6 +35,25 @@ void judge(DeviceStatus& status) {
 Share share_of(const report::OwnerUsage& usage) { return {usage.owner, usage.live_bytes, usage.allocations}; }
 }  // namespace
 
+std::string hex_text(u64 number) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string text(16, '0');
+    for (std::size_t i = 16; i-- > 0; number >>= 4) text[i] = digits[number & 15];
+    return text;
+}
+
+ContentStats tell_content(const engine::ContentStats& told) {
+    ContentStats stats;
+    stats.scanned_bytes = told.scanned_bytes;
+    stats.zero_bytes = told.zero_bytes;
+    stats.zero_percentage = percentage_of(told.zero_bytes, told.scanned_bytes);
+    stats.distinct_values = told.distinct_values;
+    stats.entropy_bits_per_byte = {told.entropy_hundredths};
+    stats.checksum = hex_text(told.checksum);
+    stats.duration_ms = milliseconds_of_ns(told.duration_ns);
+    return stats;
+}
+
 Allocation tell_allocation(const report::AllocationTold& told) {
     Allocation record;
     record.id = to_text(told.id);

@@ -4,13 +4,6 @@
 namespace vramd::api {
 namespace {
 u64 per_second(u64 bytes, u64 duration_ns) { return duration_ns == 0 ? 0 : static_cast<u64>(u128{bytes} * ns_per_second / duration_ns); }
-
-std::string hex(u64 number) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::string text;
-    for (int shift = 60; shift >= 0; shift -= 4) text += digits[number >> shift & 15];
-    return text;
-}
 }  // namespace
 
 Model tell_model(const report::ModelTold& told, const std::vector<engine::DeviceTold>& devices) {
@@ -111,7 +104,7 @@ System tell_system(const engine::SystemTold& told, const Caller& caller) {
 }
 
 Audit tell_audit(const engine::AuditTold& told, const Caller& caller) {
-    Audit audit{told.ok, told.checked, told.findings.size(), std::nullopt, hex(told.state_hash), told.ledger_sequence};
+    Audit audit{told.ok, told.checked, told.findings.size(), std::nullopt, hex_text(told.state_hash), told.ledger_sequence};
     if (caller.role == Role::admin) audit.findings = told.findings;
     return audit;
 }

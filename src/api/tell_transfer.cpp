@@ -2,15 +2,6 @@
 #include "base/clock.hpp"
 
 namespace vramd::api {
-namespace {
-std::string hex(u64 number) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::string text(16, '0');
-    for (std::size_t i = 16; i-- > 0; number >>= 4) text[i] = digits[number & 15];
-    return text;
-}
-}  // namespace
-
 Transfer tell_transfer(const report::TransferTold& told) {
     Transfer transfer;
     const TransferPlan& plan = told.plan;
@@ -44,7 +35,7 @@ Transfer tell_transfer(const report::TransferTold& told) {
     transfer.stages.push_back({"queued", milliseconds_of_ns(told.result.wait_ns)});
     if (told.begun_wall_ns > 0) transfer.stages.push_back({"copying", milliseconds_of_ns(told.result.duration_ns)});
     transfer.verify = plan.verify;
-    if (plan.verify && told.state == TransferState::succeeded) transfer.checksum = hex(told.result.checksum);
+    if (plan.verify && told.state == TransferState::succeeded) transfer.checksum = hex_text(told.result.checksum);
     transfer.cancelling = told.cancelling;
     transfer.created_at = time_of_ns(plan.wall_ns);
     if (told.begun_wall_ns > 0) transfer.started_at = time_of_ns(told.begun_wall_ns);

@@ -61,7 +61,8 @@ Result<transfer::Place> Runner::hold_place(const Caller& caller, AllocationId id
     const memory::AllocationRow& row = allocation->row;
     if (row.status != AllocationStatus::live) return refuse(Code::conflict, "allocation", "The allocation is not ready yet.");
     // Else readers that follow one another would keep a forced free waiting for ever.
-    if (after_use_.contains(row.id.serial)) return refuse(Code::conflict, "allocation", "The allocation is being freed or moved; try again in a moment.");
+    if (after_use_.contains(row.id.serial))
+        return refuse(Code::conflict, "allocation", "The allocation is being freed or moved; try again in a moment.");
     if (access == Access::write && row.model != 0)
         return refuse(Code::conflict, "allocation", "The allocation holds a model, which cannot be changed.");
     TRY(const Range rest, Range::within(row.size_bytes, offset_bytes, 0));
@@ -78,15 +79,20 @@ Result<transfer::Place> Runner::hold_place(const Caller& caller, AllocationId id
 /// Counts the access and renews a lease. A ledger that cannot take it is no reason to refuse a read.
 void Runner::accessed(AllocationId id) { (void)commit(AccessCommand{id}); }
 
-Result<std::unique_ptr<Content>> Runner::open_content(const Caller& caller, AllocationId id, Access access) {
+Result<std::unique_ptr<Content>> Runner::hold_content(const Caller& caller, AllocationId id, Access access) {
     TRY(const transfer::Place place, hold_place(caller, id, 0, std::nullopt, access));
     auto mapping = place.device->map(place.key);
     if (!mapping) {
         let_go(id.serial);
         return std::unexpected(mapping.error());
     }
-    accessed(id);
     return std::make_unique<HeldContent>(*this, id.serial, *std::move(mapping), place.range, access);
+}
+
+Result<std::unique_ptr<Content>> Runner::open_content(const Caller& caller, AllocationId id, Access access) {
+    TRY(auto content, hold_content(caller, id, access));
+    accessed(id);
+    return content;
 }
 
 u64 Runner::limit_of(transfer::Kind kind) {
@@ -185,12 +191,6 @@ void Runner::copy(CopyRequest request, Done<Moved> done) {
     (*shared)(std::unexpected(ticket.error()));
 }
 
-/// A clear of a device's free memory on its way through the holes, one after the other.
-struct Runner::Clearing {
-    std::vector<transfer::Place> holes;
-    std::vector<BlockKey> blocks;  ///< Frozen until it ends.
-    std::size_t next = 0;
-    u8 fill_value = 0;
 /// Before it is answered: who then asks for analytics finds it there.
 void Runner::note_work(const device::Device* device, report::Work work, const Moved& moved) {
     const Lock lock(lock_);
@@ -198,6 +198,12 @@ void Runner::note_work(const device::Device* device, report::Work work, const Mo
         if (configured.device.get() == device) past_.worked(id, work, moved.bytes, moved.duration_ns, ports_.clock().wall_ns);
 }
 
+/// A clear of a device's free memory on its way through the holes, one after the other.
+struct Runner::Clearing {
+    std::vector<transfer::Place> holes;
+    std::vector<BlockKey> blocks;  ///< Frozen until it ends.
+    std::size_t next = 0;
+    u8 fill_value = 0;
     Moved moved;
     std::optional<Error> error;
     Done<Moved> done;
@@ -273,9 +279,9 @@ void Runner::clear_next(std::shared_ptr<Clearing> clearing) {
         clearing->count(std::unexpected(ticket.error()));
     }
     thaw(clearing->blocks);
+    if (clearing->moved.free_ranges_touched > 0) note_work(clearing->holes.front().device, report::Work::clear, clearing->moved);
     clearing->moved.limit_bytes_per_second = limit_of(transfer::Kind::fill);
     if (clearing->error) return clearing->done(std::unexpected(*clearing->error));
     clearing->done(clearing->moved);
 }
 }  // namespace vramd::engine
-    if (clearing->moved.free_ranges_touched > 0) note_work(clearing->holes.front().device, report::Work::clear, clearing->moved);

@@ -188,6 +188,10 @@ public:
     [[nodiscard]] virtual Result<report::TransferTold> read_transfer(const Caller& caller, TransferId id) = 0;
     [[nodiscard]] virtual report::TransferPage transfers(const Caller& caller, const report::TransferFilter& filter) = 0;
 
+    /// Reads all of an allocation, piece by piece away from the caller's thread, and tells what its bytes are; no access is counted.
+    /// Errors: not_found, conflict (not ready, being freed), unsupported, device_lost.
+    virtual void content_stats(const Caller& caller, AllocationId id, Done<ContentStats> done) = 0;
+
     // Limits.
     /// Errors: not_found.
     [[nodiscard]] virtual Result<report::LimitsTold> limits(std::string_view device_id) = 0;
@@ -242,6 +246,7 @@ public:
     /// What would help, most first; tried on a copy of the state, outside the lock. O(state).
     [[nodiscard]] virtual Result<std::vector<report::Advice>> advice(const Caller& caller) = 0;
     [[nodiscard]] virtual std::vector<ModelsOfDevice> model_memory() = 0;
+    [[nodiscard]] virtual WorkTold work() = 0;
     /// Unloads models until each device's pressure is below the target. Errors: not_found (device, an excluded model), read_only.
     virtual void optimize_models(OptimizeModelsRequest request, Done<OptimizedModels> done) = 0;
     /// O(state): recomputes every book and compares registry, backend and keeper.

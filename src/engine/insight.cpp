@@ -167,4 +167,15 @@ std::vector<ModelsOfDevice> Runner::model_memory() {
     }
     return list;
 }
+
+WorkTold Runner::work() {
+    const Lock lock(lock_);
+    WorkTold told = work_;
+    for (const auto& [serial, transfer] : state_.transfers.transfers()) {
+        told.transfers_queued += transfer.state == TransferState::queued ? 1 : 0;
+        told.transfers_running += transfer.state == TransferState::running ? 1 : 0;
+    }
+    told.waiting_allocations = waiting_.size();
+    return told;
+}
 }  // namespace vramd::engine

@@ -62,6 +62,25 @@ struct ModelsOfDevice {
     std::vector<ModelMemoryTold> models;
 };
 
+/// What the engine has done since the core's start, and what waits for it.
+struct WorkTold {
+    u64 transfers_queued = 0;
+    u64 transfers_running = 0;
+    std::array<u64, EnumNames<TransferState>::names.size()> transfers_ended{};  ///< By state.
+    u64 transferred_bytes = 0;                                                  ///< Of those that succeeded.
+    u64 waiting_allocations = 0;                                                ///< Requests that wait for room or their owner's quota.
+};
+
+/// What an allocation's bytes are, read on this call.
+struct ContentStats {
+    u64 scanned_bytes = 0;
+    u64 zero_bytes = 0;          ///< Bytes that are 0.
+    u64 distinct_values = 0;     ///< Of the 256 that a byte can have.
+    u64 entropy_hundredths = 0;  ///< Bits per byte, by how often each value occurs: 0 … 800.
+    u64 checksum = 0;            ///< As a verified transfer's.
+    u64 duration_ns = 0;
+};
+
 enum class Run : u8 { really, dry };
 struct OptimizeModelsRequest {
     Caller caller;

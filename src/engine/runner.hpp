@@ -42,6 +42,7 @@ public:
     Result<report::TransferTold> cancel_transfer(CancelTransferCommand command) override;
     Result<report::TransferTold> read_transfer(const Caller& caller, TransferId id) override;
     report::TransferPage transfers(const Caller& caller, const report::TransferFilter& filter) override;
+    void content_stats(const Caller& caller, AllocationId id, Done<ContentStats> done) override;
 
     Result<OperationId> load_model(LoadModelCommand command, Done<report::OperationTold> ended) override;
     void unload_model(UnloadModelCommand command, Done<Freed> done) override;
@@ -71,6 +72,7 @@ public:
     std::vector<AnalysisTold> analysis(std::string_view device_id, report::Window window) override;
     Result<std::vector<report::Advice>> advice(const Caller& caller) override;
     std::vector<ModelsOfDevice> model_memory() override;
+    WorkTold work() override;
     void optimize_models(OptimizeModelsRequest request, Done<OptimizedModels> done) override;
     Result<report::LimitsTold> limits(std::string_view device_id) override;
     Result<LimitsChanged> set_limits(SetLimitsCommand command, Trial trial) override;
@@ -241,6 +243,7 @@ private:
     // content.cpp
     [[nodiscard]] Result<transfer::Place> hold_place(const Caller& caller, AllocationId id, u64 offset_bytes, std::optional<u64> size_bytes,
                                                      Access access);
+    [[nodiscard]] Result<std::unique_ptr<Content>> hold_content(const Caller& caller, AllocationId id, Access access);
     void hold(u64 serial) REQUIRES(lock_);
     void let_go(u64 serial);
     [[nodiscard]] bool in_use(u64 serial) const REQUIRES(lock_);
@@ -250,14 +253,14 @@ private:
     void clear_free(ClearRequest request, Done<Moved> done);
     void clear_next(std::shared_ptr<Clearing> clearing);
     void thaw(const std::vector<BlockKey>& blocks);
-    [[nodiscard]] u64 limit_of(transfer::Kind kind);
-
-    // models.cpp
     void note_work(const device::Device* device, report::Work work, const Moved& moved);
 
     // content_stats.cpp
     struct Scan;
     void scan_next(std::shared_ptr<Scan> scan);
+    [[nodiscard]] u64 limit_of(transfer::Kind kind);
+
+    // models.cpp
     void survey_next(std::shared_ptr<Survey> survey);
     void survey_ended(Survey& survey);
     void fill_progress(report::OperationTold& told, u64 loading_serial);
@@ -332,6 +335,7 @@ private:
 
     report::History past_ GUARDED_BY(lock_);
     std::map<std::string, Watched, std::less<>> watched_ GUARDED_BY(lock_);
+    WorkTold work_ GUARDED_BY(lock_);  ///< Of transfers, what ended; the rest is counted when asked for.
 
     Mutex small_lock_;                                     ///< Never held together with lock_ in the other order: lock_ first.
     std::map<u64, u64> progress_ GUARDED_BY(small_lock_);  ///< Operation serial → bytes landed.

@@ -238,6 +238,8 @@ void Runner::note_transfer(const Event& event, Told& told) {
     } else if (const auto* ended = std::get_if<TransferEnded>(&event)) {
         auto waiters = transfer_waiters_.extract(ended->id.serial);
         const memory::Transfer* transfer = state_.transfers.transfer(ended->id);
+        work_.transfers_ended[static_cast<std::size_t>(ended->state)] += 1;
+        if (ended->state == TransferState::succeeded) work_.transferred_bytes += ended->result.bytes;
         if (waiters.empty() || transfer == nullptr) return;
         for (auto& done : waiters.mapped()) {
             report::TransferTold record = report::transfer(state_, *transfer);

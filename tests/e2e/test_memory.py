@@ -33,6 +33,23 @@ class Memory(unittest.TestCase):
         self.assertEqual(self.daemon.family(), {system["corePid"]})
         self.assertFalse(system["readOnly"])
 
+    def test_what_an_allocation_s_bytes_are_is_told_when_asked_for_and_counts_as_no_access(self):
+        made = self.daemon.allocate(3 * MIB + 256, deviceId="a")
+        path = f"/api/memory/allocation/{made['id']}"
+        self.assertNotIn("contentStats", self.daemon.get(path).ok())
+        told = self.daemon.get(path + "?includeContentStats=true").ok()["contentStats"]
+        self.assertEqual((told["scannedBytes"], told["zeroBytes"], told["zeroPercentage"], told["distinctValues"], told["entropyBitsPerByte"]), (made["sizeBytes"], made["sizeBytes"], 100, 1, 0))
+        self.daemon.put(CONTENT.format(made["id"]), bytes(range(256)) * (made["sizeBytes"] // 256)).ok()
+        record = self.daemon.get(path + "?includeContentStats=true&includeHistory=true").ok()
+        told = record["contentStats"]
+        self.assertEqual((told["zeroBytes"], told["distinctValues"], told["entropyBitsPerByte"]), (made["sizeBytes"] // 256, 256, 8))
+        self.assertGreater(told["durationMs"], 0)
+        self.assertEqual((record["accessCount"], record["history"][0]["type"]), (1, "allocationReserved"))
+        moved = self.daemon.post("/api/memory/transfer", {"sourceAllocationId": made["id"], "targetDeviceId": "b", "verify": True}).ok()
+        self.assertEqual(told["checksum"], moved["checksum"])
+        self.daemon.get(path + "?includeContentStats=maybe").problem(400, "invalid-field")
+        self.daemon.get("/api/memory/allocation/alc_0q3xw8c5k2mznd1?includeContentStats=true").problem(404, "not-found")
+
     def test_each_device_that_was_asked_for_is_there_with_its_capacity(self):
         devices = {device["deviceId"]: device for device in self.daemon.get("/api/devices").ok()["items"]}
         self.assertEqual({name: device["totalBytes"] for name, device in devices.items()}, {"a": 256 * MIB, "b": 64 * MIB})
