@@ -3,6 +3,7 @@
 
 #include "api/event_streams.hpp"
 #include "api/handlers.hpp"
+#include "api/tell.hpp"
 #include "core/report/metrics.hpp"
 
 namespace vramd::api {
@@ -14,6 +15,14 @@ std::vector<std::pair<std::string_view, u64>> count_states(const std::vector<Ite
     for (const std::string_view name : EnumNames<State>::names) counts.emplace_back(name, 0);
     for (const Item& item : items) ++counts[static_cast<std::size_t>(item.state)].second;
     return counts;
+}
+
+void look_at_work(report::MetricsSeen& seen, const engine::WorkTold& work) {
+    seen.transfers = {{name_of(TransferState::queued), work.transfers_queued}, {name_of(TransferState::running), work.transfers_running}};
+    for (const TransferState state : {TransferState::succeeded, TransferState::failed, TransferState::cancelled})
+        seen.transfers_ended.emplace_back(name_of(state), work.transfers_ended[static_cast<std::size_t>(state)]);
+    seen.transferred_bytes = work.transferred_bytes;
+    seen.waiting_allocations = work.waiting_allocations;
 }
 
 report::MetricsSeen look(const Call& call) {
@@ -31,11 +40,26 @@ report::MetricsSeen look(const Call& call) {
     seen.workers = system.workers.size();
     seen.event_readers = call.surface->event_streams->readers();
     const std::vector<report::ModelTold> models = engine.models();
+    const std::vector<engine::PressureTold> pressures = engine.pressures(Caller{{}, Role::user});  // Their advice is not looked at.
     for (engine::DeviceTold& told : engine.devices()) {
-        report::DeviceSeen device{std::move(told.books), told.reading.other_processes_bytes.value_or(0),
-                                  told.reading.physical_bytes.value_or(0), 0, told.reading.health == device::Health::good};
+        const u64 available = available_bytes(told);
+        report::DeviceSeen device;
+        device.books = std::move(told.books);
+        device.other_processes_bytes = told.reading.other_processes_bytes.value_or(0);
+        device.physical_bytes = told.reading.physical_bytes.value_or(0);
+        device.healthy = told.reading.health == device::Health::good;
         for (const report::ModelTold& model : models)
             if (model.device_id == device.books.device_id) device.model_bytes += model.size_bytes;
+        device.available_bytes = available;
+        for (const engine::PressureTold& pressure : pressures)
+            if (pressure.device_id == device.books.device_id) {
+                device.pressure_hundredths = pressure.pressure.level;
+                device.pressure_cause = name_of(pressure.pressure.cause);
+            }
+        if (auto limits = engine.limits(device.books.device_id)) {
+            device.limit_bytes = limits->max_bytes;
+            device.quotas = std::move(limits->quotas);
+        }
         seen.devices.push_back(std::move(device));
     }
     constexpr u64 operations_max = 10'000;
@@ -43,6 +67,7 @@ report::MetricsSeen look(const Call& call) {
     seen.owners = engine.usage(everybody, {}).by_owner;
     seen.models = count_states<ModelState>(models);
     seen.operations = count_states<OperationState>(engine.operations(everybody, operations_max));
+    look_at_work(seen, engine.work());
     const std::vector<u64> counts = engine.events().counts();
     for (std::size_t tag = 0; tag < counts.size(); ++tag) seen.events.emplace_back(event_names()[tag], counts[tag]);
     const Lock lock(call.surface->counts_lock);
@@ -67,6 +92,7 @@ std::string text_of(const report::MetricsSeen& seen) {
         for (const report::MetricValue& sample : metric.read(seen)) {
             prometheus::ClientMetric one;
             if (!metric.label.empty()) one.label.push_back({std::string(metric.label), sample.label});
+            if (!metric.second_label.empty()) one.label.push_back({std::string(metric.second_label), sample.second});
             (counts ? one.counter.value : one.gauge.value) = sample.value;
             family.metric.push_back(std::move(one));
         }

@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 import subprocess
+import threading
 import unittest
 
 from daemon import Daemon
@@ -156,6 +157,43 @@ class Manners(unittest.TestCase):
         self.assertEqual(float(after['vramd_events_total{type="allocationFreed"}']), before + 1)
         self.assertEqual(float(figures['vramd_device_live_bytes{device="a"}']) - float(after['vramd_device_live_bytes{device="a"}']), made["grantedBytes"])
         self.assertGreater(float(after["vramd_http_requests_total"]), 1)
+
+    def figures(self):
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in self.daemon.get("/metrics").body.decode().splitlines() if not line.startswith("#"))}
+
+    def test_pressure_limits_transfers_and_who_waits_are_in_the_metrics_as_the_api_tells_them(self):
+        daemon, admin = self.daemon, self.daemon.client("unix")
+        before = self.figures()
+        made = daemon.allocate(8 << 20)
+        moved = daemon.post("/api/memory/transfer", {"sourceAllocationId": made["id"], "targetDeviceId": "a"}).ok()
+        admin.request("PUT", "/api/memory/limits/a", {"maxPercentage": 75, "reserveBytes": 1 << 20, "ownerQuotas": {"http": 32 << 20, "anna": 1 << 20}}).ok()
+        now = self.figures()
+        limits, pressure = admin.request("GET", "/api/memory/limits/a").ok(), daemon.get("/api/memory/pressure/a").ok()
+        self.assertEqual(now['vramd_device_limit_bytes{device="a"}'], limits["maxBytes"])
+        for row in limits["ownerQuotas"]:
+            labels = f'{{device="a",owner="{row["owner"]}"}}'
+            self.assertEqual((now["vramd_owner_quota_bytes" + labels], now["vramd_owner_quota_used_bytes" + labels]), (row["quotaBytes"], row["heldBytes"]))
+        self.assertEqual(len(limits["ownerQuotas"]), 2)
+        self.assertEqual(now['vramd_device_available_bytes{device="a"}'], daemon.get("/api/memory/status/a").ok()["availableBytes"])
+        causes = {cause: now[f'vramd_device_pressure_cause{{device="a",cause="{cause}"}}'] for cause in ("thisService", "otherProcesses", "system")}
+        self.assertEqual((sum(causes.values()), causes[pressure["cause"]]), (1, 1))
+        self.assertAlmostEqual(now['vramd_device_pressure_ratio{device="a"}'], pressure["level"] / 100, delta=0.2)  # The machine's part moves by itself.
+        self.assertEqual(now["vramd_transfer_bytes_total"] - before["vramd_transfer_bytes_total"], moved["transferredBytes"])
+        ended = 'vramd_transfers_ended_total{state="succeeded"}'
+        self.assertEqual((now[ended] - before[ended], now['vramd_transfers{state="queued"}'], now['vramd_transfers{state="running"}']), (1, 0, 0))
+        self.assertEqual(now["vramd_waiting_allocations"], 0)
+        other = daemon.client("tcp")
+        asked = threading.Thread(target=lambda: other.request("POST", "/api/memory/allocations/allocate", {"sizeBytes": 30 << 20, "timeoutSeconds": 60}).ok())
+        asked.start()
+        while self.figures()["vramd_waiting_allocations"] != 1:
+            pass
+        admin.request("PUT", "/api/memory/limits/a", {"maxPercentage": 100, "reserveBytes": 0, "ownerQuotas": {}}).ok()
+        asked.join()
+        other.close()
+        self.assertFalse(any(name.startswith("vramd_owner_quota") and not name.startswith("#") for name in self.figures()))
+        for record in daemon.get("/api/memory/allocations").ok()["items"]:
+            daemon.delete(f"/api/memory/allocations/{record['id']}").ok()
+        admin.close()
 
 
 if __name__ == "__main__":

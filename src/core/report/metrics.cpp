@@ -27,6 +27,25 @@ Samples each(const std::vector<std::pair<std::string_view, u64>>& counts) {
     return samples;
 }
 
+/// One figure of each quota.
+template <class Figure>
+Samples each_quota(const MetricsSeen& seen, Figure&& figure) {
+    Samples samples;
+    for (const DeviceSeen& device : seen.devices)
+        for (const OwnerQuotaTold& quota : device.quotas)
+            samples.push_back({device.books.device_id, static_cast<double>(figure(quota)), quota.owner});
+    return samples;
+}
+
+/// 1 for the cause that holds, 0 for the others.
+Samples each_cause(const MetricsSeen& seen) {
+    Samples samples;
+    for (const DeviceSeen& device : seen.devices)
+        for (const std::string_view cause : EnumNames<PressureCause>::names)
+            samples.push_back({device.books.device_id, device.pressure_cause == cause ? 1.0 : 0.0, std::string(cause)});
+    return samples;
+}
+
 /// The owners with most memory by name, the rest together.
 template <class Figure>
 Samples each_owner(const MetricsSeen& seen, Figure&& figure) {
@@ -73,6 +92,8 @@ constexpr std::array table = {
            [](const MetricsSeen& s) { return one(s.core_starts); }},
     Metric{"vramd_device_allocations", MetricKind::gauge, "Allocations on the device.", "device",
            [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.allocations; }); }},
+    Metric{"vramd_device_available_bytes", MetricKind::gauge, "Bytes that can be had now without evicting.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.available_bytes; }); }},
     Metric{"vramd_device_blocks", MetricKind::gauge, "Blocks of physical memory that the device holds.", "device",
            [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.blocks; }); }},
     Metric{"vramd_device_capacity_bytes", MetricKind::gauge, "The device's capacity as configured.", "device",
@@ -89,6 +110,8 @@ constexpr std::array table = {
            [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.healthy ? 1 : 0; }); }},
     Metric{"vramd_device_largest_free_bytes", MetricKind::gauge, "The largest free run.", "device",
            [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.largest_free_bytes; }); }},
+    Metric{"vramd_device_limit_bytes", MetricKind::gauge, "The most that may be used of the device, the reserve included.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.limit_bytes; }); }},
     Metric{"vramd_device_live_bytes", MetricKind::gauge, "Bytes granted to allocations.", "device",
            [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.live_bytes; }); }},
     Metric{"vramd_device_model_bytes", MetricKind::gauge, "Bytes that models take.", "device",
@@ -97,6 +120,12 @@ constexpr std::array table = {
            [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.other_processes_bytes; }); }},
     Metric{"vramd_device_physical_bytes", MetricKind::gauge, "The hardware's memory.", "device",
            [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.physical_bytes; }); }},
+    Metric{"vramd_device_pressure_cause", MetricKind::gauge, "1 for who makes the device tight, 0 for the others.", "device", each_cause,
+           "cause"},
+    Metric{"vramd_device_pressure_ratio", MetricKind::gauge, "How tight the device's memory is, from 0 to 1.", "device",
+           [](const MetricsSeen& s) {
+               return each_device(s, [](const DeviceSeen& d) { return static_cast<double>(d.pressure_hundredths) / 100'00; });
+           }},
     Metric{"vramd_device_reclaimable_bytes", MetricKind::gauge, "Bytes of models that nobody holds or pinned.", "device",
            [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.reclaimable_bytes; }); }},
     Metric{"vramd_device_reserved_bytes", MetricKind::gauge, "Bytes that the device's limits keep back.", "device",
@@ -139,6 +168,10 @@ constexpr std::array table = {
            [](const MetricsSeen& s) { return each_owner(s, [](const OwnerUsage& o) { return o.allocations; }); }},
     Metric{"vramd_owner_live_bytes", MetricKind::gauge, "Bytes granted to an owner's allocations.", "owner",
            [](const MetricsSeen& s) { return each_owner(s, [](const OwnerUsage& o) { return o.live_bytes; }); }},
+    Metric{"vramd_owner_quota_bytes", MetricKind::gauge, "The quota of an owner on a device.", "device",
+           [](const MetricsSeen& s) { return each_quota(s, [](const OwnerQuotaTold& q) { return q.quota_bytes; }); }, "owner"},
+    Metric{"vramd_owner_quota_used_bytes", MetricKind::gauge, "What an owner with a quota holds of it.", "device",
+           [](const MetricsSeen& s) { return each_quota(s, [](const OwnerQuotaTold& q) { return q.held_bytes; }); }, "owner"},
     Metric{"vramd_read_only",
            MetricKind::gauge,
            "1 while changes cannot be recorded.",
@@ -149,6 +182,20 @@ constexpr std::array table = {
            "When the keeper started, in seconds since 1970.",
            {},
            [](const MetricsSeen& s) { return one(seconds(s.started_wall_ns)); }},
+    Metric{"vramd_transfer_bytes_total",
+           MetricKind::counter,
+           "Bytes of transfers that succeeded since the core's start.",
+           {},
+           [](const MetricsSeen& s) { return one(s.transferred_bytes); }},
+    Metric{"vramd_transfers", MetricKind::gauge, "Transfers that wait or run, by state.", "state",
+           [](const MetricsSeen& s) { return each(s.transfers); }},
+    Metric{"vramd_transfers_ended_total", MetricKind::counter, "Transfers that ended since the core's start, by how.", "state",
+           [](const MetricsSeen& s) { return each(s.transfers_ended); }},
+    Metric{"vramd_waiting_allocations",
+           MetricKind::gauge,
+           "Requests that wait for room or for their owner's own quota.",
+           {},
+           [](const MetricsSeen& s) { return one(s.waiting_allocations); }},
     Metric{"vramd_workers", MetricKind::gauge, "Loading processes that run.", {}, [](const MetricsSeen& s) { return one(s.workers); }},
 };
 }  // namespace

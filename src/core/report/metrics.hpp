@@ -2,7 +2,8 @@
 ///
 /// Names begin with `vramd_`, units are base units and stand at the end (`_bytes`, `_seconds`, `_ratio`), counters end with `_total`.
 /// Labels are bounded: devices as configured, owners the `owners_max` with most memory and `other` for the rest, states and event types as
-/// the code lists them. Names are frozen: dashboards and alerts are made of them (metrics_test.cpp holds the list).
+/// the code lists them, quotas as admins set them. Names are frozen: dashboards and alerts are made of them (metrics_test.cpp holds the
+/// list).
 #pragma once
 #include <span>
 #include <string>
@@ -10,7 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "core/report/limits.hpp"
 #include "core/report/told.hpp"
+#include "terms/pressure.hpp"
 
 namespace vramd::report {
 inline constexpr std::size_t owners_max = 20;
@@ -22,6 +25,11 @@ struct DeviceSeen {
     u64 physical_bytes = 0;
     u64 model_bytes = 0;
     bool healthy = true;
+    u64 available_bytes = 0;      ///< What can be had now without evicting.
+    u64 pressure_hundredths = 0;  ///< The level.
+    std::string_view pressure_cause = {};
+    u64 limit_bytes = 0;  ///< The most that may be used, the reserve included.
+    std::vector<OwnerQuotaTold> quotas;
 };
 
 /// All that the metrics are made of, seen at one scrape.
@@ -38,9 +46,13 @@ struct MetricsSeen {
     u64 event_readers = 0;
     std::vector<DeviceSeen> devices;
     std::vector<OwnerUsage> owners;
-    std::vector<std::pair<std::string_view, u64>> models;      ///< By state.
-    std::vector<std::pair<std::string_view, u64>> operations;  ///< Kept ones, by state.
-    std::vector<std::pair<std::string_view, u64>> events;      ///< Recorded by this core, by type.
+    std::vector<std::pair<std::string_view, u64>> models;           ///< By state.
+    std::vector<std::pair<std::string_view, u64>> operations;       ///< Kept ones, by state.
+    std::vector<std::pair<std::string_view, u64>> events;           ///< Recorded by this core, by type.
+    std::vector<std::pair<std::string_view, u64>> transfers;        ///< Open ones, by state.
+    std::vector<std::pair<std::string_view, u64>> transfers_ended;  ///< Under this core, by how they ended.
+    u64 transferred_bytes = 0;
+    u64 waiting_allocations = 0;
     u64 http_connections = 0;
     u64 http_requests = 0;
     u64 http_refused = 0;
@@ -50,6 +62,7 @@ struct MetricsSeen {
 struct MetricValue {
     std::string label;  ///< The value of the row's label; empty where it has none.
     double value = 0;
+    std::string second = {};  ///< The value of the row's second label.
 };
 
 enum class MetricKind : u8 { gauge, counter };
@@ -60,6 +73,7 @@ struct Metric {
     std::string_view help;
     std::string_view label;  ///< Its name; empty: none.
     std::vector<MetricValue> (*read)(const MetricsSeen& seen) = nullptr;
+    std::string_view second_label = {};  ///< Its name, for rows that tell of two things at once.
 };
 
 /// All rows, by name.
