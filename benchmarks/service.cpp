@@ -191,6 +191,30 @@ void report_status(const Bed& bed, const Plan& plan, const char* beside) {
     }
 }
 
+/// The longest that one small call had to wait while a call that looks at the whole state ran.
+void report_beside(const Bed& bed, const char* method, const char* path, const std::string& body, const char* what) {
+    std::atomic<bool> over = false;
+    u64 longest = 0;
+    u64 calls = 0;
+    std::vector<u64> took;
+    {
+        std::jthread small([&] {
+            Connection connection(bed.unix_door);
+            const std::string id = allocate(connection, "b", 256);
+            while (!over) {
+                longest = std::max(longest, time_of([&] { connection.must("GET", "/api/memory/allocation/" + id); }));
+                ++calls;
+            }
+            free_one(connection, id);
+        });
+        Connection connection(bed.unix_door);
+        for (int round = 0; round < 3; ++round) took.push_back(time_of([&] { (void)connection.must(method, path, body); }));
+        over = true;
+    }
+    std::printf("%-22s p50 %7.1f ms; beside it %6llu reads of one allocation, the longest %7.1f ms\n", what, ms(percentile(took, 0.5)),
+                static_cast<unsigned long long>(calls), ms(longest));
+}
+
 void report_many(const Bed& bed, const Plan& plan) {
     constexpr u64 hands = 4;  // Connections: half through each door, so there are two owners.
     report_status(bed, plan, "nothing live:");
@@ -214,6 +238,9 @@ void report_many(const Bed& bed, const Plan& plan) {
     std::printf("the core's own memory grew by %.1f MiB, %.1f bytes each   goal <= 200 (%.1f MiB just after the last one)\n",
                 grown / static_cast<double>(mib), grown / static_cast<double>(plan.live), peak / static_cast<double>(mib));
     report_pairs(plan, bed.unix_door);
+    report_beside(bed, "GET", "/api/memory/optimization", {}, "advice");
+    report_beside(bed, "POST", "/api/memory/operations/defragment/a", "{\"dryRun\":true}", "a dry run");
+    report_beside(bed, "POST", "/api/memory/operations/optimize-models", "{\"dryRun\":true}", "optimize-models, dry");
 }
 
 void run(const Plan& plan) {

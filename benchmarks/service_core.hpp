@@ -130,6 +130,25 @@ inline double core_pairs_per_second(CoreBed& bed, u64 pairs, int rounds) {
     return static_cast<double>(pairs) * 1e9 / static_cast<double>(best_ns);
 }
 
+/// What a snapshot, advice and dry runs do under the engine's lock: nobody decides anything meanwhile.
+inline void report_copies(const CoreBed& bed) {
+    const auto longest_ms = [](auto&& work) {
+        u64 longest = 0;
+        for (int round = 0; round < 3; ++round) {
+            const u64 began_ns = monotonic_ns();
+            work();
+            longest = std::max(longest, monotonic_ns() - began_ns);
+        }
+        return static_cast<double>(longest) / 1e6;
+    };
+    std::size_t saved_bytes = 0;
+    const double saved = longest_ms([&] { saved_bytes = core::save(bed.state()).size(); });
+    const double copied = longest_ms([&] { const core::State copy = bed.state(); });
+    std::printf(
+        "held under the lock, all those live: a snapshot or advice (the state as bytes, %.1f MiB) %.1f ms, a dry run (a copy) %.1f ms\n",
+        static_cast<double>(saved_bytes) / static_cast<double>(mib), saved, copied);
+}
+
 inline void report_core(const CorePlan& plan) {
     static const std::vector<std::string> owners = {"anna", "bert", "carl", "dora"};
     CoreBed bed;
@@ -154,6 +173,7 @@ inline void report_core(const CorePlan& plan) {
     std::printf("core alone, %llu allocations of 4 owners made: %.0f a second\n", static_cast<unsigned long long>(plan.live),
                 static_cast<double>(plan.live) * 1e9 / static_cast<double>(filled_ns));
     tell("live:");
+    report_copies(bed);
     std::printf("core alone, allocate + free of 256 B, all those live: %9.0f pairs/s\n",
                 core_pairs_per_second(bed, plan.pairs, plan.rounds));
     const u64 churn_ns = monotonic_ns();
