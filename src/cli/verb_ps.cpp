@@ -9,6 +9,8 @@ constexpr Argument arguments[] = {
     {"owner", Takes::value, "Only of this owner"},
     {"type", Takes::value, "Only of this type", Offers::words, "default pinned mapped texture buffer unified"},
     {"status", Takes::value, "Only in this state", Offers::words, "pending live zombie"},
+    {"history", Takes::flag, "Of one allocation: the events of its life too"},
+    {"content", Takes::flag, "Of one allocation: what its bytes are too; all of them are read"},
 };
 constexpr Column columns[] = {
     {"ID", "id"},
@@ -31,9 +33,16 @@ constexpr Column columns[] = {
 
 Told<void> run(Session& session, const Given& given) {
     if (given.has("id")) {
-        TRY(const http::ClientReply reply, session.ask({.target = "/api/memory/allocation/" + http::percent_encoded(given.text("id"))}));
+        Query more;
+        if (given.has("history")) more.add("includeHistory", "true");
+        if (given.has("content")) more.add("includeContentStats", "true");
+        TRY(const http::ClientReply reply,
+            session.ask({.target = "/api/memory/allocation/" + http::percent_encoded(given.text("id")) + more.text()}));
         return show_record(session, reply.body, "id");
     }
+    for (const std::string_view flag : {"history", "content"})
+        if (given.has(flag))
+            return std::unexpected(Failure(Exit::usage, "--" + std::string(flag) + " tells of one allocation: name its id."));
     Query query;
     query.add_if("deviceId", given.text("device"));
     query.add_if("owner", given.text("owner"));

@@ -28,7 +28,7 @@ struct Runner::Optimizing {
 Result<void> Runner::plan_models(Optimizing& work) {
     const OptimizeModelsRequest& request = work.request;
     const auto readings = read_devices();
-    std::vector<std::byte> saved;
+    core::State copy;
     report::Surroundings around;
     std::vector<std::vector<u64>> unloads;
     {
@@ -69,10 +69,9 @@ Result<void> Runner::plan_models(Optimizing& work) {
             for (const u64 serial : plan.unload) add(serial, std::nullopt);
             for (const auto& [serial, why] : plan.left) add(serial, why);
         }
-        if (request.run == Run::dry) saved = core::save(state_);
+        if (request.run == Run::dry) copy = state_;
     }
     if (request.run == Run::really) return {};
-    TRY(core::State copy, core::restore(saved));
     for (std::size_t i = 0; i < work.devices.size(); ++i) {
         DeviceOutcome& outcome = work.answer.devices[i];
         outcome.freed_bytes =

@@ -274,14 +274,16 @@ void Runner::prepare_ledger() {
 /// A snapshot that failed is tried again each second until it succeeds.
 void Runner::write_snapshot() {
     u64 sequence = 0;
-    std::vector<std::byte> bytes;
+    std::optional<core::State> copy;
     {
         const Lock lock(lock_);
         if (stopping_) return;
         sequence = ledger_->sequence();
-        bytes = core::save(state_);
+        copy.emplace(state_);  // A third of what saving it would take: everybody waits meanwhile.
         unsaved_bytes_ = 0;
     }
+    const std::vector<std::byte> bytes = core::save(*copy);
+    copy.reset();
     const auto written = ledger_->snapshot(sequence, bytes);
     {
         const Lock lock(lock_);

@@ -138,8 +138,7 @@ private:
             command.closed.clear();
             if (fits(command)) continue;
             const u64 most = memory::max_bytes(limits_, capacity_);
-            const memory::DeviceSums& sums = books_.sums(device_);
-            const u64 staying = sums.committed - sums.zombie - core::plan_reclaim(copy_, scope(), number_max).bytes;
+            const u64 staying = core::excess_bytes(copy_, device_, 0) - core::plan_reclaim(copy_, scope(), number_max).bytes;
             const u64 needed = staying + round_up(std::min(command.size_bytes, capacity_), granule_);
             if (needed > most || most - needed >= limits_.reserve_bytes) continue;
             LimitsChange change;
