@@ -39,6 +39,7 @@ void Runner::hold(u64 serial) { uses_[serial] += 1; }
 
 void Runner::let_go(u64 serial) {
     std::vector<std::move_only_function<void()>> next;
+    bool frees = false;
     {
         const Lock lock(lock_);
         const auto found = uses_.find(serial);
@@ -46,9 +47,11 @@ void Runner::let_go(u64 serial) {
         if (--found->second > 0) return;
         uses_.erase(found);
         if (auto waiting = after_use_.extract(serial); !waiting.empty()) next = std::move(waiting.mapped());
+        frees = freeing_.contains(serial);
         schedule_leases();
     }
     for (auto& work : next) work();
+    if (frees) free_waiting(serial);
 }
 
 /// Finds the bytes and holds their allocation still until `let_go`.
@@ -61,7 +64,7 @@ Result<transfer::Place> Runner::hold_place(const Caller& caller, AllocationId id
     const memory::AllocationRow& row = allocation->row;
     if (row.status != AllocationStatus::live) return refuse(Code::conflict, "allocation", "The allocation is not ready yet.");
     // Else readers that follow one another would keep a forced free waiting for ever.
-    if (after_use_.contains(row.id.serial))
+    if (freeing_.contains(row.id.serial) || after_use_.contains(row.id.serial))
         return refuse(Code::conflict, "allocation", "The allocation is being freed or moved; try again in a moment.");
     if (access == Access::write && row.model != 0)
         return refuse(Code::conflict, "allocation", "The allocation holds a model, which cannot be changed.");

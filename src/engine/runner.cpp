@@ -188,15 +188,43 @@ void Runner::free(FreeCommand command, bool force, Done<Freed> done) {
         command.in_use = in_use(command.id.serial);
         const memory::Allocation* allocation = state_.books.allocation(command.id);
         const bool moves = moving_.contains(command.id.serial);  // Soon over, and nothing that the caller did.
-        if (command.in_use && (force || moves) && allocation != nullptr && core::may_see(state_, command.caller, *allocation)) {
-            after_use_[command.id.serial].push_back(
-                [this, command, done = std::move(done)]() mutable { free(std::move(command), true, std::move(done)); });
+        const bool at_it = command.in_use || freeing_.contains(command.id.serial);
+        // A transfer that waits for its turn would come between the last reader and the free: it is a reason to refuse at once.
+        const bool before_it = std::ranges::any_of(state_.transfers.of(command.id.serial), [](const memory::Transfer* transfer) {
+            return transfer->state == TransferState::queued;
+        });
+        if ((moves || (at_it && force)) && !before_it && allocation != nullptr && core::may_see(state_, command.caller, *allocation)) {
+            freeing_[command.id.serial].push_back({std::move(command), giving.begun_ns, std::move(done)});
             return;
         }
         const u16 device = allocation == nullptr ? u16{0} : state_.books.block(allocation->row.block)->row.device;
         give_up(Command(command), device, giving);
     }
     tell_freed(giving, std::move(done));
+}
+
+/// Ends the frees that wait for this allocation, once neither a reader nor a transfer is at it. Until then each look finds somebody who
+/// comes by here again: a reader that lets go, or a transfer that ends.
+void Runner::free_waiting(u64 serial) {
+    for (;;) {
+        Giving giving;
+        Done<Freed> done;
+        {
+            const Lock lock(lock_);
+            const auto found = freeing_.find(serial);
+            if (found == freeing_.end() || in_use(serial) || !state_.transfers.of(serial).empty()) return;
+            WaitingFree free = std::move(found->second.front());
+            found->second.pop_front();
+            if (found->second.empty()) freeing_.erase(found);
+            giving.begun_ns = free.begun_ns;
+            done = std::move(free.done);
+            free.command.in_use = false;
+            const memory::Allocation* allocation = state_.books.allocation(free.command.id);
+            const u16 device = allocation == nullptr ? u16{0} : state_.books.block(allocation->row.block)->row.device;
+            give_up(Command(std::move(free.command)), device, giving);
+        }
+        tell_freed(giving, std::move(done));
+    }
 }
 
 Result<report::AllocationTold> Runner::renew_lease(RenewLeaseCommand command) {

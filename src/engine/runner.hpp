@@ -131,6 +131,12 @@ private:
         Freed freed{};
         Result<core::Decision> decision{};
     };
+    /// A free that was accepted and waits for those who are at its allocation.
+    struct WaitingFree {
+        FreeCommand command;
+        u64 begun_ns = 0;
+        Done<Freed> done;
+    };
     struct Survey;
     struct Clearing;
 
@@ -148,6 +154,7 @@ private:
     void shrink_devices(Told& told) REQUIRES(lock_);
     void give_up(const Command& command, u16 device, Giving& giving) REQUIRES(lock_);
     void tell_freed(Giving& giving, Done<Freed> done);
+    void free_waiting(u64 serial);
     void schedule_leases() REQUIRES(lock_);
     void expire_leases(u64 timer_ns);
     void keep_ledger() REQUIRES(lock_);
@@ -212,6 +219,7 @@ private:
     };
     void try_transfer(WaitingTransfer waiting);
     void retry_transfers();
+    [[nodiscard]] std::optional<std::string_view> being_freed(const TransferCommand& command) const REQUIRES(lock_);
     void start_one(const ScheduleTransfersEffect& effect);
     void start_one(const TransferEffect& effect);
     void start_one(const StopTransferEffect& effect);
@@ -330,6 +338,8 @@ private:
     std::vector<Command> unrecorded_ GUARDED_BY(lock_);  ///< Finished effects that the ledger had no room for.
     std::map<u64, u64> uses_ GUARDED_BY(lock_);          ///< Allocation serial → readers and writers of its content.
     std::map<u64, std::vector<std::move_only_function<void()>>> after_use_ GUARDED_BY(lock_);
+    /// By allocation serial: who comes after one of these is turned away, so each ends as freed.
+    std::map<u64, std::deque<WaitingFree>> freeing_ GUARDED_BY(lock_);
     std::map<BlockKey, u64> frozen_ GUARDED_BY(lock_);
     std::map<u64, bool> moving_ GUARDED_BY(lock_);  ///< Allocation serial → written since its copy to a second place began.
 

@@ -24,6 +24,17 @@ void Runner::transfer(TransferCommand command, Until until, Done<report::Transfe
     try_transfer(std::move(waiting));
 }
 
+/// The field of what a free waits for, if the caller may see it: a free that was accepted lets no transfer come between.
+std::optional<std::string_view> Runner::being_freed(const TransferCommand& command) const {
+    const auto waits = [&](AllocationId id) {
+        const memory::Allocation* allocation = freeing_.contains(id.serial) ? state_.books.allocation(id) : nullptr;
+        return allocation != nullptr && core::may_see(state_, command.caller, *allocation);
+    };
+    if (waits(command.source)) return "/sourceAllocationId";
+    if (command.target && waits(*command.target)) return "/targetAllocationId";
+    return std::nullopt;
+}
+
 /// One attempt. It is repeated while blocks are being released that it needs, or while its source is being moved to close a hole.
 void Runner::try_transfer(WaitingTransfer waiting) {
     Told told;
@@ -51,6 +62,8 @@ void Runner::try_transfer(WaitingTransfer waiting) {
         };
         if (stopping_)
             decision = refuse(Code::busy, "daemon", "The daemon is stopping.");
+        else if (const auto field = being_freed(waiting.command))
+            decision = refuse(Code::conflict, *field, "The allocation is being freed.");
         else
             decision = commit_locked(Command(waiting.command), enlist, told);
         if (decision) count_overtaken(*decision, newcomer);
@@ -63,7 +76,8 @@ void Runner::try_transfer(WaitingTransfer waiting) {
     if (!decision) return waiting.done(std::unexpected(decision.error()));
     finish(told, decision->effects);
     if (too_late)
-        return waiting.done(refuse(Code::insufficient_memory, "/targetDeviceId", "The memory that is being given back did not come in time."));
+        return waiting.done(
+            refuse(Code::insufficient_memory, "/targetDeviceId", "The memory that is being given back did not come in time."));
     if (accepted) waiting.done(*std::move(accepted));
 }
 
@@ -240,6 +254,9 @@ void Runner::note_transfer(const Event& event, Told& told) {
         const memory::Transfer* transfer = state_.transfers.transfer(ended->id);
         work_.transfers_ended[static_cast<std::size_t>(ended->state)] += 1;
         if (ended->state == TransferState::succeeded) work_.transferred_bytes += ended->result.bytes;
+        if (transfer != nullptr)
+            for (const u64 serial : {transfer->plan.source.serial, transfer->plan.target.serial})
+                if (freeing_.contains(serial)) told.push_back([this, serial] { free_waiting(serial); });
         if (waiters.empty() || transfer == nullptr) return;
         for (auto& done : waiters.mapped()) {
             report::TransferTold record = report::transfer(state_, *transfer);

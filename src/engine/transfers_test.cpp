@@ -140,6 +140,56 @@ TEST_CASE("a reader at the end of a move is waited for and reads the old bytes t
     CHECK(daemon.holds(id, std::byte{7}));
 }
 
+TEST_CASE("a forced free that waits for a reader is not overtaken by a transfer, neither from nor into what it frees") {
+    TwoDevices daemon;
+    const AllocationId id = daemon.on_a(4096);
+    const AllocationId other = daemon.on_a(4096);
+    auto reader = daemon.core->open_content(me, id, Access::read);
+    REQUIRE(reader);
+    std::optional<Result<Freed>> freed;
+    daemon.core->free({me, id}, true, [&freed](Result<Freed> result) { freed = std::move(result); });
+    CHECK(!freed);
+    TransferCommand into = to_b(other, TransferMode::copy);
+    into.target_device_id.clear();
+    into.target = id;
+    for (const TransferCommand& command : {to_b(id, TransferMode::copy), to_b(id, TransferMode::move), into}) {
+        const auto told = daemon.transfer(command);
+        REQUIRE(!told);
+        CHECK(told.error().code == Code::conflict);
+        CHECK(told.error().field == (command.target ? "/targetAllocationId" : "/sourceAllocationId"));
+    }
+    // To anybody else it looks missing, now as ever.
+    std::optional<Code> stranger;
+    TransferCommand theirs = to_b(id, TransferMode::copy);
+    theirs.caller = {"you", Role::user};
+    daemon.core->transfer(theirs, Engine::Until::accepted,
+                          [&stranger](const Result<report::TransferTold>& told) { stranger = told.error().code; });
+    CHECK(stranger == Code::not_found);
+    reader->reset();
+    REQUIRE(freed.has_value());
+    CHECK(freed->has_value());
+    CHECK(daemon.core->audit().ok);
+}
+
+TEST_CASE("a forced free during a move that its reader holds up ends as freed, whichever of the two came to wait first") {
+    TwoDevices daemon;
+    for (const u64 size : {u64{4096}, 16 * mib}) {  // The small one is copied before the free comes, the large one after.
+        const AllocationId id = daemon.on_a(size);
+        auto reader = daemon.core->open_content(me, id, Access::read);
+        REQUIRE(reader);
+        const auto begun = daemon.transfer(to_b(id, TransferMode::move), Engine::Until::accepted);
+        REQUIRE(begun);
+        while (daemon.core->read_transfer(me, begun->plan.id)->state == TransferState::queued) std::this_thread::yield();
+        std::promise<Result<Freed>> answer;
+        daemon.core->free({me, id}, true, [&answer](Result<Freed> result) { answer.set_value(std::move(result)); });
+        reader->reset();
+        const auto freed = answer.get_future().get();
+        if (!freed) FAIL(describe(freed.error()));
+        CHECK(!daemon.core->allocation(me, id));
+    }
+    CHECK(daemon.core->audit().ok);
+}
+
 TEST_CASE("a thousand small transfers of two owners all end, each exactly once, and the books are right") {
     TwoDevices daemon;
     std::vector<AllocationId> sources;
