@@ -135,6 +135,41 @@ TEST_CASE("memory whose transfer is cancelled while it is being made comes back,
     REQUIRE(placed);
     CHECK(!placed->again_after_release);
     CHECK(placed->transfer);
+
+TEST_CASE("a transfer's time is not over before its end, whoever says so") {
+    TwoDevices world;
+    auto command = world.command(TransferMode::copy);
+    command.timeout_ns = 5 * ns_per_second;
+    const auto begun = world.driver.give(command);
+    REQUIRE(begun);
+    world.driver.now.monotonic_ns += 5 * ns_per_second - 1;
+    const auto early = world.driver.give(ExpireTransferCommand{begun->transfer});
+    REQUIRE(early);
+    CHECK(early->events.empty());
+    CHECK(world.driver.state.transfers.transfer(begun->transfer)->is_open());
+    world.driver.now.monotonic_ns += 1;
+    REQUIRE(world.driver.give(ExpireTransferCommand{begun->transfer}));
+    CHECK(world.driver.state.transfers.transfer(begun->transfer)->error.code == Code::timed_out);
+}
+
+TEST_CASE("of owners with as many running, the one whose last turn is longest ago goes first") {
+    memory::Transfers transfers;
+    const auto queue = [&transfers](u64 serial, const std::string& owner) {
+        TransferPlan plan;
+        plan.id = {serial, 1};
+        plan.owner = owner;
+        plan.source = {serial, 1};
+        plan.target = {100 + serial, 1};
+        transfers.apply(TransferQueued{plan});
+    };
+    queue(1, "greedy");
+    queue(2, "greedy");
+    queue(3, "modest");
+    CHECK(transfers.next().front()->plan.id.serial == 1);
+    transfers.apply(TransferBegun{{1, 1}, 0});
+    transfers.apply(TransferEnded{{1, 1}, TransferState::succeeded, {}, {}, 0});
+    REQUIRE(transfers.running() == 0);
+    CHECK(transfers.next().front()->plan.id.serial == 3);
 }
 
 TEST_CASE("what a transfer uses is not freed, not moved by another and not its own target") {

@@ -75,6 +75,16 @@ private:
         bool evicts = false;
         std::map<AllocationId, Place> preserved{};
     };
+    /// A request for room that was not answered yet.
+    struct Wanted {
+        AllocateCommand command;
+        u64 deadline_ns = 0;
+        u64 next_block = 0;      ///< The books' when it was made: no more blocks than since can have overtaken it.
+        bool had_quota = false;  ///< It may have waited for its owner's quota: then it keeps no room.
+        bool seen = false;       ///< It waited at the end of an earlier step.
+        bool served = false;     ///< It has its place and will be told of it.
+        u64 overtaken = 0;       ///< Blocks that others got on its device while it was the oldest.
+    };
     struct Deed {
         void (Clients::*act)(Choices&);
         u64 weight;
@@ -134,18 +144,43 @@ private:
     void see_upkeeps();
     [[nodiscard]] UpkeepCommand any_upkeep(Choices& choices);
 
+    // clients_limits.cpp
+    void set_limits(Choices& choices);
+    void want(Choices& choices);
+    void follow_advice(Choices& choices);
+    void rest(Choices& choices);
+    void lift_limits();
+    [[nodiscard]] bool change_limits(const SetLimitsCommand& command);
+    [[nodiscard]] static LimitsChange any_change(Choices& choices, u64 capacity_bytes);
+    [[nodiscard]] bool free_as_advised(const std::string& advice);
+    void ask(AllocateCommand command, u64 timeout_ns);
+    void took_asked(const AllocateCommand& command, const report::AllocationTold& record);
+    void refused(const AllocateCommand& command, const Error& error, bool alone);
+    void check_enforced(const std::string& device_id);
+    void see_served();
+    void check_admitted(const core::State& state) const;
+    void check_order(const core::State& state);
+    void check_overtaken(const core::State& state);
+    [[nodiscard]] bool may_be_closed_to(const core::State& state, u64 secret, u64 not_to) const;
+    [[nodiscard]] bool fits(const core::State& state, u16 device, const AllocateCommand& command) const;
+    [[nodiscard]] u64 held_on(const core::State& state, u16 device, const std::string& owner) const;
+    [[nodiscard]] std::optional<u64> quota_of(const AllocateCommand& command) const;
+    /// What the limits leave of a capacity.
+    [[nodiscard]] u64 usable(const std::string& device, u64 capacity_bytes) const;
+
     // oracle.cpp
+    void compare_books(const core::State& state) const;
     void check();
     void check_layout();
     void compare(AllocationId id, Held& held);
     void compare_all();
     void settle(Choices& choices);
 
-    static const std::array<Deed, 27> deeds;
+    static const std::array<Deed, 31> deeds;
 
     World& world_;
     Met& met_;
-    std::array<u64, 27> weights_{};
+    std::array<u64, 31> weights_{};
     u64 weight_ = 0;
     std::vector<Reader> readers_;
     u64 unanswered_ = 0;   ///< Requests of this core's life that were told nothing yet.
@@ -158,5 +193,14 @@ private:
     std::map<OperationId, std::string> loads_;         ///< Started, not ended: model name.
     std::map<std::string, std::string> resident_;      ///< Name → path, as acknowledged.
     std::map<std::string, ModelFile> resident_files_;  ///< Name → the file as it was then.
+    std::set<std::string> pinned_;                     ///< Names of resident models that were pinned: they stay until they are unloaded.
+    std::map<std::string, DeviceLimits> limits_;       ///< As acknowledged, by device.
+    std::map<std::string, u64> seen_capacity_;         ///< By device, at the last look.
+    std::map<u64, Wanted> wanted_;                     ///< By secret, which rises with age.
+    std::optional<AllocateCommand> refusal_;           ///< The newest that was refused at once.
+    std::string refusal_reason_;
+    u64 next_secret_ = 0;
+    u64 next_serial_ = 0;  ///< Of allocations and of blocks, at the last look.
+    u64 next_block_ = 0;
 };
 }  // namespace vramd::simulation

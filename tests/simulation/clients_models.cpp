@@ -10,6 +10,7 @@ void Clients::load(Choices& choices) {
     command.request.name = model_names[choices.below(std::size(model_names))];
     command.request.path = model_paths[choices.below(std::size(model_paths))];
     command.request.device_id = std::array{"", "a", "b"}[choices.below(3)];
+    command.request.pinned = choices.one_in(4);
     const u64 epoch = world_.epoch;
     ++unanswered_;
     const auto started = world_.core().load_model(command, [this, epoch, request = command.request](Result<report::OperationTold> ended) {
@@ -33,7 +34,7 @@ void Clients::unload(Choices& choices) {
         // Its bytes may be on their way to somebody's copy.
         if (!freed && known && freed.error().code != Code::leased && !excused(freed.error(), nullptr))
             fail("an unload was refused: " + describe(freed.error()));
-        if (freed) resident_.erase(name);
+        if (freed) resident_.erase(name), pinned_.erase(name);
     });
 }
 
@@ -60,6 +61,10 @@ void Clients::note_models() {
                 resident_files_[to_text(model.id)] = file->second;
     // Who needs room takes it from models that nobody reads; they go with all their names.
     std::erase_if(resident_, [this](const auto& entry) { return !world_.core().model(entry.first); });
+    for (const std::string& name : pinned_)
+        if (!world_.core().model(name)) fail("the pinned model " + name + " was evicted");
+    for (const report::ModelTold& model : world_.core().models())
+        if (model.state == ModelState::resident && model.pinned) pinned_.insert(model.names.begin(), model.names.end());
 }
 
 void Clients::compare_models() {

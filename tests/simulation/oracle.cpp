@@ -13,7 +13,7 @@ struct Taken {
 
 /// The free memory of a device as its list of ranges says it, from the rows alone: no sum, hole list or sub-allocator of the books is
 /// asked.
-report::DeviceBooks recount(const core::State& state, u16 device, const std::map<BlockKey, std::vector<Taken>>& taken) {
+report::DeviceBooks recount(const core::State& state, u16 device, u64 usable_bytes, const std::map<BlockKey, std::vector<Taken>>& taken) {
     report::DeviceBooks books;
     books.total_bytes = state.books.devices()[device].capacity_bytes;
     const auto count_run = [&books](u64 bytes) {
@@ -46,7 +46,11 @@ report::DeviceBooks recount(const core::State& state, u16 device, const std::map
             books.free_bytes += block.row.size_bytes - end;
     }
     if (committed > books.total_bytes) fail("the blocks are larger than their device");
-    count_run(books.total_bytes - committed);
+    count_run(usable_bytes > committed ? usable_bytes - committed : 0);
+    // What the limits keep back is not free, wherever it lies.
+    const u64 used = books.live_bytes + books.zombie_bytes;
+    books.free_bytes = usable_bytes > used ? usable_bytes - used : 0;
+    books.largest_free_bytes = std::min(books.largest_free_bytes, books.free_bytes);
     return books;
 }
 
@@ -59,11 +63,13 @@ std::map<BlockKey, std::vector<Taken>> taken_of(const core::State& state) {
     return taken;
 }
 
-void compare_books(const core::State& state) {
+}  // namespace
+
+void Clients::compare_books(const core::State& state) const {
     const auto taken = taken_of(state);
     for (u16 device = 0; device < state.books.devices().size(); ++device) {
         const report::DeviceBooks told = report::device_books(state, device, report::Detail::sums);
-        const report::DeviceBooks counted = recount(state, device, taken);
+        const report::DeviceBooks counted = recount(state, device, usable(told.device_id, told.total_bytes), taken);
         const auto differ = [&told](const char* what) {
             fail("device " + told.device_id + ": " + what + " differ from the list of ranges");
         };
@@ -77,9 +83,9 @@ void compare_books(const core::State& state) {
         if (told.fragmentation_percentage() != counted.fragmentation_percentage()) differ("fragmentation");
     }
 }
-}  // namespace
 
 void Clients::check() {
+    see_served();
     see_transfers();
     see_upkeeps();
     // A lease that ran out ends at the world's next steps; what is gone by then is forgotten here.
@@ -145,14 +151,17 @@ void Clients::settle(Choices& choices) {
 void Clients::finish(Choices& choices) {
     while (!readers_.empty()) let_reader_go(0);
     world_.disarm();
-    settle(choices);
+    rest(choices);
     faulty_ = false;
+    lift_limits();
+    rest(choices);
     check();
     if (!transfers_.empty()) fail("a transfer never ends");
     if (!upkeeps_.empty()) fail("an upkeep never ends");
     compare_all();
     for (const report::ModelTold& model : world_.core().models())
-        for (const std::string& name : model.names) world_.core().unload_model({admin, name, ""}, [](Result<engine::Freed>) {});
+        for (const std::string& name : model.names)
+            pinned_.erase(name), world_.core().unload_model({admin, name, ""}, [](Result<engine::Freed>) {});
     world_.advance_ns(1000 * ns_per_second);
     settle(choices);
     check();

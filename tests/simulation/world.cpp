@@ -126,6 +126,7 @@ World::World(u64 seed, std::map<std::string, u64> capacities_then) : capacities(
         device::sim::Backing::Options options;
         options.id = id;
         options.capacity_bytes = capacity;
+        if (id == "b") options.granularity_bytes = 16 * kib;  // So that what moves there takes another size.
         backings.push_back(std::make_unique<device::sim::Backing>(options));
     }
     start();

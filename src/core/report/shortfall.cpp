@@ -44,6 +44,12 @@ public:
         const memory::DeviceSums& sums = books_.sums(device_);
         staying_ = sums.committed - sums.zombie - core::plan_reclaim(state_, scope(), number_max).bytes;
         shortage_ = staying_ + block_bytes_ > usable ? staying_ + block_bytes_ - usable : 0;
+        const u64 granted = memory::goes_into_arena(request()) ? round_up(command.size_bytes, memory::arena_granule_bytes) : block_bytes_;
+        // An owner may hold more than a quota that came later: that has to go, too.
+        const auto& quotas = books_.devices()[device_].limits.owner_quotas;
+        const u64 holding = books_.held_by(device_, owner_) + granted;
+        if (const auto quota = quotas.find(owner_); quota != quotas.end() && holding > quota->second)
+            quota_shortage_ = holding - quota->second;
     }
 
     Figures figures() {
@@ -56,6 +62,8 @@ public:
         // Where the room is kept for somebody else, more room helps nobody but them.
         if (closed) return std::move(told_);
         free_own();
+        // What an owner may hold is not more because others hold less.
+        if (quota_shortage_ > 0) return std::move(told_);
         unload_pinned();
         defragment();
         if (!is_load) wait_for_leases();
@@ -103,8 +111,10 @@ private:
         const memory::Block& block = *books_.block(row.block);
         if (block.row.device != device_ || std::ranges::binary_search(command_.frozen, row.block)) return false;
         if (block.allocations().size() == 1) return block.row.size_bytes >= shortage_;
+        const u64 used = books_.sums(device_).live + books_.sums(device_).zombie;  // By limits that came later, more than they allow.
         const bool same_arena = block.space && books_.name(block.row.owner) == owner_ && memory::goes_into_arena(request());
-        if (!same_arena || row.granted_bytes + books_.free_bytes(device_) < round_up(command_.size_bytes, memory::arena_granule_bytes))
+        if (!same_arena ||
+            used - row.granted_bytes + round_up(command_.size_bytes, memory::arena_granule_bytes) > books_.usable_bytes(device_))
             return false;
         const memory::Hole left = block.space->hole_without(allocation.handle);
         const u64 begin = left.offset_bytes;
@@ -134,6 +144,7 @@ private:
             if (!own || row.model != 0 || row.status != AllocationStatus::live || books_.move(row.id.serial) != nullptr) continue;
             if (std::ranges::binary_search(command_.in_use, row.id.serial)) continue;
             if (best != nullptr && best->row.granted_bytes <= row.granted_bytes) continue;
+            if (quota_shortage_ > 0 && (books_.name(row.owner) != owner_ || row.granted_bytes < quota_shortage_)) continue;
             if (makes_room((*it).second)) best = &(*it).second;
         }
         if (best == nullptr) return;
@@ -215,9 +226,10 @@ private:
     u16 device_;
     Moment now_;
     std::string owner_;
-    u64 block_bytes_ = 0;  ///< What a new block would take.
-    u64 staying_ = 0;      ///< In blocks, once all was reclaimed that can be.
-    u64 shortage_ = 0;     ///< So much more has to go.
+    u64 block_bytes_ = 0;     ///< What a new block would take.
+    u64 staying_ = 0;         ///< In blocks, once all was reclaimed that can be.
+    u64 shortage_ = 0;        ///< So much more has to go.
+    u64 quota_shortage_ = 0;  ///< So much of what the owner holds has to go, whatever room there is.
     Figures told_;
 };
 }  // namespace
