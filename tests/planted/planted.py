@@ -22,7 +22,7 @@ PROGRAMS = {
     "transfer_test": [],
     "engine_test": [],
 }
-HANG_SECONDS = 600
+HANG_SECONDS = 120
 
 
 def read_bugs():

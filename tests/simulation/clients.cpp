@@ -201,6 +201,7 @@ void Clients::change_file(Choices& choices) {
 /// Somebody begins to read, or one of those who read stops.
 void Clients::hold_open(Choices& choices) {
     if (readers_.size() >= 3 || (!readers_.empty() && choices.one_in(2))) return let_reader_go(choices.below(readers_.size()));
+    if (choices.one_in(4)) return hold_model_open(choices);
     auto id = any(choices);
     if (choices.one_in(2))  // What is being moved just now is left in peace by nobody.
         world_.core().look([&](const core::State& state) {
@@ -217,10 +218,21 @@ void Clients::hold_open(Choices& choices) {
     readers_.push_back({*id, place_of(*id), *std::move(opened)});
 }
 
+/// Whoever reads a model keeps it from being evicted.
+void Clients::hold_model_open(Choices& choices) {
+    const auto model = world_.core().model(model_names[choices.below(std::size(model_names))]);
+    if (!model || model->state != ModelState::resident) return;
+    auto opened = world_.core().open_content({"anybody", Role::user}, model->allocation, engine::Access::read);
+    if (!opened && excused(opened.error(), nullptr)) return;
+    if (!opened) fail("a model cannot be read: " + describe(opened.error()));
+    readers_.push_back({model->allocation, place_of(model->allocation), *std::move(opened)});
+    met_["a model is read for a while"] += 1;
+}
+
 void Clients::let_reader_go(std::size_t index) {
     auto reader = std::move(readers_[index]);
     readers_.erase(readers_.begin() + static_cast<std::ptrdiff_t>(index));
-    held_.at(reader.id).busy -= 1;
+    if (const auto held = held_.find(reader.id); held != held_.end()) held->second.busy -= 1;  // Else it is a model's.
     reader.content.reset();
 }
 

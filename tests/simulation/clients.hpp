@@ -101,6 +101,7 @@ private:
     void fault(Choices& choices);
     void pass_time(Choices& choices);
     void hold_open(Choices& choices);
+    void hold_model_open(Choices& choices);
     void force_free(Choices& choices);
     void crash(Choices& choices);
     void step(Choices& choices);
@@ -128,6 +129,8 @@ private:
 
     // clients_transfers.cpp
     void transfer(Choices& choices);
+    void transfer_one(Choices& choices);
+    void transfer_what_goes(Choices& choices, AllocationId id);
     void cancel_transfer(Choices& choices);
     void see_transfers();
     void see_open_transfers();

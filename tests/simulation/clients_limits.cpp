@@ -98,6 +98,7 @@ bool Clients::change_limits(const SetLimitsCommand& command) {
 void Clients::check_enforced(const std::string& device_id) {
     std::set<AllocationId> used;
     for (const auto& [id, transferring] : transfers_) used.insert(transferring.told.plan.source);
+    for (const Reader& reader : readers_) used.insert(reader.id);
     world_.core().look([&](const core::State& state) {
         const u16 device = *state.books.device_named(device_id);
         const memory::DeviceSums& sums = state.books.sums(device);

@@ -15,9 +15,29 @@ std::vector<std::byte> part_of(const std::vector<std::byte>& bytes, u64 offset_b
 }
 }  // namespace
 
+/// A free that was accepted lets no transfer come between.
+void Clients::transfer_what_goes(Choices& choices, AllocationId id) {
+    TransferCommand command;
+    command.caller = held_.at(id).owner;
+    command.source = id;
+    command.mode = choices.one_in(2) ? TransferMode::move : TransferMode::copy;
+    command.target_device_id = choices.one_in(2) ? "a" : "b";
+    const u64 epoch = world_.epoch;
+    world_.core().transfer(command, engine::Engine::Until::accepted, [this, epoch](const Result<report::TransferTold>& told) {
+        if (epoch == world_.epoch && told) fail("a transfer came between the last reader and a free");
+    });
+    met_["a transfer of what is being freed"] += 1;
+}
+
+/// One transfer, or so many that some wait for their turn.
 void Clients::transfer(Choices& choices) {
+    for (u64 i = choices.one_in(8) ? 8 : 1; i > 0; --i) transfer_one(choices);
+}
+
+void Clients::transfer_one(Choices& choices) {
     const auto from = any(choices);
-    if (!from || held_.at(*from).ending || expired(held_.at(*from))) return;
+    if (!from || expired(held_.at(*from))) return;
+    if (held_.at(*from).ending) return transfer_what_goes(choices, *from);
     const Held& source = held_.at(*from);
     TransferCommand command;
     command.caller = source.owner;

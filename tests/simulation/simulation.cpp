@@ -33,7 +33,18 @@ constexpr const char* must_meet[] = {"a move to a device succeeded",
                                      "a crash in a transfer",
                                      "an upkeep's moves",
                                      "an upkeep taken up after a crash",
-                                     "an upkeep cancelled"};
+                                     "an upkeep cancelled",
+                                     "a forced free waits",
+                                     "a transfer of what is being freed",
+                                     "a model is read for a while",
+                                     "limits were set",
+                                     "limits evicted a model",
+                                     "a request that waited was served",
+                                     "a request was overtaken often",
+                                     "a rest with somebody waiting",
+                                     "advice was followed: Ask for",
+                                     "advice was followed: Free",
+                                     "advice was followed: Let an"};
 constexpr u64 many_runs = 40;
 
 /// An invariant aborts: then at least the seed is told.

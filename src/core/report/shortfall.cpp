@@ -142,7 +142,7 @@ private:
             const memory::AllocationRow& row = (*it).second.row;
             const bool own = command_.caller.role == Role::admin || books_.name(row.owner) == command_.caller.owner;
             if (!own || row.model != 0 || row.status != AllocationStatus::live || books_.move(row.id.serial) != nullptr) continue;
-            if (std::ranges::binary_search(command_.in_use, row.id.serial)) continue;
+            if (std::ranges::binary_search(command_.in_use, row.id.serial) || !state_.transfers.of(row.id.serial).empty()) continue;
             if (best != nullptr && best->row.granted_bytes <= row.granted_bytes) continue;
             if (quota_shortage_ > 0 && (books_.name(row.owner) != owner_ || row.granted_bytes < quota_shortage_)) continue;
             if (makes_room((*it).second)) best = &(*it).second;
@@ -162,7 +162,7 @@ private:
             const bool stays =
                 model.device != device_ || model.state != ModelState::resident || !model.request.pinned || model.names.size() > 1;
             if (stays || std::ranges::binary_search(command_.in_use, row.id.serial) || row.granted_bytes < shortage_) continue;
-            if (row.granted_bytes >= best_bytes) continue;
+            if (row.granted_bytes >= best_bytes || !state_.transfers.of(row.id.serial).empty()) continue;
             best = &model;
             best_bytes = row.granted_bytes;
         }
