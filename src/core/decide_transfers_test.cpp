@@ -135,6 +135,7 @@ TEST_CASE("memory whose transfer is cancelled while it is being made comes back,
     REQUIRE(placed);
     CHECK(!placed->again_after_release);
     CHECK(placed->transfer);
+}
 
 TEST_CASE("a transfer's time is not over before its end, whoever says so") {
     TwoDevices world;
