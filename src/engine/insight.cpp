@@ -5,6 +5,10 @@
 #include "engine/runner.hpp"
 
 namespace vramd::engine {
+namespace {
+constexpr std::size_t waiting_told_max = 100;  // Advice looks at who is served next, not at all who wait.
+}  // namespace
+
 std::map<std::string, device::Reading> Runner::read_devices() {
     std::map<std::string, device::Reading> readings;
     for (auto& [id, configured] : devices_) readings.emplace(id, configured.device->read(device::Look::use));
@@ -25,6 +29,7 @@ report::Surroundings Runner::surroundings(const std::map<std::string, device::Re
     for (const auto& [order, one] : waiting_)
         if (one.for_room) waiting.push_back(&one);
     std::ranges::stable_sort(waiting, std::ranges::greater{}, [](const Waiting* one) { return standing_of(*one); });
+    if (waiting.size() > waiting_told_max) waiting.resize(waiting_told_max);
     for (const Waiting* one : waiting) around.waiting.push_back(one->command);
     return around;
 }
