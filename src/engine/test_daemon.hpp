@@ -114,7 +114,9 @@ struct Daemon {
         ports.vault = vault;
         ports.executor = threads;
         ports.loading = loading;
-        ports.transfer = std::make_shared<transfer::Engine>(transfer::Options{});
+        auto copies = std::make_shared<transfer::Engine>(transfer_options);
+        transfer = copies.get();
+        ports.transfer = std::move(copies);
         for (const auto& [id, capacity] : capacities) {
             device::host::Options host;
             host.id = id;
@@ -178,6 +180,8 @@ struct Daemon {
 
     std::map<std::string, u64> capacities;
     bool read_only = false;
+    transfer::Options transfer_options{};
+    transfer::Engine* transfer = nullptr;  ///< The core's: for tests that step it.
     u64 ledger_segment_bytes = mib;
     std::shared_ptr<Loading> loading = std::make_shared<NothingToLoad>();
     std::filesystem::path folder;

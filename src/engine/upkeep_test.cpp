@@ -106,6 +106,32 @@ TEST_CASE("memory that is being read stays where it is; the rest moves, and the 
     CHECK(daemon.core->allocation(me, kept.back())->block == before->block);
 }
 
+TEST_CASE("who begins to read what is being moved keeps it where it is") {
+    Daemon daemon;
+    daemon.end();
+    daemon.transfer_options.mode = transfer::Options::Mode::stepped;  // So that the copy waits for the reader to come.
+    daemon.start();
+    (void)thinned(daemon, 8);
+    std::atomic<bool> ended = false;
+    REQUIRE(daemon.core->upkeep(asked(), [&ended](const Result<report::OperationTold>&) { ended = true; }));
+    while (daemon.transfer->pending() == 0 && !ended) std::this_thread::yield();
+    REQUIRE(!ended);
+    AllocationId moving;
+    daemon.core->look(
+        [&moving](const core::State& state) { moving = state.books.allocation_by_serial(state.books.moves().begin()->first)->row.id; });
+    auto reader = daemon.core->open_content(me, moving, Access::read);
+    REQUIRE(reader);
+    const auto before = daemon.core->allocation(me, moving);
+    while (!ended)
+        if (daemon.transfer->step() == 0) std::this_thread::yield();
+    const auto after = daemon.core->allocation(me, moving);
+    CHECK(after->block == before->block);
+    CHECK(after->offset_bytes == before->offset_bytes);
+    reader->reset();
+    CHECK(holds(daemon, moving, moving.serial));
+    CHECK(daemon.core->audit().ok);
+}
+
 TEST_CASE("a defragmentation whose time is up has moved nothing more, and says timeBound") {
     Daemon daemon;
     const auto kept = thinned(daemon, 8);

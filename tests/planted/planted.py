@@ -19,10 +19,11 @@ PROGRAMS = {
     "simulation": ["--runs", "60", "--steps", "2500", "--no-shrink"],
     "core_test": [],
     "core_memory_test": [],
+    "core_report_test": [],
     "transfer_test": [],
     "engine_test": [],
 }
-HANG_SECONDS = 120
+HANG_SECONDS = 90
 
 
 def read_bugs():
