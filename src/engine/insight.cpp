@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/runner.hpp"
+#include "engine/state_copy.hpp"
 
 namespace vramd::engine {
 namespace {
@@ -115,13 +116,13 @@ std::vector<AnalysisTold> Runner::analysis(std::string_view device_id, report::W
 Result<std::vector<report::Advice>> Runner::advice(const Caller& caller) {
     const auto readings = read_devices();
     report::Surroundings around;
-    core::State copy;
+    StateCopy copy;
     {
         const Lock lock(lock_);
         around = surroundings(readings);
-        copy = state_;  // A third of what saving it would take.
+        copy.take(state_);  // A third of what saving it would take.
     }
-    return report::advise(std::move(copy), caller, around);
+    return report::advise(std::move(copy.state), caller, around);
 }
 
 std::vector<ModelsOfDevice> Runner::model_memory() {

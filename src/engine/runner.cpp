@@ -1,4 +1,5 @@
 #include "engine/runner.hpp"
+#include "engine/state_copy.hpp"
 
 #include <algorithm>
 
@@ -302,16 +303,18 @@ void Runner::prepare_ledger() {
 /// A snapshot that failed is tried again each second until it succeeds.
 void Runner::write_snapshot() {
     u64 sequence = 0;
-    std::optional<core::State> copy;
+    std::vector<std::byte> bytes;
     {
-        const Lock lock(lock_);
-        if (stopping_) return;
-        sequence = ledger_->sequence();
-        copy.emplace(state_);  // A third of what saving it would take: everybody waits meanwhile.
-        unsaved_bytes_ = 0;
+        StateCopy copy;
+        {
+            const Lock lock(lock_);
+            if (stopping_) return;
+            sequence = ledger_->sequence();
+            copy.take(state_);  // A third of what saving it would take: everybody waits meanwhile.
+            unsaved_bytes_ = 0;
+        }
+        bytes = core::save(copy.state);
     }
-    const std::vector<std::byte> bytes = core::save(*copy);
-    copy.reset();
     const auto written = ledger_->snapshot(sequence, bytes);
     {
         const Lock lock(lock_);
