@@ -324,6 +324,8 @@ void Clients::check_order(const core::State& state) {
         const u64 standing = static_cast<u64>(first.command.priority) + (state.books.next_block() - first.next_block) / overtakings_borne;
         for (const auto& [other_secret, other] : wanted_) {
             if (!other.seen || other.served || other.command.size_bytes > first.command.size_bytes) continue;
+            // A hole that the one fits into may lie wrongly for the other (a byte aligned to 8 KiB, where 4 KiB aligned to 32 went).
+            if (other.command.alignment_bytes > first.command.alignment_bytes) continue;
             if (!same_kind(other.command, first.command)) continue;
             const u64 lowest = static_cast<u64>(other.command.priority);
             const bool more_urgent = lowest > standing && !may_be_closed_to(state, other_secret, secret);
