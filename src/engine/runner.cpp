@@ -259,6 +259,7 @@ void Runner::expire_leases(u64 timer_ns) {
         {
             const Lock lock(lock_);
             lease_timers_.erase(timer_ns);
+            if (!record_accesses(told)) return;  // When there is room the leases are looked at again.
             ExpireCommand command;
             for (const auto& [serial, count] : uses_) command.in_use.push_back(serial);
             std::move_only_function<void(const core::Decision&)> nothing;
@@ -340,8 +341,13 @@ void Runner::record_unrecorded() {
         unrecorded.swap(unrecorded_);
     }
     for (Command& command : unrecorded) conclude(std::move(command));
-    const Lock lock(lock_);
-    schedule_leases();  // Their ends may have been refused meanwhile.
+    Told told;
+    {
+        const Lock lock(lock_);
+        (void)record_accesses(told);
+        schedule_leases();  // Their ends may have been refused meanwhile.
+    }
+    finish(told, {});
 }
 
 bool Runner::owes_an_answer() const {
