@@ -156,12 +156,9 @@ Result<Decision> decide_one(const State& state, const RenewLeaseCommand& command
 Result<Decision> decide_one(const State& state, const AccessCommand& command, Moment now) {
     const memory::Allocation* allocation = state.books.allocation(command.id);
     if (allocation == nullptr) return not_found("allocation", to_text(command.id));
-    const Moment when = command.at.value_or(now);
-    const memory::AllocationRow& row = allocation->row;
-    // What came in between may have renewed it further.
-    const u64 until = row.persistent ? 0 : std::max(lease_until(row.lease_seconds, when), row.lease_until_monotonic_ns);
     Decision decision;
-    decision.events.push_back(AllocationAccessed{command.id, std::max(when.wall_ns, row.accessed_wall_ns), until});
+    decision.events.push_back(
+        AllocationAccessed{command.id, now.wall_ns, allocation->row.persistent ? 0 : lease_until(allocation->row.lease_seconds, now)});
     return decision;
 }
 

@@ -79,24 +79,8 @@ Result<transfer::Place> Runner::hold_place(const Caller& caller, AllocationId id
     return transfer::Place{device, spec->key, in_block};
 }
 
-/// Counts the access and renews a lease. A ledger that cannot take it now is no reason to refuse a read, nor to forget the renewal.
-void Runner::accessed(AllocationId id) {
-    const auto made = commit(AccessCommand{id});
-    if (made || made.error().code != Code::read_only || options_.read_only) return;
-    const Lock lock(lock_);
-    unrecorded_accesses_[id] = ports_.clock();
-}
-
-bool Runner::record_accesses(Told& told) {
-    std::move_only_function<void(const core::Decision&)> nothing;
-    while (!unrecorded_accesses_.empty()) {
-        const auto first = unrecorded_accesses_.begin();
-        const auto made = commit_locked(AccessCommand{first->first, first->second}, nothing, told);
-        if (!made && made.error().code == Code::read_only) return false;
-        unrecorded_accesses_.erase(first);  // Recorded, or freed meanwhile.
-    }
-    return true;
-}
+/// Counts the access and renews a lease. A ledger that cannot take it is no reason to refuse a read.
+void Runner::accessed(AllocationId id) { (void)commit(AccessCommand{id}); }
 
 Result<std::unique_ptr<Content>> Runner::hold_content(const Caller& caller, AllocationId id, Access access) {
     TRY(const transfer::Place place, hold_place(caller, id, 0, std::nullopt, access));

@@ -259,7 +259,6 @@ void Runner::expire_leases(u64 timer_ns) {
         {
             const Lock lock(lock_);
             lease_timers_.erase(timer_ns);
-            if (!record_accesses(told)) return;  // When there is room the leases are looked at again.
             ExpireCommand command;
             for (const auto& [serial, count] : uses_) command.in_use.push_back(serial);
             std::move_only_function<void(const core::Decision&)> nothing;
@@ -341,13 +340,8 @@ void Runner::record_unrecorded() {
         unrecorded.swap(unrecorded_);
     }
     for (Command& command : unrecorded) conclude(std::move(command));
-    Told told;
-    {
-        const Lock lock(lock_);
-        (void)record_accesses(told);
-        schedule_leases();  // Their ends may have been refused meanwhile.
-    }
-    finish(told, {});
+    const Lock lock(lock_);
+    schedule_leases();  // Their ends may have been refused meanwhile.
 }
 
 bool Runner::owes_an_answer() const {

@@ -161,8 +161,6 @@ private:
     void prepare_ledger();
     void write_snapshot();
     void record_unrecorded();
-    /// False: the ledger has no room for all of them yet.
-    [[nodiscard]] bool record_accesses(Told& told) REQUIRES(lock_);
 
     // waiting.cpp: who waits for room, and in which order it is had.
     static constexpr u64 newcomer = UINT64_MAX;  ///< Younger than all that wait.
@@ -336,10 +334,9 @@ private:
     std::map<u64, std::shared_ptr<UpkeepRun>> upkeeps_ GUARDED_BY(lock_);       ///< By the operation's serial.
     std::map<u64, std::shared_ptr<UpkeepRun>> upkeep_moves_ GUARDED_BY(lock_);  ///< By the serial of the allocation that is being moved.
     u64 next_order_ GUARDED_BY(lock_) = 1;
-    std::set<u64> lease_timers_ GUARDED_BY(lock_);                          ///< Deadlines that the executor will call at.
-    std::map<AllocationId, Moment> unrecorded_accesses_ GUARDED_BY(lock_);  ///< The last of each; no lease ends before they are recorded.
-    std::vector<Command> unrecorded_ GUARDED_BY(lock_);                     ///< Finished effects that the ledger had no room for.
-    std::map<u64, u64> uses_ GUARDED_BY(lock_);                             ///< Allocation serial → readers and writers of its content.
+    std::set<u64> lease_timers_ GUARDED_BY(lock_);       ///< Deadlines that the executor will call at.
+    std::vector<Command> unrecorded_ GUARDED_BY(lock_);  ///< Finished effects that the ledger had no room for.
+    std::map<u64, u64> uses_ GUARDED_BY(lock_);          ///< Allocation serial → readers and writers of its content.
     std::map<u64, std::vector<std::move_only_function<void()>>> after_use_ GUARDED_BY(lock_);
     /// By allocation serial: who comes after one of these is turned away, so each ends as freed.
     std::map<u64, std::deque<WaitingFree>> freeing_ GUARDED_BY(lock_);

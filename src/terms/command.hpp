@@ -7,7 +7,6 @@
 #include <variant>
 #include <vector>
 
-#include "base/clock.hpp"
 #include "base/result.hpp"
 #include "terms/limits.hpp"
 #include "terms/model.hpp"
@@ -60,7 +59,6 @@ struct RenewLeaseCommand {
 /// Somebody read or wrote the content: renews the lease and counts.
 struct AccessCommand {
     AllocationId id;
-    std::optional<Moment> at = {};  ///< When, if it could not be recorded then.
 };
 struct LoadModelCommand {
     Caller caller;
@@ -144,7 +142,7 @@ struct MoveCommand {
 /// The bytes lie at the second place, or did not get there.
 struct MovedCommand {
     AllocationId id;
-    bool stale = false;          ///< The content was written, or is being used, since the copy began: it does not count.
+    bool stale = false;  ///< The content was written, or is being used, since the copy began: it does not count.
     std::optional<Code> failed;  ///< Why the copy did not end.
 };
 
@@ -224,14 +222,13 @@ struct UpkeepToldCommand {
 /// Give back arenas that are empty.
 struct ReleaseEmptyCommand {
     u16 device = 0;
-    std::string owner;        ///< Only this owner's; empty: anybody's.
-    std::vector<u64> frozen;  ///< Set by the engine: as in AllocateCommand.
+    std::string owner;         ///< Only this owner's; empty: anybody's.
+    std::vector<u64> frozen;   ///< Set by the engine: as in AllocateCommand.
 };
 
-using Command = std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, AccessCommand, LoadModelCommand, UnloadModelCommand,
-                             CancelOperationCommand, BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand,
-                             ZeroFailedCommand, InspectedCommand, LoadedCommand, OperationFailedCommand, AddDeviceCommand,
-                             BlocksLostCommand, RecoverCommand, ExpireCommand, MoveCommand, MovedCommand, PressureCommand, TransferCommand,
-                             CancelTransferCommand, ScheduleTransfersCommand, ExpireTransferCommand, TransferredCommand, UpkeepCommand,
-                             UpkeepToldCommand, ReleaseEmptyCommand, SetLimitsCommand, ReclaimCommand>;
+using Command = std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, AccessCommand, LoadModelCommand, UnloadModelCommand, CancelOperationCommand,
+                             BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand, ZeroFailedCommand, InspectedCommand, LoadedCommand,
+                             OperationFailedCommand, AddDeviceCommand, BlocksLostCommand, RecoverCommand, ExpireCommand,
+                             MoveCommand, MovedCommand, PressureCommand, TransferCommand, CancelTransferCommand, ScheduleTransfersCommand, ExpireTransferCommand, TransferredCommand,
+                             UpkeepCommand, UpkeepToldCommand, ReleaseEmptyCommand, SetLimitsCommand, ReclaimCommand>;
 }  // namespace vramd
