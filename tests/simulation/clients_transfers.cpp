@@ -183,6 +183,7 @@ void Clients::succeeded(const Transferring& transferring) {
         for (auto& [id, upkeeping] : upkeeps_) upkeeping.preserved.erase(plan.source);
         if (source == held_.end()) return;
         if (source->second.busy > 0) fail("memory was moved away under those at it");
+        if (!on_device && expired(source->second)) return;  // Its lease had run out; the move's end was what it waited for.
         if (source->second.fixed && on_device) source->second.fixed = Place{on_device->block, on_device->offset_bytes};
         return compare(plan.source, source->second);
     }
