@@ -102,7 +102,12 @@ void Clients::check_enforced(const std::string& device_id) {
     world_.core().look([&](const core::State& state) {
         const u16 device = *state.books.device_named(device_id);
         const memory::DeviceSums& sums = state.books.sums(device);
-        if (sums.committed - sums.zombie <= usable(device_id, state.books.devices()[device].capacity_bytes)) return;
+        // What is still being made and nobody wants any more goes by itself as soon as it is there.
+        u64 going = sums.zombie;
+        for (const auto& [key, block] : state.books.blocks())
+            if (block.row.device == device && block.row.state == BlockState::creating && block.allocations().empty())
+                going += block.row.size_bytes;
+        if (sums.committed - going <= usable(device_id, state.books.devices()[device].capacity_bytes)) return;
         for (const auto& [serial, model] : state.catalogue.models())
             if (model.device == device && model.state == ModelState::resident && !model.request.pinned &&
                 !used.contains(model.allocation) && state.transfers.of(model.allocation.serial).empty())
