@@ -171,6 +171,7 @@ Awaitable<void> Connection::serve_request() {
         co_await buffer_body(*plan);
     else
         co_await stream_body(std::get<StreamBody>(routing).sink);
+    routing = Reply{};  // What took the body is let go before the answer: whoever reads that finds nothing in use any more.
     if (!ended_ && answer_ == Exchange::Answer::stream)
         co_await send_stream();
     else if (!ended_)
