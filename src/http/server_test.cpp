@@ -45,16 +45,6 @@ std::string raw_get(const TestServer& server, std::string_view target, std::stri
 }
 }  // namespace
 
-TEST_CASE("what takes an upload is let go before its answer is sent, so whoever has the answer finds nothing in use") {
-    TestServer server;
-    Client client(server.unix_address);
-    const std::vector<std::byte> bytes(10'000);
-    for (int i = 0; i < 200; ++i) {
-        (void)uploaded(client, bytes, i % 2 == 0 ? Upload::sized : Upload::chunked, mib);
-        CHECK(server.handler.sinks_alive.load() == 0);
-    }
-}
-
 TEST_CASE("bytes of any size come down and go up unchanged, over TCP and the Unix socket") {
     TestServer server;
     Choices choices = Choices::from_seed(7);
