@@ -56,7 +56,8 @@ void Runner::move_ended(AllocationId id, const Result<transfer::Outcome>& outcom
             unrecorded_.emplace_back(command);
         }
     }
-    if (decision) finish(told, decision->effects);
+    // Before anybody is told: the upkeep that goes on then would take our own hold for somebody's use.
     let_go(id.serial);
+    if (decision) finish(told, decision->effects);
 }
 }  // namespace vramd::engine
