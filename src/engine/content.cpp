@@ -37,21 +37,30 @@ private:
 bool Runner::in_use(u64 serial) const { return uses_.contains(serial); }
 void Runner::hold(u64 serial) { uses_[serial] += 1; }
 
+/// Under the same lock as what makes the end of the use known: nobody sees the one without the other.
+void Runner::end_use(u64 serial, EndedUses& ended) {
+    const auto found = uses_.find(serial);
+    INVARIANT(found != uses_.end());
+    if (--found->second > 0) return;
+    uses_.erase(found);
+    if (auto waiting = after_use_.extract(serial); !waiting.empty())
+        for (auto& work : waiting.mapped()) ended.next.push_back(std::move(work));
+    if (freeing_.contains(serial)) ended.frees.push_back(serial);
+    schedule_leases();
+}
+
+void Runner::follow(EndedUses ended) {
+    for (auto& work : ended.next) work();
+    for (const u64 serial : ended.frees) free_waiting(serial);
+}
+
 void Runner::let_go(u64 serial) {
-    std::vector<std::move_only_function<void()>> next;
-    bool frees = false;
+    EndedUses ended;
     {
         const Lock lock(lock_);
-        const auto found = uses_.find(serial);
-        INVARIANT(found != uses_.end());
-        if (--found->second > 0) return;
-        uses_.erase(found);
-        if (auto waiting = after_use_.extract(serial); !waiting.empty()) next = std::move(waiting.mapped());
-        frees = freeing_.contains(serial);
-        schedule_leases();
+        end_use(serial, ended);
     }
-    for (auto& work : next) work();
-    if (frees) free_waiting(serial);
+    follow(std::move(ended));
 }
 
 /// Finds the bytes and holds their allocation still until `let_go`.

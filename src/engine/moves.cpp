@@ -44,6 +44,7 @@ void Runner::move_ended(AllocationId id, const Result<transfer::Outcome>& outcom
     if (!outcome) command.failed = outcome.error().code;
     Told told;
     Result<core::Decision> decision;
+    EndedUses ended;
     {
         const Lock lock(lock_);
         const auto spoiled = moving_.extract(id.serial);
@@ -55,9 +56,9 @@ void Runner::move_ended(AllocationId id, const Result<transfer::Outcome>& outcom
             command.stale = true;  // By the time it can be recorded, the content may be another.
             unrecorded_.emplace_back(command);
         }
+        end_use(id.serial, ended);  // With the commit: the upkeep that it lets go on would take our own hold for somebody's use.
     }
-    // Before anybody is told: the upkeep that goes on then would take our own hold for somebody's use.
-    let_go(id.serial);
+    follow(std::move(ended));
     if (decision) finish(told, decision->effects);
 }
 }  // namespace vramd::engine

@@ -253,6 +253,13 @@ private:
                                                      Access access);
     [[nodiscard]] Result<std::unique_ptr<Content>> hold_content(const Caller& caller, AllocationId id, Access access);
     void hold(u64 serial) REQUIRES(lock_);
+    /// What waited for the end of uses, to be run without the lock.
+    struct EndedUses {
+        std::vector<std::move_only_function<void()>> next;
+        std::vector<u64> frees;  ///< Serials that a free waits for.
+    };
+    void end_use(u64 serial, EndedUses& ended) REQUIRES(lock_);
+    void follow(EndedUses ended);
     void let_go(u64 serial);
     [[nodiscard]] bool in_use(u64 serial) const REQUIRES(lock_);
     void accessed(AllocationId id);

@@ -222,6 +222,7 @@ void Runner::transfer_copied(TransferId id, Result<transfer::Outcome> outcome) {
 void Runner::end_transfer(const TransferPlan& plan, TransferredCommand command) {
     Told told;
     Result<core::Decision> decision;
+    EndedUses ended;
     {
         const Lock lock(lock_);
         // Between the look at the content's users and here somebody may have come: the copy does not count then.
@@ -238,10 +239,11 @@ void Runner::end_transfer(const TransferPlan& plan, TransferredCommand command) 
         }
         live_transfers_.erase(plan.id.serial);
         if (plan.mode == TransferMode::move) moving_.erase(plan.source.serial);
+        // With the commit: who sees that it has ended may free what it held.
+        end_use(plan.source.serial, ended);
+        if (!plan.keeps_id()) end_use(plan.target.serial, ended);
     }
-    // Before anybody is told: who is told that it has ended may free what it held.
-    let_go(plan.source.serial);
-    if (!plan.keeps_id()) let_go(plan.target.serial);
+    follow(std::move(ended));
     if (decision) finish(told, decision->effects);
 }
 

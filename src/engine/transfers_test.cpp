@@ -209,6 +209,19 @@ TEST_CASE("a thousand small transfers of two owners all end, each exactly once, 
     CHECK(daemon.core->audit().ok);
 }
 
+TEST_CASE("who sees that a transfer or a move has ended may free what it used in that moment") {
+    TwoDevices daemon;
+    for (int i = 0; i < 200; ++i) {
+        const bool moves = i % 2 == 0;
+        const AllocationId source = daemon.on_a(1000);
+        const auto begun = daemon.transfer(to_b(source, moves ? TransferMode::move : TransferMode::copy), Engine::Until::accepted);
+        REQUIRE(begun);
+        while (daemon.core->read_transfer(me, begun->plan.id)->state != TransferState::succeeded) {}
+        REQUIRE(daemon.free("me", source));
+        if (!moves) REQUIRE(daemon.free("me", begun->plan.target));
+    }
+}
+
 TEST_CASE("a cancelled transfer ends as cancelled or as done, gives back what it took, and a second cancel is refused") {
     TwoDevices daemon;
     const AllocationId id = daemon.on_a(32 * mib);

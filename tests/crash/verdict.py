@@ -13,6 +13,8 @@ def all_items(daemon, path):
 
 def verify(daemon, workers, descriptors_beside_blocks):
     """Everything that must hold after a recovery; answers the keeper's descriptors beside one per block."""
+    # The operations first: a load that goes on has neither a process nor a model for a moment.
+    wait_until(lambda: all(operation["state"] != "running" for operation in all_items(daemon, "/api/operations")) or None, "no running operation")
     wait_until(lambda: (not daemon.get("/api/system").ok()["workers"]) or None, "no loading process")
     wait_until(lambda: all(model["state"] == "resident" for model in daemon.get("/api/model/status").ok()["loadedModels"]) or None,
                "every load that was cut off to be taken back or finished")
