@@ -34,6 +34,7 @@ public:
     engine::SystemTold system() override { return (void)refusal(), engine::SystemTold{}; }
     std::vector<engine::DeviceTold> devices() override { return (void)refusal(), std::vector<engine::DeviceTold>{}; }
     Result<engine::DeviceTold> device(std::string_view) override { return refusal(); }
+    Result<void> known_device(std::string_view) override { return refusal(); }
     report::AllocationPage allocations(const Caller&, const report::AllocationFilter&) override {
         return (void)refusal(), report::AllocationPage{};
     }

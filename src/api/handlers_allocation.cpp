@@ -127,11 +127,12 @@ Result<AllocationId> allocation_from(std::string_view text, std::string_view fie
 }
 
 Result<AllocationList> list_allocations(const Asked<AllocationsQuery, Nothing>& asked) {
+    if (asked.query.device_id) TRY_DO(asked.call.engine().known_device(*asked.query.device_id));
     return page_of(asked.call, asked.query, asked.query.device_id.value_or(std::string()));
 }
 
 Result<AllocationList> list_device_allocations(const Asked<DeviceAllocationsQuery, Nothing>& asked) {
-    TRY_DO(asked.call.engine().device(asked.call.params[0]));
+    TRY_DO(asked.call.engine().known_device(asked.call.params[0]));
     return page_of(asked.call, asked.query, asked.call.params[0]);
 }
 

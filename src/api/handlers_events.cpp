@@ -53,7 +53,11 @@ Result<EventsWanted> wanted_from(const Call& call) {
     EventsWanted wanted;
     wanted.caller = call.caller;
     TRY(wanted.types, types_from(query.type));
-    wanted.device_id = std::move(query.device_id);
+    if (query.device_id) {
+        const auto known = call.engine().known_device(*query.device_id);
+        if (!known) return std::unexpected(told_of_device(known.error(), "?deviceId"));
+    }
+    wanted.device_id = std::move(query.device_id).value_or(std::string());
     wanted.owner = std::move(query.owner);
     const u64 last = call.engine().events().last();
     TRY(wanted.from, first_event(call, query, last, call.engine().events().oldest()));

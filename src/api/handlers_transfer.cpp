@@ -59,6 +59,7 @@ void transfer(Asked<Nothing, TransferRequest> asked, Answer<Transfer> answer) {
 
 Result<TransferList> list_transfers(const Asked<TransfersQuery, Nothing>& asked) {
     const TransfersQuery& query = asked.query;
+    if (query.device_id) TRY_DO(asked.call.engine().known_device(*query.device_id));
     report::TransferFilter filter;
     filter.device_id = query.device_id.value_or(std::string());
     filter.owner = query.owner.value_or(std::string());

@@ -123,7 +123,7 @@ inline constexpr auto description<LedgerEvent> = describe(
 struct EventsQuery {
     std::optional<u64> from;
     std::string type;
-    std::string device_id;
+    std::optional<std::string> device_id;
     std::string owner;
     bool follow = true;
 };
@@ -144,6 +144,7 @@ inline constexpr auto description<EventsQuery> = describe(
      {.member = "device_id",
       .tells = "Only what happens on this device.",
       .example = R"("host0")",
+      .min = 1,
       .max = 64,
       .presence = Presence::optional},
      {.member = "owner",

@@ -25,7 +25,7 @@ constexpr Route events_row() {
                      "no double, through restarts of the daemon too. A user sees its own events, the devices' and the models', an admin "
                      "all. A slow reader reads at its own pace; one that takes nothing for 30 s is let go. Should the history end before "
                      "it is read, the stream ends with an event `problem`.",
-                     "The events, one after the other.", codes(Code::history_gone)},
+                     "The events, one after the other.", codes(Code::history_gone, Code::not_found)},
                     Media::events, &stream_events);
     row.query = &shape_of<EventsQuery>;
     row.outcomes[0].shape = &shape_of<LedgerEvent>;
@@ -161,7 +161,7 @@ constexpr std::array table = {
     post<&allocate_here, 201>({"/api/memory/allocations/allocate/{device}", "allocateOnDevice", allocations_section,
                                "Allocate memory on a device", allocate_tells, "The allocation.", allocate_problems}),
     get<&list_allocations>({"/api/memory/allocations", "listAllocations", allocations_section, "List allocations",
-                            "The caller's own, or for an admin all; newest first.", "A page of records."}),
+                            "The caller's own, or for an admin all; newest first.", "A page of records.", codes(Code::not_found)}),
     get<&list_device_allocations>({"/api/memory/allocations/device/{device}", "listDeviceAllocations", allocations_section,
                                    "List a device's allocations", "The caller's own, or for an admin all; newest first.",
                                    "A page of records.", codes(Code::not_found)}),
@@ -213,7 +213,8 @@ constexpr std::array table = {
                                                 Code::cancelled, Code::busy, Code::limit_exceeded, Code::quota_exceeded)}),
                 "Accepted: the transfer at Location shows how far it is.", &shape_of<Transfer>),
     get<&list_transfers>({"/api/memory/transfers", "listTransfers", operations_section, "List transfers",
-                          "The caller's own, or for an admin all; newest first. Ended ones stay for a while.", "A page of transfers."}),
+                          "The caller's own, or for an admin all; newest first. Ended ones stay for a while.", "A page of transfers.",
+                          codes(Code::not_found)}),
     get<&read_transfer>({"/api/memory/transfer/{id}", "readTransfer", operations_section, "How far a transfer is",
                          "Progress, rate beside the link's measured limit, what is left; why it failed.", "The transfer.",
                          codes(Code::not_found)}),

@@ -54,6 +54,14 @@ std::unexpected<Error> not_found(std::string_view what, std::string_view name) {
     return refuse(Code::not_found, what, "There is no " + std::string(what) + " " + std::string(name) + ", or it is not yours.");
 }
 
+std::unexpected<Error> no_device(const memory::Books& books, std::string_view device_id) {
+    std::string known;
+    for (const memory::DeviceRow& row : books.devices())
+        if (row.capacity_bytes > 0) known += (known.empty() ? "" : ", ") + row.id;
+    const std::string asked = device_id.empty() ? "There is no device" : "There is no device " + std::string(device_id);
+    return refuse(Code::not_found, "device", known.empty() ? asked + "; none is in the books yet." : asked + "; there are: " + known + ".");
+}
+
 void release_block(Decision& decision, BlockKey block) {
     decision.events.push_back(BlockReleasing{block});
     decision.effects.push_back(ReleaseBlockEffect{block});

@@ -6,7 +6,7 @@
 namespace vramd::core {
 Result<Decision> decide_one(const State& state, const SetLimitsCommand& command, Moment now) {
     const auto device = state.books.device_named(command.device_id);
-    if (!device || state.books.devices()[*device].capacity_bytes == 0) return not_found("device", command.device_id);
+    if (!device || state.books.devices()[*device].capacity_bytes == 0) return no_device(state.books, command.device_id);
     if (command.caller.role != Role::admin) return refuse(Code::forbidden, "limits", "Only an admin may set a device's limits.");
     const memory::DeviceRow& row = state.books.devices()[*device];
     if (command.if_revision && *command.if_revision != row.limits_revision)

@@ -32,14 +32,14 @@ Result<void> check(const AllocateCommand& command) {
 Result<std::vector<u16>> candidates(const Books& books, const AllocateCommand& command, std::string_view owner) {
     if (!command.device_id.empty()) {
         const auto device = books.device_named(command.device_id);
-        if (!device || books.devices()[*device].capacity_bytes == 0) return not_found("device", command.device_id);
+        if (!device || books.devices()[*device].capacity_bytes == 0) return no_device(books, command.device_id);
         return std::vector<u16>{*device};
     }
     std::vector<u16> all;
     for (u16 i = 0; i < books.devices().size(); ++i)
         if (books.devices()[i].capacity_bytes > 0) all.push_back(i);
     std::stable_sort(all.begin(), all.end(), [&](u16 a, u16 b) { return books.available_for(a, owner) > books.available_for(b, owner); });
-    if (all.empty()) return refuse(Code::not_found, "/deviceId", "There is no device.");
+    if (all.empty()) return no_device(books, {});
     return all;
 }
 

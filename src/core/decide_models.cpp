@@ -16,7 +16,7 @@ Result<void> check(const State& state, const LoadRequest& request) {
                       "As many operations are running as may run at once (" + std::to_string(model::running_max) + ").");
     if (request.device_id.empty()) return {};
     const auto device = state.books.device_named(request.device_id);
-    if (!device || state.books.devices()[*device].capacity_bytes == 0) return not_found("device", request.device_id);
+    if (!device || state.books.devices()[*device].capacity_bytes == 0) return no_device(state.books, request.device_id);
     return {};
 }
 
@@ -185,7 +185,7 @@ Result<Decision> decide_one(const State& state, const OperationFailedCommand& co
 }
 
 Result<Decision> decide_one(const State& state, const UnloadModelCommand& command, Moment) {
-    if (!command.device_id.empty() && !state.books.device_named(command.device_id)) return not_found("device", command.device_id);
+    if (!command.device_id.empty() && !state.books.device_named(command.device_id)) return no_device(state.books, command.device_id);
     const model::Model* model = state.catalogue.model_named(command.name);
     if (model == nullptr) return not_found("model", command.name);
     const std::string& device = state.books.devices()[model->device].id;

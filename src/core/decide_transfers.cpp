@@ -125,7 +125,7 @@ Result<Decision> to_device(const State& state, const TransferCommand& command, c
     const memory::Books& books = state.books;
     const auto device = books.device_named(command.target_device_id);
     if (!device || books.devices()[*device].capacity_bytes == 0) {
-        auto missing = not_found("device", command.target_device_id);
+        auto missing = no_device(books, command.target_device_id);
         missing.error().field = "/targetDeviceId";
         return missing;
     }

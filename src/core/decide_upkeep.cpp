@@ -17,7 +17,7 @@ Result<std::vector<u16>> devices_of(const memory::Books& books, const std::strin
     std::vector<u16> devices;
     for (u16 i = 0; i < books.devices().size(); ++i)
         if (books.devices()[i].capacity_bytes > 0 && (device_id.empty() || books.devices()[i].id == device_id)) devices.push_back(i);
-    if (devices.empty()) return not_found("device", device_id);
+    if (devices.empty()) return no_device(books, device_id);
     return devices;
 }
 

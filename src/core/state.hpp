@@ -68,4 +68,6 @@ void apply(State& state, const Event& event);
 
 /// True if the caller may see this allocation: its owner, an admin, or anybody for what holds a model.
 [[nodiscard]] bool may_see(const State& state, const Caller& caller, const memory::Allocation& allocation);
+/// A refusal of a device that is not in use, which names those that are; an empty id asked for any. Field "device".
+[[nodiscard]] std::unexpected<Error> no_device(const memory::Books& books, std::string_view device_id);
 }  // namespace vramd::core

@@ -231,12 +231,12 @@ struct Runner::Clearing {
     }
 };
 
-/// Collects the used holes of a device's arenas and lets nothing be placed there until their blocks are thawed; false: no such device.
-bool Runner::freeze_used_holes(const std::string& device_id, std::vector<transfer::Place>& holes, std::vector<BlockKey>& blocks) {
+/// Collects the used holes of a device's arenas and lets nothing be placed there until their blocks are thawed. Errors: not_found.
+Result<void> Runner::freeze_used_holes(const std::string& device_id, std::vector<transfer::Place>& holes, std::vector<BlockKey>& blocks) {
     const Lock lock(lock_);
     const auto index = state_.books.device_named(device_id);
     device::Device* device = index ? device_of(*index) : nullptr;
-    if (device == nullptr) return false;
+    if (device == nullptr) return core::no_device(state_.books, device_id);
     for (const auto& [key, block] : state_.books.blocks()) {
         if (block.row.device != *index || !block.space || block.row.state != BlockState::ready) continue;
         blocks.push_back(key);
@@ -247,7 +247,7 @@ bool Runner::freeze_used_holes(const std::string& device_id, std::vector<transfe
             holes.push_back({device, key, *Range::within(row.size_bytes, hole.offset_bytes, end - hole.offset_bytes)});
         });
     }
-    return true;
+    return {};
 }
 
 /// Overwrites what free memory was used for: holes of arenas below their dirty mark. (Above it all reads as zero, and pooled blocks are
@@ -256,8 +256,8 @@ void Runner::clear_free(ClearRequest request, Done<Moved> done) {
     if (request.caller.role != Role::admin)
         return done(refuse(Code::forbidden, "/deviceId", "Only an admin may clear a device's free memory."));
     auto clearing = std::make_shared<Clearing>();
-    if (!freeze_used_holes(request.device_id, clearing->holes, clearing->blocks))
-        return done(refuse(Code::not_found, "/deviceId", "There is no device " + request.device_id + "."));
+    const auto frozen = freeze_used_holes(request.device_id, clearing->holes, clearing->blocks);
+    if (!frozen) return done(std::unexpected(frozen.error()));
     clearing->fill_value = request.fill_value;
     clearing->done = std::move(done);
     ports_.executor->post([this, clearing] { clear_next(clearing); });

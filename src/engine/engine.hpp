@@ -211,7 +211,8 @@ public:
 
     // Upkeep.
     /// Answers at once with the operation, which then runs; `ended` is called when it ends. It outlives the core: the next one goes on.
-    /// Errors: not_found (device, an allocation that is to stay), invalid_field, conflict (one works on the device already), busy, read_only.
+    /// Errors: not_found (device, an allocation that is to stay), invalid_field, conflict (one works on the device already), busy,
+    /// read_only.
     [[nodiscard]] virtual Result<OperationId> upkeep(UpkeepCommand command, Done<report::OperationTold> ended) = 0;
     /// What it would do now, tried on a copy of the state; nothing is recorded. Errors: as `upkeep`'s.
     [[nodiscard]] virtual Result<report::UpkeepProgress> try_upkeep(const UpkeepCommand& command) = 0;
@@ -221,6 +222,9 @@ public:
     /// Without the histogram of holes, which only `device` tells: it walks over the holes.
     [[nodiscard]] virtual std::vector<DeviceTold> devices() = 0;
     [[nodiscard]] virtual Result<DeviceTold> device(std::string_view device_id) = 0;
+    /// Whether anything can be told of the device: it is configured, or was and the books know it still. O(devices).
+    /// Errors: not_found, naming the devices that there are.
+    [[nodiscard]] virtual Result<void> known_device(std::string_view device_id) = 0;
     [[nodiscard]] virtual report::AllocationPage allocations(const Caller& caller, const report::AllocationFilter& filter) = 0;
     [[nodiscard]] virtual Result<report::AllocationTold> allocation(const Caller& caller, AllocationId id) = 0;
     /// Empty `device_id`: all devices. By owner: everybody's; by purpose: of what the caller may see.

@@ -53,7 +53,8 @@ std::vector<PressureTold> Runner::pressures(const Caller& caller) {
 Result<PressureTold> Runner::pressure(const Caller& caller, std::string_view device_id) {
     for (PressureTold& told : pressures(caller))
         if (told.device_id == device_id) return std::move(told);
-    return refuse(Code::not_found, "deviceId", "There is no device " + std::string(device_id) + ".");
+    const Lock lock(lock_);
+    return core::no_device(state_.books, device_id);
 }
 
 PastTold Runner::past_of(const std::string& device_id, report::Window window) {

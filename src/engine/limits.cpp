@@ -23,8 +23,7 @@ Reclaimed reclaimed_by(const core::State& state, const core::Decision& decision)
 Result<report::LimitsTold> Runner::limits(std::string_view device_id) {
     const Lock lock(lock_);
     const auto device = state_.books.device_named(device_id);
-    if (!device || state_.books.devices()[*device].capacity_bytes == 0)
-        return refuse(Code::not_found, "deviceId", "There is no device " + std::string(device_id) + ".");
+    if (!device || state_.books.devices()[*device].capacity_bytes == 0) return core::no_device(state_.books, device_id);
     return report::limits(state_, *device, state_.books.devices()[*device].limits);
 }
 

@@ -35,7 +35,7 @@ Result<void> Runner::plan_models(Optimizing& work) {
     {
         const Lock lock(lock_);
         if (!request.device_id.empty() && !state_.books.device_named(request.device_id))
-            return refuse(Code::not_found, "/deviceId", "There is no device " + request.device_id + ".");
+            return core::no_device(state_.books, request.device_id);
         std::set<u64> excluded;
         for (const std::string& name : request.exclude) {
             const model::Model* model = state_.catalogue.model_named(name);

@@ -55,6 +55,7 @@ public:
     SystemTold system() override;
     std::vector<DeviceTold> devices() override;
     Result<DeviceTold> device(std::string_view device_id) override;
+    Result<void> known_device(std::string_view device_id) override;
     report::AllocationPage allocations(const Caller& caller, const report::AllocationFilter& filter) override;
     Result<report::AllocationTold> allocation(const Caller& caller, AllocationId id) override;
     report::UsageTold usage(const Caller& caller, std::string_view device_id) override;
@@ -264,7 +265,8 @@ private:
     [[nodiscard]] bool in_use(u64 serial) const REQUIRES(lock_);
     void accessed(AllocationId id);
     void clear_allocation(ClearRequest request, Done<Moved> done);
-    [[nodiscard]] bool freeze_used_holes(const std::string& device_id, std::vector<transfer::Place>& holes, std::vector<BlockKey>& blocks);
+    [[nodiscard]] Result<void> freeze_used_holes(const std::string& device_id, std::vector<transfer::Place>& holes,
+                                                 std::vector<BlockKey>& blocks);
     void clear_free(ClearRequest request, Done<Moved> done);
     void clear_next(std::shared_ptr<Clearing> clearing);
     void thaw(const std::vector<BlockKey>& blocks);

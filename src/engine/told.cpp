@@ -34,19 +34,25 @@ std::vector<DeviceTold> Runner::devices() {
 
 Result<DeviceTold> Runner::device(std::string_view device_id) {
     const auto configured = devices_.find(device_id);
-    if (configured == devices_.end()) return refuse(Code::not_found, "deviceId", "There is no device " + std::string(device_id) + ".");
     DeviceTold told;
     {
         const Lock lock(lock_);
         const auto index = state_.books.device_named(device_id);
+        if (configured == devices_.end()) return core::no_device(state_.books, device_id);
         // A read-only core may not have been able to enter it.
-        if (!index) return refuse(Code::not_found, "deviceId", "The device " + std::string(device_id) + " is not in the books yet.");
+        if (!index) return refuse(Code::not_found, "device", "The device " + std::string(device_id) + " is not in the books yet.");
         told.books = report::device_books(state_, *index, report::Detail::histogram);
     }
     told.facts = configured->second.device->facts();
     told.reading = configured->second.device->read();
     told.links = links_of(device_id);
     return told;
+}
+
+Result<void> Runner::known_device(std::string_view device_id) {
+    const Lock lock(lock_);
+    if (devices_.contains(device_id) || state_.books.device_named(device_id)) return {};
+    return core::no_device(state_.books, device_id);
 }
 
 report::AllocationPage Runner::allocations(const Caller& caller, const report::AllocationFilter& filter) {
