@@ -30,7 +30,7 @@ Problem problem_of(const Error& error, std::string_view instance) {
         problem.value = error.value;
         problem.limit = error.limit;
     }
-    problem.remedy = facts.remedy;
+    problem.remedy = remedy_of(error);
     return problem;
 }
 

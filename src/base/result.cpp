@@ -3,6 +3,27 @@
 #include <cstring>
 
 namespace vramd {
+namespace {
+/// Where one code covers refusals whose ways out differ: by the field that was refused.
+struct FittingRemedy {
+    Code code;
+    std::string_view field;
+    std::string_view remedy;
+};
+constexpr FittingRemedy fitting_remedies[] = {
+    {Code::unsupported, "method", "Use a method of this path: OPTIONS names them in Allow, /openapi.json lists every call."},
+    {Code::unsupported, "/targetAllocationId", "Use POST /api/memory/transfer: it copies between any two devices."},
+    {Code::unsupported, "block", "Allocate memory with shareable: true; only that can be given to others."},
+    {Code::unsupported, "seccomp", "Load models on a kernel that has seccomp filters; vramctl doctor checks it."},
+};
+}  // namespace
+
+std::string_view remedy_of(const Error& error) {
+    for (const FittingRemedy& row : fitting_remedies)
+        if (row.code == error.code && row.field == error.field) return row.remedy;
+    return facts_of(error.code).remedy;
+}
+
 std::string describe(const Error& error) {
     if (!error.detail.empty()) return error.detail;
     const CodeFacts& facts = facts_of(error.code);

@@ -38,22 +38,25 @@ using Result = std::expected<T, Error>;
 /// One sentence for a person: the error's own, or one made of its field, value and limit.
 [[nodiscard]] std::string describe(const Error& error);
 
+/// What a caller can do next about this very refusal: by what was refused, or else what the code's row says.
+[[nodiscard]] std::string_view remedy_of(const Error& error);
+
 /// A failed system call as an error: `system_failed`, with the call and the kernel's reason (`errno_value`) in words.
 [[nodiscard]] Error system_error(std::string_view call, int errno_value);
 }  // namespace vramd
 
 #define VRAMD_CONCAT_(a, b) a##b
 #define VRAMD_CONCAT(a, b) VRAMD_CONCAT_(a, b)
-#define VRAMD_TRY_(temporary, declaration, expression)                            \
-    auto temporary = (expression);                                                \
-    if (!temporary) [[unlikely]]                                                  \
-        return std::unexpected(std::move(temporary).error());                     \
+#define VRAMD_TRY_(temporary, declaration, expression)        \
+    auto temporary = (expression);                            \
+    if (!temporary) [[unlikely]]                              \
+        return std::unexpected(std::move(temporary).error()); \
     declaration = *std::move(temporary)
 /// TRY(const auto range, Range::within(…)): the value, or return the error from the calling function.
 #define TRY(declaration, ...) VRAMD_TRY_(VRAMD_CONCAT(try_, __LINE__), declaration, (__VA_ARGS__))
 /// TRY_DO(call(…)): go on if it succeeded, else return its error; for a `Result<void>` or an unneeded value.
-#define TRY_DO(...)                                                                              \
-    do {                                                                                         \
-        if (auto try_do = (__VA_ARGS__); !try_do) [[unlikely]]                                   \
-            return std::unexpected(std::move(try_do).error());                                   \
+#define TRY_DO(...)                                            \
+    do {                                                       \
+        if (auto try_do = (__VA_ARGS__); !try_do) [[unlikely]] \
+            return std::unexpected(std::move(try_do).error()); \
     } while (false)

@@ -65,7 +65,7 @@ Reply problem_reply(const Error& error, std::string_view instance) {
     if (!error.field.empty()) body += ",\"field\":" + json_quoted(error.field);
     if (!error.field.empty() && error.limit != 0)
         body += ",\"value\":" + std::to_string(error.value) + ",\"limit\":" + std::to_string(error.limit);
-    body += ",\"remedy\":" + json_quoted(facts.remedy) + "}\n";
+    body += ",\"remedy\":" + json_quoted(remedy_of(error)) + "}\n";
     if (facts.retry_after_seconds != 0) reply.headers.emplace_back("Retry-After", std::to_string(facts.retry_after_seconds));
     return reply;
 }

@@ -49,6 +49,21 @@ class Refusals(unittest.TestCase):
         events = self.daemon.get("/api/events?follow=false&from=0&owner=nobody")
         self.assertEqual((events.status, events.body), (200, b""))
 
+    def test_what_a_device_cannot_do_comes_with_what_can_be_done_instead(self):
+        here, there = (self.daemon.allocate(4096, deviceId=device)["id"] for device in "ab")
+        between = self.daemon.post("/api/memory/operations/copy", {"sourceAllocationId": here, "targetAllocationId": there})
+        self.assertEqual(between.problem(501, "unsupported")["remedy"], "Use POST /api/memory/transfer: it copies between any two devices.")
+        self.daemon.post("/api/memory/transfer", {"sourceAllocationId": here, "targetAllocationId": there}).ok()
+
+        method = self.daemon.default.request("BREW", "/api/system").problem(501, "unsupported")
+        self.assertIn("OPTIONS names them in Allow", method["remedy"])
+
+        pinned = self.daemon.allocate(4096, deviceId="a", allocationType="pinned")["id"]
+        move = {"sourceAllocationId": pinned, "targetDeviceId": "b", "mode": "move"}
+        told = self.daemon.post("/api/memory/transfer", move).problem(409, "pinned")
+        self.assertEqual(told["remedy"], "Copy it instead of moving it: pinned memory stays where it is until it is freed.")
+        self.daemon.post("/api/memory/transfer", {**move, "mode": "copy"}).ok()  # The remedy works.
+
 
 if __name__ == "__main__":
     unittest.main()
