@@ -52,7 +52,7 @@ void Runner::move_ended(AllocationId id, const Result<transfer::Outcome>& outcom
         command.stale = spoiled.mapped() || uses_.at(id.serial) > 1;
         std::move_only_function<void(const core::Decision&)> nothing;
         decision = commit_locked(Command(command), nothing, told);
-        if (!decision && decision.error().code == Code::read_only && !options_.read_only) {
+        if (!decision && decision.error().code == Code::read_only && options_.read_only == ReadOnly::no) {
             command.stale = true;  // By the time it can be recorded, the content may be another.
             unrecorded_.emplace_back(command);
         }

@@ -40,15 +40,15 @@ public:
     /// Finds the path beneath the model folders and reads its header. Errors: path_not_allowed, not_found, invalid_model, timed_out.
     virtual void inspect(u64 job, const std::string& path, Inspected done) = 0;
     struct Destination {
-        Fd memory;          ///< The block's memory; given to the loader and then closed here.
-        u64 offset_bytes;   ///< Where the model's bytes begin in it.
+        Fd memory;         ///< The block's memory; given to the loader and then closed here.
+        u64 offset_bytes;  ///< Where the model's bytes begin in it.
         u64 size_bytes;
         device::Device* device = nullptr;  ///< The block by name, for a loader without descriptors (the simulation's).
         BlockKey block = 0;
     };
     /// Loads into the lent memory. `progress` is told bytes landed. When `done` is called the loader's process is gone.
-    virtual void load(u64 job, const std::string& path, const Inspection& expected, Destination into, std::move_only_function<void(u64 bytes)> progress,
-                      std::move_only_function<void(Result<void>)> done) = 0;
+    virtual void load(u64 job, const std::string& path, const Inspection& expected, Destination into,
+                      std::move_only_function<void(u64 bytes)> progress, std::move_only_function<void(Result<void>)> done) = 0;
     /// Ends a job early; its `done` is called with `cancelled`. No effect if it is over.
     virtual void cancel(u64 job) = 0;
     struct Running {
@@ -89,9 +89,12 @@ struct RecoveryTold {
     u64 adopted_blocks = 0;
     u64 adopt_ns = 0;
     u64 total_ns = 0;
-    u64 undone = 0;                      ///< Allocations nobody was told of.
-    std::vector<std::string> findings;   ///< Torn tails, lost blocks: a sentence each.
+    u64 undone = 0;                     ///< Allocations nobody was told of.
+    std::vector<std::string> findings;  ///< Torn tails, lost blocks: a sentence each.
 };
+
+/// Whether the core changes nothing from its start on, and who wished so: `--read-only`, or the keeper after repeated failures.
+enum class ReadOnly : u8 { no, asked, after_failures };
 
 struct Options {
     std::string state_directory;
@@ -101,7 +104,7 @@ struct Options {
     i32 keeper_pid = 0;
     u64 generation = 0;
     u64 started_wall_ns = 0;  ///< Of the keeper.
-    bool read_only = false;   ///< Started so by the keeper after repeated aborts.
+    ReadOnly read_only = ReadOnly::no;
     u64 ledger_segment_bytes = 16 * mib;
     u64 sample_every_ns = 0;  ///< How often pressure is looked at; 0: never by itself.
 };

@@ -71,7 +71,7 @@ void Runner::adopt_blocks() {
             recovery_.findings.push_back("A block did not come back: " + describe(taken.error()));
         }
         // A read-only core lets nothing go: the next one may know better.
-        if (!options_.read_only) (void)ports_.vault->drop(kept.key);  // Not there either: then there is nothing to drop.
+        if (options_.read_only == ReadOnly::no) (void)ports_.vault->drop(kept.key);  // Not there either: then there is nothing to drop.
     }
     ports_.kept.clear();
     std::vector<BlockKey> lost;
@@ -134,7 +134,7 @@ void Runner::make_ledger_room() {
     {
         const Lock lock(lock_);
         sequence = ledger_->sequence();
-        if (options_.read_only || sequence == 0 || ledger_->room_bytes() > options_.ledger_segment_bytes / 2) return;
+        if (options_.read_only != ReadOnly::no || sequence == 0 || ledger_->room_bytes() > options_.ledger_segment_bytes / 2) return;
         if (ledger_->prepare()) return;
         bytes = core::save(state_);
     }
@@ -151,7 +151,7 @@ Result<void> Runner::recover() {
     const u64 replayed = ports_.clock().monotonic_ns;
     adopt_blocks();
     const u64 adopted = ports_.clock().monotonic_ns;
-    if (!options_.read_only) {
+    if (options_.read_only == ReadOnly::no) {
         for (const ConfiguredDevice& device : ports_.devices)
             TRY_DO(commit(AddDeviceCommand{device.device_id, device.capacity_bytes, device.granule_bytes}));
         retire_devices();

@@ -13,10 +13,13 @@ Runner::Runner(Options options, Ports ports)
              [this](std::move_only_function<void()> work) { ports_.executor->post(std::move(work)); }}) {
     for (ConfiguredDevice& device : ports_.devices) devices_.emplace(device.device_id, device);
     core_started_wall_ns_ = ports_.clock().wall_ns;
-    if (options_.read_only)
+    if (options_.read_only == ReadOnly::after_failures)
         read_only_reason_ =
             "The core was started read-only after repeated failures; the log says why. SIGHUP to the keeper starts it afresh, and so does "
             "an upgrade (SIGUSR2).";
+    if (options_.read_only == ReadOnly::asked)
+        read_only_reason_ =
+            "vramd was started with --read-only. To leave that, stop it (SIGTERM) and start it without the flag; SIGHUP keeps the flag.";
 }
 
 Runner::~Runner() {
@@ -36,6 +39,8 @@ Result<std::unique_ptr<Engine>> Engine::start(Options options, Ports ports) {
 Result<core::Decision> Runner::commit_locked(const Command& command, std::move_only_function<void(const core::Decision&)>& under_lock,
                                              Told& told) {
     const Moment now = ports_.clock();
+    // A first start that may write nothing has no device in its books: what is refused is refused for that, not for the device.
+    if (options_.read_only != ReadOnly::no && state_.books.devices().empty()) return refuse(Code::read_only, "ledger", read_only_reason_);
     TRY(core::Decision decision, core::decide(state_, command, now));
     if (!decision.events.empty()) {
         if (!read_only_reason_.empty()) return refuse(Code::read_only, "ledger", read_only_reason_);
@@ -90,7 +95,7 @@ void Runner::conclude(Command command) {
         prepare(command);
         decision = commit_locked(command, nothing, told);
         if (decision) count_overtaken(*decision, newcomer);
-        if (!decision && decision.error().code == Code::read_only && !options_.read_only) {
+        if (!decision && decision.error().code == Code::read_only && options_.read_only == ReadOnly::no) {
             unrecorded_.push_back(std::move(command));
             return;
         }

@@ -130,7 +130,7 @@ struct Daemon {
         options.state_directory = folder / "ledger";
         options.life = "test";
         options.ledger_segment_bytes = ledger_segment_bytes;
-        options.read_only = read_only;
+        options.read_only = read_only ? ReadOnly::after_failures : ReadOnly::no;
         core = std::make_unique<Runner>(std::move(options), std::move(ports));
         REQUIRE(core->recover().has_value());
     }

@@ -232,7 +232,7 @@ void Runner::end_transfer(const TransferPlan& plan, TransferredCommand command) 
                 Error{Code::conflict, "/sourceAllocationId", 0, 0, "The allocation was used in the moment of its move; try again."};
         std::move_only_function<void(const core::Decision&)> nothing;
         decision = commit_locked(Command(command), nothing, told);
-        if (!decision && decision.error().code == Code::read_only && !options_.read_only) {
+        if (!decision && decision.error().code == Code::read_only && options_.read_only == ReadOnly::no) {
             // By the time it can be recorded, the content may be another.
             if (commits) command.error = decision.error();
             unrecorded_.emplace_back(command);

@@ -31,7 +31,7 @@ constexpr int core_socket_number = 3;
     (void)setenv("VRAMD_KEEPER_FD", std::to_string(core_socket_number).c_str(), 1);
     export_places(settings.places);
     std::string program = settings.core_program;
-    std::string read_only = "--read-only";
+    std::string read_only(after_failures_flag);
     std::vector<char*> arguments{program.data()};
     arguments.insert(arguments.end(), settings.arguments.begin() + 1, settings.arguments.end());
     if (mode == Mode::read_only) arguments.push_back(read_only.data());

@@ -18,7 +18,7 @@ struct CoreProcess {
 };
 
 enum class Mode : u8 { normal, read_only };
-/// Starts `settings.core_program` with the keeper's own arguments, `--read-only` appended in that mode; its standard output is the
+/// Starts `settings.core_program` with the keeper's own arguments, `after_failures_flag` appended in that mode; its standard output is the
 /// keeper's stderr, for the ready line is the only thing on stdout. Errors: `system_failed`.
 [[nodiscard]] Result<CoreProcess> start_core(const Settings& settings, Mode mode);
 

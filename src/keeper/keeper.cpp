@@ -265,6 +265,10 @@ private:
             const int code = WEXITSTATUS(status);
             if (code == exit_done || code == exit_refused) exit_code_ = code;
             if (code == exit_not_executed) exit_code_ = exit_failed;
+            if (code == exit_failed && policy_.read_only()) {
+                log("the core cannot start, not even to read; what it said above has to be mended first");
+                exit_code_ = exit_failed;
+            }
             if (exit_code_) return;
         }
         const u64 now_ns = monotonic_ns();

@@ -122,7 +122,7 @@ Result<Fd> lock_directory(const std::filesystem::path& directory) {
     if (!lock) return std::unexpected(failed_on("open", errno, directory / "lock"));
     std::array<char, 32> text{};
     if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK) return std::unexpected(system_error("flock", errno));
+        if (errno != EWOULDBLOCK) return std::unexpected(failed_on("flock", errno, directory / "lock"));
         const ssize_t got = pread(lock.get(), text.data(), text.size() - 1, 0);
         const std::string pid(text.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
         return refuse(Code::conflict, "--state-dir",
@@ -130,7 +130,7 @@ Result<Fd> lock_directory(const std::filesystem::path& directory) {
     }
     const std::string pid = std::to_string(getpid());
     if (ftruncate(lock.get(), 0) != 0 || pwrite(lock.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()))
-        return std::unexpected(system_error("pwrite", errno));
+        return std::unexpected(failed_on("pwrite", errno, directory / "lock"));
     return lock;
 }
 }  // namespace vramd::keeper

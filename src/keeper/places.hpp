@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
@@ -22,6 +23,9 @@ struct TcpAddress {
     sockaddr_storage address{};
     socklen_t address_bytes = 0;
 };
+
+/// Said to a core that starts read-only because its predecessors failed; who wishes so by `--read-only` is told another reason.
+inline constexpr std::string_view after_failures_flag = "--read-only-after-failures";
 
 struct Places {
     std::filesystem::path state_directory;

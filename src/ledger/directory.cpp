@@ -12,8 +12,6 @@
 
 namespace vramd::ledger {
 namespace {
-Error failed(std::string_view what, const std::error_code& reason) { return system_error(what, reason.value()); }
-
 /// The number in a name of this kind; 0 stands for "not of this kind", for segments start at 1 and no snapshot is taken of nothing.
 u64 number_in(std::string_view name, std::string_view prefix) {
     if (!name.starts_with(prefix)) return 0;
@@ -23,6 +21,12 @@ u64 number_in(std::string_view name, std::string_view prefix) {
     return digits.size() == 20 && error == std::errc{} && end == digits.data() + digits.size() ? number : 0;
 }
 }  // namespace
+
+Error failed_on(std::string_view call, int errno_value, const std::filesystem::path& place) {
+    Error error = system_error(call, errno_value);
+    error.detail = place.native() + ": " + error.detail;
+    return error;
+}
 
 std::string numbered_name(std::string_view prefix, u64 number) {
     std::string digits = std::to_string(number);
@@ -37,7 +41,7 @@ Result<std::vector<NumberedFile>> list_numbered(const std::filesystem::path& dir
     for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error))
         if (const u64 number = number_in(entries->path().filename().native(), prefix); number != 0)
             files.push_back({number, entries->path()});
-    if (error) return std::unexpected(failed("readdir", error));
+    if (error) return std::unexpected(failed_on("readdir", error.value(), directory));
     std::ranges::sort(files, {}, &NumberedFile::number);
     return files;
 }
@@ -46,24 +50,24 @@ Result<void> make_directory(const std::filesystem::path& directory) {
     std::error_code error;
     if (std::filesystem::is_directory(directory, error)) return {};
     if (directory.has_parent_path() && directory.parent_path() != directory) TRY_DO(make_directory(directory.parent_path()));
-    if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return std::unexpected(system_error("mkdir", errno));
+    if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return std::unexpected(failed_on("mkdir", errno, directory));
     return {};
 }
 
 Result<void> rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
-    if (rename(from.c_str(), to.c_str()) != 0) return std::unexpected(system_error("rename", errno));
+    if (rename(from.c_str(), to.c_str()) != 0) return std::unexpected(failed_on("rename", errno, from));
     return {};
 }
 
 Result<void> make_file(const std::filesystem::path& path) {
     const int made = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (made < 0) return std::unexpected(system_error("open", errno));
+    if (made < 0) return std::unexpected(failed_on("open", errno, path));
     (void)close(made);  // Nothing was written that a close could fail to keep.
     return {};
 }
 
 Result<void> remove_file(const std::filesystem::path& path) {
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) return std::unexpected(system_error("unlink", errno));
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) return std::unexpected(failed_on("unlink", errno, path));
     return {};
 }
 
@@ -78,7 +82,7 @@ Result<void> set_aside(const std::filesystem::path& root, const std::filesystem:
     }
     if (how == Aside::move) return rename_file(file, target);
     std::filesystem::copy_file(file, target, error);
-    if (error) return std::unexpected(failed("copy_file", error));
+    if (error) return std::unexpected(failed_on("copy_file", error.value(), file));
     return {};
 }
 

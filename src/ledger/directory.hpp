@@ -19,6 +19,9 @@ inline constexpr std::string_view snapshot_prefix = "snapshot-";
 /// There from before damage is repaired until `Ledger::settle_damage`.
 inline constexpr std::string_view unsettled_name = "damage-unsettled";
 
+/// A failed system call on a file: `system_error` whose sentence names the file.
+[[nodiscard]] Error failed_on(std::string_view call, int errno_value, const std::filesystem::path& place);
+
 /// `ledger-00000000000000000001`: twenty digits, so that names sort as numbers do.
 [[nodiscard]] std::string numbered_name(std::string_view prefix, u64 number);
 /// The files of this kind in `directory`, by rising number; a directory that is not there holds none. Errors: `system_failed`.

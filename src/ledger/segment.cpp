@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -10,6 +11,7 @@
 
 #include "base/fd.hpp"
 #include "base/invariant.hpp"
+#include "ledger/directory.hpp"
 #include "ledger/step.hpp"
 
 namespace vramd::ledger {
@@ -23,23 +25,33 @@ Result<std::byte*> map_whole(const Fd& file, u64 bytes, int protection) {
     return static_cast<std::byte*>(data);
 }
 
+/// A disk's refusal, with what a person needs to mend it: the place, how much is needed and how much there is.
+Error no_space(const Fd& file, u64 bytes, const std::filesystem::path& path, std::string_view call, int errno_value) {
+    Error error = failed_on(call, errno_value, path);
+    struct statvfs disk {};
+    if ((errno_value != ENOSPC && errno_value != EDQUOT) || fstatvfs(file.get(), &disk) != 0) return error;
+    error.detail += " " + std::to_string(bytes) + " bytes are needed there and " + std::to_string(u64{disk.f_bavail} * disk.f_frsize) +
+                    " are free. Make room, or choose another state directory.";
+    return error;
+}
+
 /// Takes the file's space from the disk; a file system without fallocate(2) is made to by writing.
-Result<void> take_space(const Fd& file, u64 bytes) {
+Result<void> take_space(const Fd& file, u64 bytes, const std::filesystem::path& path) {
     if (fallocate(file.get(), 0, 0, static_cast<off_t>(bytes)) == 0) return {};
-    if (errno != EOPNOTSUPP) return std::unexpected(system_error("fallocate", errno));
+    if (errno != EOPNOTSUPP) return std::unexpected(no_space(file, bytes, path, "fallocate", errno));
     static constexpr std::array<std::byte, page_bytes> zeros{};
     for (u64 offset = 0; offset < bytes; offset += page_bytes)
         if (pwrite(file.get(), zeros.data(), page_bytes, static_cast<off_t>(offset)) != static_cast<ssize_t>(page_bytes))
-            return std::unexpected(system_error("pwrite", errno));
+            return std::unexpected(no_space(file, bytes, path, "pwrite", errno));
     return {};
 }
 }  // namespace
 
 Result<std::shared_ptr<Segment>> Segment::create(const std::filesystem::path& path, u64 bytes) {
     const Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    if (!file) return std::unexpected(system_error("open", errno));
+    if (!file) return std::unexpected(failed_on("open", errno, path));
     auto made = [&]() -> Result<std::shared_ptr<Segment>> {
-        TRY_DO(take_space(file, bytes));
+        TRY_DO(take_space(file, bytes, path));
         TRY(std::byte* const data, map_whole(file, bytes, PROT_READ | PROT_WRITE));
         std::shared_ptr<Segment> segment(new Segment(data, bytes));
         // Present pages make the first append to each as fast as the rest; a kernel before 5.14 says EINVAL and faults later.
@@ -53,7 +65,7 @@ Result<std::shared_ptr<Segment>> Segment::create(const std::filesystem::path& pa
 Result<std::shared_ptr<Segment>> Segment::open(const std::filesystem::path& path, Access access) {
     const bool write = access == Access::write;
     const Fd file(::open(path.c_str(), (write ? O_RDWR : O_RDONLY) | O_CLOEXEC));
-    if (!file) return std::unexpected(system_error("open", errno));
+    if (!file) return std::unexpected(failed_on("open", errno, path));
     struct stat facts {};
     if (fstat(file.get(), &facts) != 0) return std::unexpected(system_error("fstat", errno));
     const u64 bytes = static_cast<u64>(facts.st_size);

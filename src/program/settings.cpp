@@ -136,6 +136,7 @@ struct Words {
     std::string config;
     std::vector<std::vector<std::string>> flags{std::size(settings_table)};
     bool read_only = false;
+    bool after_failures = false;
     bool plain = false;
 };
 
@@ -153,7 +154,10 @@ Result<Asked> read_words(std::span<char* const> arguments, Words& words) {
             verb->add_option(settings_table[i].flag, words.flags[i],
                              std::string(settings_table[i].help) + " (" + settings_table[i].variable + ")")
                 ->allow_extra_args(false);
-        verb->add_flag("--read-only", words.read_only, "answer, but change nothing");
+        verb->add_flag("--read-only", words.read_only,
+                       "answer, but change nothing; left only by a start without it: a SIGHUP starts the core again with the same flags");
+        verb->add_flag(std::string(keeper::after_failures_flag), words.after_failures)
+            ->group("");  // The keeper's own word, not for people.
     }
     print->add_flag("--plain", words.plain, "as lines KEY=VALUE");
     app.require_subcommand(1);
@@ -223,7 +227,8 @@ Result<Asked> read_settings(std::span<char* const> arguments, const Environment&
     settings.model_folders = values[row_model_dir];
     if (settings.model_folders.empty()) settings.model_folders = {default_model_folder(environment)};
     if (!values[row_token_file].empty()) settings.token_file = values[row_token_file].front();
-    settings.read_only = words.read_only;
+    if (words.after_failures) settings.read_only = engine::ReadOnly::after_failures;
+    if (words.read_only) settings.read_only = engine::ReadOnly::asked;
     if (values[row_device].empty()) settings.origins[row_device].value = "auto";
     if (values[row_model_dir].empty()) settings.origins[row_model_dir].value = settings.model_folders.front();
     settings.origins.push_back({"read_only", words.read_only ? "true" : "false", words.read_only ? "flag" : "default"});

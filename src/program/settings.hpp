@@ -7,6 +7,7 @@
 
 #include "api/api.hpp"
 #include "base/result.hpp"
+#include "engine/ports.hpp"
 #include "keeper/places.hpp"
 
 namespace vramd::program {
@@ -21,8 +22,9 @@ struct Settings {
     keeper::Places places;             ///< As these sources say; a core that runs has its keeper's, which were settled at its start.
     std::vector<std::string> devices;  ///< `--device` texts; none: auto.
     std::vector<std::string> model_folders;
-    std::string token_file;  ///< Empty: none.
-    bool read_only = false;  ///< Asked for, or the keeper's word after repeated failures.
+    std::vector<std::string> absent_model_folders;  ///< Of those that somebody named: not there yet. The default one may be missing.
+    std::string token_file;                         ///< Empty: none.
+    engine::ReadOnly read_only = engine::ReadOnly::no;
     std::vector<Origin> origins;
 };
 

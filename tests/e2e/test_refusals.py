@@ -1,8 +1,13 @@
 #!/usr/bin/env python3
 """What a refusal tells: what was wrong, what there is instead, and a remedy that can be followed."""
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
 import unittest
 
-from daemon import Daemon
+from daemon import BIN, Daemon
 
 DEVICE_FILTERS = ("/api/memory/allocations", "/api/memory/transfers", "/api/memory/analytics", "/api/events?follow=false&from=0")
 DEVICE_PATHS = ("/api/devices/{}", "/api/memory/status/{}", "/api/memory/usage/{}", "/api/memory/allocations/device/{}", "/api/memory/pressure/{}",
@@ -63,6 +68,61 @@ class Refusals(unittest.TestCase):
         told = self.daemon.post("/api/memory/transfer", move).problem(409, "pinned")
         self.assertEqual(told["remedy"], "Copy it instead of moving it: pinned memory stays where it is until it is freed.")
         self.daemon.post("/api/memory/transfer", {**move, "mode": "copy"}).ok()  # The remedy works.
+
+
+class ReadOnly(unittest.TestCase):
+    def test_who_asked_for_it_is_told_so_and_an_empty_state_directory_names_no_device(self):
+        with Daemon(devices=["host:a=64MiB"], arguments=["--read-only"], door="unix") as daemon:
+            reason = daemon.get("/readyz").problem(503, "read-only")["detail"]
+            self.assertEqual(reason, daemon.get("/api/system").ok()["readOnlyReason"])
+            self.assertIn("--read-only", reason)
+            self.assertNotIn("failure", reason)
+            for path, body in (("allocations/allocate", {"sizeBytes": 5}), ("allocations/allocate/a", {"sizeBytes": 5}), ("operations/defragment", {}),
+                               ("operations/optimize", {"operations": ["compact"]}), ("operations/defragment/a", {})):
+                self.assertEqual(daemon.post("/api/memory/" + path, body).problem(503, "read-only")["detail"], reason)
+            dry = daemon.post("/api/memory/operations/defragment", {"dryRun": True}).problem(404, "not-found")
+            self.assertEqual(dry["detail"], "There is no device; none is in the books yet.")
+            generation = daemon.get("/api/system").ok()["generation"]
+            daemon.process.send_signal(signal.SIGHUP)  # It does not leave what a flag asked for, as the reason says.
+            daemon.next_generation(generation)
+            self.assertEqual(daemon.get("/readyz").problem(503, "read-only")["detail"], reason)
+        told = subprocess.run([os.path.join(BIN, "vramd"), "serve", "--help"], capture_output=True, text=True, check=True).stdout
+        self.assertIn("left only by a start", " ".join(told.split()))
+        self.assertNotIn("after-failures", told)
+
+
+class FirstStart(unittest.TestCase):
+    """Nothing is there to read yet, so a daemon that cannot keep a ledger ends, and says what is missing."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="vramd-first-")
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def serve(self, before, *arguments):
+        command = [os.path.join(BIN, "vramd"), "serve", "--listen", "none", "--socket", os.path.join(self.folder, "vramd.sock"), "--state-dir",
+                   os.path.join(self.folder, "state"), "--device", "host:a=4MiB", *arguments]
+        return subprocess.run([*before, *command], capture_output=True, text=True, timeout=30, check=False)
+
+    def test_a_state_directory_that_cannot_be_used_is_named(self):
+        os.makedirs(os.path.join(self.folder, "state"))
+        in_the_way = os.path.join(self.folder, "state", "ledger")
+        with open(in_the_way, "w", encoding="utf-8"):
+            pass
+        told = self.serve([])
+        self.assertEqual((told.returncode, told.stdout), (1, ""))
+        self.assertIn(in_the_way, told.stderr)
+        self.assertIn("cannot start, not even to read", told.stderr)
+
+    @unittest.skipIf(subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode, "a small disk can be mounted by root only")
+    def test_a_full_disk_is_told_with_the_place_what_is_needed_and_what_is_free(self):
+        state = os.path.join(self.folder, "state")
+        os.makedirs(state)
+        told = self.serve(["unshare", "-m", "sh", "-c", f'mount -t tmpfs -o size=1m small {state} && exec "$@"', "sh"])
+        self.assertEqual((told.returncode, told.stdout), (1, ""))
+        self.assertIn(f"{state}/ledger/spare: fallocate: No space left on device. 16777216 bytes are needed there and ", told.stderr)
+        free = int(told.stderr.split("are needed there and ")[1].split()[0])
+        self.assertTrue(900_000 < free < 1 << 20, free)
+        self.assertIn(" are free. Make room, or choose another state directory.", told.stderr)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,7 @@ class Settings(unittest.TestCase):
                     os.kill(told["corePid"], signal.SIGABRT)
                     told = daemon.next_generation(told["generation"])
             self.assertTrue(told["readOnly"])
+            self.assertIn("after repeated failures", told["readOnlyReason"])
             daemon.post("/api/memory/allocations/allocate", {"sizeBytes": 4096}).problem(503, "read-only")
             self.write('device = "host:f=32MiB"\nlisten = "127.0.0.1:1"\n')
             daemon.process.send_signal(signal.SIGHUP)
