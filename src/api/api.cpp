@@ -102,6 +102,8 @@ public:
     TheApi(engine::Engine& engine, Options options) : surface_(engine, std::move(options)) {}
 
     http::Routing route(const http::RequestHead& head) override {
+        if (head.method == http::Method::options && head.path == "*")
+            return http::Reply{204, {}, {{"Allow", allow_anywhere(routes())}}, {}, {}};
         Match found = match(routes(), head.method, head.segments);
         if (found.allow.empty())
             return problem_reply(Error{Code::not_found, {}, 0, 0, "There is no such path; /openapi.json lists all."}, head.path);

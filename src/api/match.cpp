@@ -39,6 +39,12 @@ std::vector<std::string_view> segments_of(std::string_view pattern) {
     return segments;
 }
 
+std::string allow_anywhere(std::span<const Route> rows) {
+    u32 methods = u32{1} << static_cast<u32>(http::Method::options);
+    for (const Route& row : rows) methods |= u32{1} << static_cast<u32>(row.method);
+    return allow_of(methods);
+}
+
 Match match(std::span<const Route> rows, http::Method method, const std::vector<std::string>& segments) {
     Match found;
     std::size_t fewest_params = ~std::size_t{0};

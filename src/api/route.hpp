@@ -166,6 +166,8 @@ struct Match {
 };
 /// Finds the row. Where two patterns fit, the one with fewer parameters wins.
 [[nodiscard]] Match match(std::span<const Route> rows, http::Method method, const std::vector<std::string>& segments);
+/// The methods that any path has: what `OPTIONS *` is told.
+[[nodiscard]] std::string allow_anywhere(std::span<const Route> rows);
 /// "/a/{id}" as "a", "{id}".
 [[nodiscard]] std::vector<std::string_view> segments_of(std::string_view pattern);
 }  // namespace vramd::api

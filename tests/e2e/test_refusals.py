@@ -69,6 +69,16 @@ class Refusals(unittest.TestCase):
         self.assertEqual(told["remedy"], "Copy it instead of moving it: pinned memory stays where it is until it is freed.")
         self.daemon.post("/api/memory/transfer", {**move, "mode": "copy"}).ok()  # The remedy works.
 
+    def test_options_of_no_path_tells_every_method_there_is(self):
+        for door in ("tcp", "unix"):
+            client = self.daemon.client(door)
+            answer = client.request("OPTIONS", "*")
+            client.close()
+            self.assertEqual((answer.status, answer.body), (204, b""))
+            said = {word.strip() for word in answer.headers["Allow"].split(",")}
+            self.assertEqual(said, {"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"})
+        self.daemon.default.request("GET", "*").problem(400, "malformed-request")  # Of all methods only OPTIONS may ask that.
+
 
 class ReadOnly(unittest.TestCase):
     def test_who_asked_for_it_is_told_so_and_an_empty_state_directory_names_no_device(self):
