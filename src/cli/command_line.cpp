@@ -2,6 +2,9 @@
 #include "cli/command_line.hpp"
 
 #include <CLI/CLI.hpp>
+#include <initializer_list>
+
+#include "base/nearest.hpp"
 
 namespace vramd::cli {
 namespace {
@@ -105,18 +108,35 @@ Command command_of(const CLI::App& app, const Verb& verb, Raw& raw) {
     }
     return command;
 }
+/// "; the nearest is 'status'."
+std::string instead_of(std::string_view word, const std::vector<std::string>& known) {
+    return "; the nearest is '" + nearest_word(word.substr(0, word.find('=')), known) + "'.";
+}
+
+std::vector<std::string> options_of(std::initializer_list<const CLI::App*> apps) {
+    std::vector<std::string> names;
+    for (const CLI::App* app : apps)
+        for (const CLI::Option* option : app->get_options())
+            for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    return names;
+}
+
 /// CLI11 says of a verb that it does not know only that it misses one, and tells what is left over from the end.
 std::string what_is_wrong(const CLI::App& app, const CLI::ParseError& error) {
     const std::vector<std::string> left = app.remaining(true);
     if (!app.get_subcommands().empty()) {
         if (left.empty() || dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what();
-        const std::string verb = app.get_subcommands().front()->get_name();
+        const CLI::App& asked = *app.get_subcommands().front();
+        const std::string verb = asked.get_name();
         for (const std::string& word : left)
-            if (word.starts_with('-')) return verb + " has no option '" + word + "'.";
+            if (word.starts_with('-')) return verb + " has no option '" + word + "'" + instead_of(word, options_of({&asked, &app}));
         return verb + " does not take as much: '" + left.front() + "' is too many.";
     }
     if (left.empty()) return "A verb is missing.";
-    return left.front().starts_with('-') ? "There is no option '" + left.front() + "'." : "There is no verb '" + left.front() + "'.";
+    if (left.front().starts_with('-')) return "There is no option '" + left.front() + "'" + instead_of(left.front(), options_of({&app}));
+    std::vector<std::string> known;
+    for (const Verb* one : verbs()) known.emplace_back(one->name);
+    return "There is no verb '" + left.front() + "'" + instead_of(left.front(), known);
 }
 }  // namespace
 

@@ -10,6 +10,8 @@
 #include <iomanip>
 #include <sstream>
 
+#include "base/nearest.hpp"
+
 namespace vramd::program {
 namespace {
 /// A list-valued or text setting on its way through the four sources.
@@ -140,7 +142,30 @@ struct Words {
     bool plain = false;
 };
 
-/// Errors: `invalid_field` in CLI11's words.
+/// What CLI11 leaves unsaid: which word it did not know, and what was meant by it most likely.
+std::string what_is_wrong(const CLI::App& app, const CLI::ParseError& error) {
+    const std::string help = " vramd --help tells more.";
+    const std::vector<std::string> left = app.remaining(true);
+    const auto asked = app.get_subcommands();
+    std::vector<std::string> known;
+    if (asked.empty())
+        for (const CLI::App* verb : app.get_subcommands({})) known.push_back(verb->get_name());
+    if (asked.empty() && (left.empty() || left.front().starts_with('-'))) {
+        const std::string missing = left.empty() ? "A verb is missing" : "There is no option '" + left.front() + "' before a verb";
+        return missing + "; the verbs are serve and config." + help;
+    }
+    if (asked.empty()) return "There is no verb '" + left.front() + "'; the nearest is '" + nearest_word(left.front(), known) + "'." + help;
+    if (left.empty() || dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what() + ("." + help);
+    for (const CLI::Option* option : asked.front()->get_options())
+        if (!option->get_group().empty())
+            for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    const std::string verb = asked.front()->get_name();
+    if (!left.front().starts_with('-')) return verb + " takes no word '" + left.front() + "', only options." + help;
+    const std::string_view word = std::string_view(left.front()).substr(0, left.front().find('='));
+    return verb + " has no option '" + left.front() + "'; the nearest is '" + nearest_word(word, known) + "'." + help;
+}
+
+/// Errors: `invalid_field`, naming the word that is not known and the nearest that is.
 Result<Asked> read_words(std::span<char* const> arguments, Words& words) {
     CLI::App app{"vramd owns a machine's memory for models, gives it out by handle and keeps models in it", "vramd"};
     app.set_version_flag("--version", std::string("vramd ") + VRAMD_VERSION);
@@ -167,7 +192,7 @@ Result<Asked> read_words(std::span<char* const> arguments, Words& words) {
     try {
         app.parse(static_cast<int>(arguments.size()), arguments.data());
     } catch (const CLI::ParseError& error) {
-        if (app.exit(error, out, problem) != 0) return refuse(Code::invalid_field, "arguments", problem.str());
+        if (app.exit(error, out, problem) != 0) return refuse(Code::invalid_field, "arguments", what_is_wrong(app, error));
         asked.verb = Verb::told;
         asked.text = out.str();
         return asked;

@@ -114,6 +114,22 @@ class Settings(unittest.TestCase):
             # The aborts were asked for here: the look for faults at the end is not to find them.
             os.truncate(os.path.join(daemon.folder, "log"), 0)
 
+    def test_words_that_vramd_does_not_know_are_told_with_the_nearest_that_it_does(self):
+        for words, told in ((["bogus"], "There is no verb 'bogus'; the nearest is '"), (["sreve"], "There is no verb 'sreve'; the nearest is 'serve'."),
+                            (["serve", "--readonly"], "serve has no option '--readonly'; the nearest is '--read-only'."),
+                            (["config", "--modeldir=x"], "config has no option '--modeldir=x'; the nearest is '--model-dir'."),
+                            (["serve", "bogus"], "serve takes no word 'bogus', only options."), ([], "A verb is missing; the verbs are serve and config.")):
+            refused = run("vramd", *words)
+            self.assertEqual((refused.returncode, refused.stdout), (2, ""), words)
+            self.assertIn(told, refused.stderr, words)
+        for words, told in ((["statsu"], "There is no verb 'statsu'; the nearest is 'status'."), (["bogus"], "There is no verb 'bogus'; the nearest is '"),
+                            (["ps", "--ownr", "x"], "ps has no option '--ownr'; the nearest is '--owner'."),
+                            (["ps", "--scoket=x"], "ps has no option '--scoket=x'; the nearest is '--socket'."),
+                            (["--bytse", "ps"], "ps has no option '--bytse'; the nearest is '--bytes'.")):
+            refused = run("vramctl", *words)
+            self.assertEqual((refused.returncode, refused.stdout), (2, ""), words)
+            self.assertIn(told, refused.stderr, words)
+
     def test_sighup_lets_a_request_that_runs_finish(self):
         with Daemon(devices=["host:f=16MiB"]) as daemon:
             holder = daemon.allocate(12 << 20)
