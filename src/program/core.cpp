@@ -214,6 +214,8 @@ int main(int argument_count, char** argument_list) {
         (void)std::fputs(asked->text.c_str(), stdout);
         return exit_done;
     }
+    for (const std::string& folder : asked->settings.absent_model_folders)
+        say("the model folder " + folder + " is not there; what it holds can be loaded as soon as it is");
     if (const auto ran = run(asked->settings, arguments); !ran) {
         say(describe(ran.error()));
         return ran.error().code == Code::invalid_field || ran.error().code == Code::unsupported ? exit_refused : exit_failed;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <fstream>
 #include <iomanip>
 #include <sstream>
@@ -250,6 +251,12 @@ Result<Asked> read_settings(std::span<char* const> arguments, const Environment&
     TRY_DO(settle_places(settings, values, environment));
     settings.devices = values[row_device];
     settings.model_folders = values[row_model_dir];
+    for (const std::string& folder : settings.model_folders) {
+        std::error_code ignored;  // What cannot be looked at cannot be read either.
+        if (std::filesystem::is_directory(folder, ignored)) continue;
+        settings.absent_model_folders.push_back(folder);
+        settings.origins[row_model_dir].source += "; not there: " + folder;
+    }
     if (settings.model_folders.empty()) settings.model_folders = {default_model_folder(environment)};
     if (!values[row_token_file].empty()) settings.token_file = values[row_token_file].front();
     if (words.after_failures) settings.read_only = engine::ReadOnly::after_failures;

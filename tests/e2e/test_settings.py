@@ -114,6 +114,26 @@ class Settings(unittest.TestCase):
             # The aborts were asked for here: the look for faults at the end is not to find them.
             os.truncate(os.path.join(daemon.folder, "log"), 0)
 
+    def test_a_model_folder_that_is_not_there_is_told_and_found_once_it_is(self):
+        later, there = os.path.join(self.folder, "later"), os.path.join(self.folder, "there")
+        os.mkdir(there)
+        self.assertIn(f" flag; not there: {later}\n", run("vramd", "config", "--model-dir", there, "--model-dir", later).stdout)
+        self.write(f'model_dir = "{later}"\n')
+        self.assertIn(f"; not there: {later}", run("vramd", "config", "--config", self.file).stdout)
+        self.assertNotIn("not there", run("vramd", "config", "--plain", "--config", self.file).stdout)
+        with Daemon(devices=["host:a=16MiB"], model_dirs=[there, later]) as daemon:
+            warnings = [line for line in daemon.said().splitlines() if "model folder" in line]
+            self.assertEqual(warnings, [f"vramd-core: the model folder {later} is not there; what it holds can be loaded as soon as it is"])
+            self.assertEqual(daemon.get("/api/model/available").ok()["items"], [])
+            os.mkdir(later)
+            header = json.dumps({"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}).encode()
+            with open(os.path.join(later, "m.safetensors"), "wb") as file:
+                file.write(len(header).to_bytes(8, "little") + header + b"abcd")
+            self.assertEqual([item["path"] for item in daemon.get("/api/model/available").ok()["items"]], ["m.safetensors"])
+            daemon.post("/api/model/load", {"name": "m", "path": "m.safetensors", "type": "other"}).ok()
+        with Daemon(devices=["host:a=16MiB"]) as daemon:  # The default folder need not be there.
+            self.assertNotIn("model folder", daemon.said())
+
     def test_words_that_vramd_does_not_know_are_told_with_the_nearest_that_it_does(self):
         for words, told in ((["bogus"], "There is no verb 'bogus'; the nearest is '"), (["sreve"], "There is no verb 'sreve'; the nearest is 'serve'."),
                             (["serve", "--readonly"], "serve has no option '--readonly'; the nearest is '--read-only'."),
