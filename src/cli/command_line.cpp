@@ -173,6 +173,11 @@ std::variant<Command, Ended> read_command_line(int argc, const char* const* argv
                          std::string(verb->name).c_str());
             return Ended{Exit::usage};
         }
+        if (verb->shows == Shows::what_it_is && raw.format != "table" && raw.format != "json" && raw.format != "jsonl") {
+            std::fprintf(stderr, "vramctl: %s writes what it is about as it is: -o %s does not apply; table, json and jsonl do.\n",
+                         std::string(verb->name).c_str(), raw.format.c_str());
+            return Ended{Exit::usage};
+        }
         return command_of(app, *verb, raw);
     }
     return Ended{Exit::usage};

@@ -30,7 +30,7 @@ Told<void> run_upkeep(Session& session, const Given& given, const UpkeepCall& ca
     const std::string* const location = reply.headers.find("Location");
     if (reply.status != 202 || location == nullptr) return show_record(session, reply.body, "stoppedBy");
     if (given.has("detach")) {
-        if (session.wants_json()) return show_record(session, reply.body, "id");
+        if (session.wishes().format != Format::table) return show_record(session, reply.body, "id");
         TRY(const json::value body, parse_document(reply.body));
         session.out((body.is_object() ? text_at(body.get_object(), "id") : *location) + "\n");
         return {};

@@ -51,6 +51,10 @@ private:
 };
 
 enum class Repeats : u8 { no, yes };
+enum class Shows : u8 {
+    answers,     ///< In each of the forms that -o names.
+    what_it_is,  ///< Bytes or a script, which have one form: -o json is how a failure is told, and a form of answers is refused.
+};
 
 struct Verb {
     std::string_view name;
@@ -60,6 +64,7 @@ struct Verb {
     Told<void> (*run)(Session& session, const Given& given) = nullptr;
     Repeats watchable = Repeats::no;  ///< --watch may repeat it.
     std::string_view example = {};
+    Shows shows = Shows::answers;
 };
 
 /// All of them, in the order of --help. Constant.

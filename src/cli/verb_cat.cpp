@@ -51,7 +51,12 @@ Told<void> run(Session& session, const Given& given) {
 }
 }  // namespace
 
-constexpr Verb cat_verb = {
-    "cat",       "Write an allocation's bytes to stdout",          "GET /api/memory/allocation/{id}/content", arguments, run,
-    Repeats::no, "vramctl cat alc_0q3xw8c5k2mznd1 --size 64 | xxd"};
+constexpr Verb cat_verb = {"cat",
+                           "Write an allocation's bytes to stdout",
+                           "GET /api/memory/allocation/{id}/content",
+                           arguments,
+                           run,
+                           Repeats::no,
+                           "vramctl cat alc_0q3xw8c5k2mznd1 --size 64 | xxd",
+                           Shows::what_it_is};
 }  // namespace vramd::cli

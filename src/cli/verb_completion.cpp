@@ -37,6 +37,6 @@ Told<void> run(Session& session, const Given& given) {
 }
 }  // namespace
 
-constexpr Verb completion_verb = {"completion", "A shell's completion script",      "", arguments, run,
-                                  Repeats::no,  "source <(vramctl completion bash)"};
+constexpr Verb completion_verb = {
+    "completion", "A shell's completion script", "", arguments, run, Repeats::no, "source <(vramctl completion bash)", Shows::what_it_is};
 }  // namespace vramd::cli

@@ -140,7 +140,9 @@ void ask_daemon(Session& session, std::vector<Finding>& findings) {
     findings.push_back({"books", agree ? Verdict::good : Verdict::bad, agree ? "agree" : "do not agree", "vramctl audit"});
 }
 
-void show(Session& session, const std::vector<Finding>& findings) {
+constexpr Column columns[] = {{"CHECK", "check"}, {"VERDICT", "verdict"}, {"FOUND", "found"}, {"REMEDY", "remedy"}};
+
+Told<void> show(Session& session, const std::vector<Finding>& findings) {
     json::array list;
     std::string lines;
     for (const Finding& finding : findings) {
@@ -156,7 +158,10 @@ void show(Session& session, const std::vector<Finding>& findings) {
         lines += line + finding.found + "\n";
         if (!good && !finding.remedy.empty()) lines += std::string(25, ' ') + "Try: " + finding.remedy + "\n";
     }
-    session.out(session.wants_json() ? json::serialize(json::value{{"items", std::move(list)}}) + "\n" : lines);
+    if (session.wishes().format != Format::table && session.wishes().format != Format::wide)
+        return show_items(session, json::serialize(json::value{{"items", std::move(list)}}), {columns, "check", "items", {}});
+    session.out(lines);
+    return {};
 }
 
 Told<void> run(Session& session, const Given&) {
@@ -175,7 +180,7 @@ Told<void> run(Session& session, const Given&) {
     findings.push_back(nvidia());
     findings.push_back(port());
     ask_daemon(session, findings);
-    show(session, findings);
+    TRY_DO(show(session, findings));
     u64 bad = 0;
     for (const Finding& finding : findings) bad += finding.verdict == Verdict::bad ? 1 : 0;
     if (bad == 0) return {};

@@ -18,6 +18,15 @@ constexpr Argument arguments[] = {
     {"device", Takes::value, "Only of this device", Offers::devices},
     {"owner", Takes::value, "Only of this owner"},
 };
+/// The columns of -o csv: every field that an event can have, in the order of the API's description of it.
+constexpr std::string_view csv_columns[] = {"sequence",       "type",       "at",           "deviceId",
+                                            "fromDeviceId",   "owner",      "allocationId", "targetAllocationId",
+                                            "operationId",    "modelId",    "transferId",   "kind",
+                                            "state",          "name",       "path",         "purpose",
+                                            "allocationType", "sizeBytes",  "grantedBytes", "capacityBytes",
+                                            "bytes",          "persistent", "leaseSeconds", "durationMs",
+                                            "from",           "to",         "cause",        "levelPercentage",
+                                            "reason",         "code",       "detail"};
 constexpr u64 back_default = 100;
 constexpr u64 silence_ms_max = 60'000;  ///< The daemon says something every 15 s.
 constexpr u64 again_ms = 200;
@@ -40,6 +49,10 @@ public:
     [[nodiscard]] const std::string& problem() const { return problem_; }
     /// A broken connection: what was not whole comes again.
     void restart() { rest_.clear(); }
+    /// A table without rows still has its head.
+    void end() {
+        if (session_.wishes().format == Format::csv && !head_written_) write_csv_head();
+    }
 
 private:
     void show(std::string_view block) {
@@ -56,7 +69,30 @@ private:
         const bool numbered = std::from_chars(id.data(), id.data() + id.size(), sequence).ec == std::errc{} && !id.empty();
         if (numbered) next_ = sequence + 1;
         if (!numbered || data.empty()) return;
-        session_.out(session_.wants_json() ? std::string(data) + "\n" : line_of(data));
+        switch (session_.wishes().format) {
+            case Format::json:
+            case Format::jsonl:
+                return session_.out(std::string(data) + "\n");
+            case Format::csv:
+                return show_csv(data);
+            case Format::name:
+                return session_.out(std::to_string(sequence) + "\n");
+            case Format::table:
+            case Format::wide:
+                return session_.out(line_of(data));
+        }
+    }
+    void write_csv_head() {
+        session_.out(csv_line(std::vector<std::string>(std::begin(csv_columns), std::end(csv_columns))));
+        head_written_ = true;
+    }
+    void show_csv(std::string_view data) {
+        if (!head_written_) write_csv_head();
+        const auto document = parse_document(data);
+        const json::object* const event = document ? document->if_object() : nullptr;
+        std::vector<std::string> cells;
+        for (const std::string_view column : csv_columns) cells.push_back(event == nullptr ? std::string() : text_at(*event, column));
+        session_.out(csv_line(cells));
     }
     /// "1042 08:15:30.250 allocationReserved host0 uid:1000 alc_… 2.0 MiB …".
     std::string line_of(std::string_view data) const {
@@ -76,6 +112,7 @@ private:
     u64 next_;
     std::string rest_;
     std::string problem_;
+    bool head_written_ = false;  ///< Once, though --follow connects anew.
 };
 
 /// Where to begin, as a number; 0 where that is now and nothing has to be looked up.
@@ -115,7 +152,7 @@ Told<void> run(Session& session, const Given& given) {
                                   .download = [&reader](std::span<const std::byte> bytes) { return reader.take(bytes); },
                                   .wait_ms_max = silence_ms_max});
         if (!reader.problem().empty()) return std::unexpected(failure_of_reply(410, reader.problem()));
-        if (reply && !given.has("follow")) return {};
+        if (reply && !given.has("follow")) return reader.end(), Told<void>();
         // With --follow a broken connection is made again, and the stream goes on where it was; a refusal in words stands.
         const bool refused = !reply && (!given.has("follow") || !reply.error().body.empty() || reply.error().exit == Exit::done);
         if (refused || (!reply && failures >= failures_max)) return std::unexpected(reply.error());

@@ -14,8 +14,8 @@ struct Kind {
 };
 constexpr Kind kinds[] = {{"alc_", "/api/memory/allocation/", "id"}, {"op_", "/api/operations/", "id"}};
 
-void explain_code(Session& session, const CodeFacts& facts) {
-    if (session.wants_json()) {
+Told<void> explain_code(Session& session, const CodeFacts& facts) {
+    if (session.wishes().format != Format::table && session.wishes().format != Format::wide) {
         json::object told;
         told["code"] = json::string_view(facts.name.data(), facts.name.size());
         told["status"] = facts.status;
@@ -23,21 +23,18 @@ void explain_code(Session& session, const CodeFacts& facts) {
         told["remedy"] = json::string_view(facts.remedy.data(), facts.remedy.size());
         told["retryAfterSeconds"] = facts.retry_after_seconds;
         told["exitCode"] = static_cast<int>(exit_of(facts.code));
-        session.out(json::serialize(told) + "\n");
-        return;
+        return show_record(session, json::serialize(told), "code");
     }
     std::string text = std::string(facts.name) + ": " + std::string(facts.title) + ".\n  Do: " + std::string(facts.remedy) + "\n  HTTP " +
                        std::to_string(facts.status) + ", vramctl exits with " + std::to_string(static_cast<int>(exit_of(facts.code))) + ".";
     if (facts.retry_after_seconds > 0) text += " Trying again after " + std::to_string(facts.retry_after_seconds) + " s may help.";
     session.out(text + "\n");
+    return {};
 }
 
 Told<void> run(Session& session, const Given& given) {
     const std::string what = given.text("what");
-    if (const auto code = code_named(what)) {
-        explain_code(session, facts_of(*code));
-        return {};
-    }
+    if (const auto code = code_named(what)) return explain_code(session, facts_of(*code));
     for (const Kind& kind : kinds) {
         if (!what.starts_with(kind.prefix)) continue;
         TRY(const http::ClientReply reply, session.ask({.target = std::string(kind.path) + http::percent_encoded(what)}));

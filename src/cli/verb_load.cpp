@@ -54,7 +54,7 @@ Told<void> run(Session& session, const Given& given) {
     const std::string* const location = reply.headers.find("Location");
     if (reply.status != 202 || location == nullptr) return show_record(session, reply.body, "name");
     if (given.has("detach")) {
-        if (session.wants_json()) return show_record(session, reply.body, "id");
+        if (session.wishes().format != Format::table) return show_record(session, reply.body, "id");
         TRY(const json::value body, parse_document(reply.body));
         session.out((body.is_object() ? text_at(body.get_object(), "id") : *location) + "\n");
         return {};

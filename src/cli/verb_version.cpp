@@ -12,15 +12,14 @@ Told<void> run(Session& session, const Given&) {
         TRY(const json::value body, parse_document(reply->body));
         if (body.is_object()) daemon = text_at(body.get_object(), "version");
     }
-    if (session.wants_json()) {
+    if (session.wishes().format != Format::table && session.wishes().format != Format::wide) {
         json::object told;
         told["vramctl"] = std::string(own_version());
         if (daemon.empty())
             told["daemon"] = nullptr;
         else
             told["daemon"] = daemon;
-        session.out(json::serialize(told) + "\n");
-        return {};
+        return show_record(session, json::serialize(told), "vramctl");
     }
     session.out("vramctl " + std::string(own_version()) + "\n");
     session.out(daemon.empty() ? "daemon  not reached\n" : "daemon  " + daemon + "\n");
