@@ -36,6 +36,8 @@ template <>
 void answer_again(const Call& call, const engine::KeyTold& used, Answer<Defragmentation> answer);
 template <>
 void answer_again(const Call& call, const engine::KeyTold& used, Answer<Optimization> answer);
+template <>
+void answer_again(const Call& call, const engine::KeyTold& used, Answer<ChangedLimits> answer);
 
 // Events.
 [[nodiscard]] http::Routing stream_events(Call call);

@@ -1,8 +1,13 @@
+#include <algorithm>
+#include <iterator>
+
 #include "api/etag.hpp"
 #include "api/handlers.hpp"
 
 namespace vramd::api {
 namespace {
+OwnerQuota tell_quota(const report::OwnerQuotaTold& told) { return {told.owner, told.quota_bytes, told.held_bytes}; }
+
 void tell_limits(Limits& limits, const report::LimitsTold& told, const Caller& caller) {
     limits.device_id = told.device_id;
     limits.revision = told.revision;
@@ -21,7 +26,7 @@ void tell_limits(Limits& limits, const report::LimitsTold& told, const Caller& c
     limits.available_bytes = told.available_bytes;
     for (const report::OwnerQuotaTold& quota : told.quotas)
         if (caller.role == Role::admin || quota.owner == caller.owner || quota.owner == core::model_owner)
-            limits.owner_quotas.push_back({quota.owner, quota.quota_bytes, quota.held_bytes});
+            limits.owner_quotas.push_back(tell_quota(quota));
 }
 
 LimitsImpact tell_impact(const report::LimitsImpact& told) {
@@ -33,9 +38,16 @@ LimitsImpact tell_impact(const report::LimitsImpact& told) {
     impact.remains_over_bytes = told.remains_over_bytes;
     impact.available_bytes_before = told.available_bytes_before;
     impact.available_bytes_after = told.available_bytes_after;
-    for (const report::OwnerQuotaTold& quota : told.over_quota)
-        impact.owners_over_quota.push_back({quota.owner, quota.quota_bytes, quota.held_bytes});
+    std::ranges::transform(told.over_quota, std::back_inserter(impact.owners_over_quota), tell_quota);
     return impact;
+}
+
+ChangedLimits tell_changed(const engine::LimitsChanged& changed, const Caller& caller) {
+    ChangedLimits told;
+    tell_limits(told, changed.limits, caller);
+    told.impact = tell_impact(changed.impact);
+    told.reclaimed = {changed.reclaimed.bytes, changed.reclaimed.blocks, changed.reclaimed.models};
+    return told;
 }
 
 Result<SetLimitsCommand> command_of(const Call& call, const LimitsRequest& body) {
@@ -69,11 +81,19 @@ void set_limits(Asked<Nothing, LimitsRequest> asked, Answer<ChangedLimits> answe
     const auto trial = asked.body.dry_run ? engine::Trial::dry_run : engine::Trial::real;
     const auto changed = asked.call.engine().set_limits(*std::move(command), trial);
     if (!changed) return std::move(answer)(std::unexpected(changed.error()));
-    ChangedLimits told;
-    tell_limits(told, changed->limits, asked.call.caller);
+    ChangedLimits told = tell_changed(*changed, asked.call.caller);
     told.dry_run = asked.body.dry_run;
-    told.impact = tell_impact(changed->impact);
-    told.reclaimed = {changed->reclaimed.bytes, changed->reclaimed.blocks, changed->reclaimed.models};
     std::move(answer).tagged(told, etag_of(changed->limits.revision));
+}
+
+/// What is set, and what it leads to now: a change of nothing, tried. What the first answer said was taken back is gone.
+template <>
+void answer_again(const Call& call, const engine::KeyTold&, Answer<ChangedLimits> answer) {
+    SetLimitsCommand nothing;
+    nothing.caller = call.caller;
+    nothing.device_id = call.params[0];
+    const auto as_set = call.engine().set_limits(std::move(nothing), engine::Trial::dry_run);
+    if (!as_set) return std::move(answer)(std::unexpected(as_set.error()));
+    std::move(answer).tagged(tell_changed(*as_set, call.caller), etag_of(as_set->limits.revision));
 }
 }  // namespace vramd::api

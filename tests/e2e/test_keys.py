@@ -103,6 +103,24 @@ class Keys(unittest.TestCase):
             again = daemon.post("/api/memory/operations/optimize", {"operations": ["garbageCollect"]}, {"Idempotency-Key": "sweep"}).ok()
             self.assertEqual((again["actions"], again["after"]), (optimized["actions"], optimized["after"]))
 
+    def test_limits_that_come_again_after_the_core_s_death_are_told_as_they_are_set(self):
+        with Daemon(devices=["host:a=64MiB"], door="unix") as daemon:  # The daemon's own user, who may set limits.
+            path, body, key = "/api/memory/limits/a", {"reserveBytes": 1 << 20, "ownerQuotas": {"uid:7": 4096}}, {"Idempotency-Key": "tight"}
+            first = daemon.put(path, body, key)
+            daemon.kill_core()
+            again = daemon.put(path, body, key)
+            self.assertEqual((again.status, again.headers["Idempotent-Replayed"], again.headers["ETag"]), (200, "true", first.headers["ETag"]))
+            for name in ("deviceId", "revision", "reserveBytes", "maxBytes", "usableBytes", "ownerQuotas", "dryRun"):
+                self.assertEqual(again.ok()[name], first.ok()[name], name)
+            self.assertEqual(again.json()["impact"]["overBytes"], 0)
+            # Another change since: what is set is told, and not set back.
+            changed = daemon.put(path, {"reserveBytes": 2 << 20}).ok()
+            daemon.kill_core()
+            again = daemon.put(path, body, key).ok()
+            self.assertEqual((again["revision"], again["reserveBytes"]), (changed["revision"], 2 << 20))
+            self.assertEqual(daemon.get(path).ok()["reserveBytes"], 2 << 20)
+            daemon.put(path, {"reserveBytes": 5}, key).problem(400, "invalid-field")  # Another body under the same key.
+
     def test_what_was_made_and_freed_since_is_not_made_again(self):
         with Daemon() as daemon:
             key = {"Idempotency-Key": "once"}
