@@ -154,16 +154,17 @@ struct Moved {
 };
 BOOST_DESCRIBE_STRUCT(Moved, (), (bytes, duration_ms, bytes_per_second, efficiency_percentage))
 template <>
-inline constexpr auto description<Moved> =
-    describe("Moved", "Bytes moved within a device, and how fast.",
-             {{.member = "bytes", .tells = "How many bytes were written.", .example = "1073741824", .unit = "bytes"},
-              {.member = "duration_ms", .tells = "How long it took.", .example = "107.374", .unit = "ms"},
-              {.member = "bytes_per_second", .tells = "Bytes by duration.", .example = "10000000000", .unit = "bytes/s"},
-              {.member = "efficiency_percentage",
-               .tells = "Against this machine's own rate for the same work, measured after start; absent until it has been measured.",
-               .example = "93.10",
-               .unit = "%",
-               .presence = Presence::optional}});
+inline constexpr auto description<Moved> = describe(
+    "Moved", "Bytes moved within a device, and how fast.",
+    {{.member = "bytes", .tells = "How many bytes were written.", .example = "1073741824", .unit = "bytes"},
+     {.member = "duration_ms", .tells = "How long it took.", .example = "107.374", .unit = "ms"},
+     {.member = "bytes_per_second", .tells = "Bytes by duration.", .example = "10000000000", .unit = "bytes/s"},
+     {.member = "efficiency_percentage",
+      .tells = "Against this machine's own rate for the same work, measured after start; 100 where it was as fast or faster; absent "
+               "until it has been measured.",
+      .example = "93.10",
+      .unit = "%",
+      .presence = Presence::optional}});
 
 struct Cleared : Moved {
     u64 allocations_touched = 0;
