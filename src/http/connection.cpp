@@ -90,7 +90,8 @@ void Connection::tick(u64 now_ns) {
 
 void Connection::stop_when_idle() {
     request_.persistence = Persistence::close;
-    if (idle_) abort();
+    boost::system::error_code ignored;
+    if (idle_) socket_.cancel(ignored);  // `read_head` looks whether a request has come meanwhile: that is answered.
     wake();
 }
 
@@ -131,7 +132,11 @@ Awaitable<Connection::HeadOutcome> Connection::read_head() {
             idle_ = false;
             set_deadline(caps().head_wait_ms_max);
         }
+        const bool last_look = idle_ && lane_.stopping;
+        boost::system::error_code unknown;
+        if (last_look && socket_.available(unknown) == 0) co_return HeadOutcome::ended;
         if (co_await fill() > 0) continue;
+        if (idle_ && lane_.stopping && !last_look && !ended_) continue;
         if (!timed_out_ || idle_) co_return HeadOutcome::ended;
         error_ = Error{Code::malformed_request, {}, 0, 0, "The request's head did not arrive in time."};
         co_return HeadOutcome::refused;

@@ -185,11 +185,14 @@ RunningServer::Accepted RunningServer::accept_one(OpenDoor& door) {
 }
 
 void RunningServer::welcome(Lane& lane, Socket socket, Peer peer, const HostPolicy& policy, std::unique_ptr<Seats::Seat> seat) {
-    if (lane.stopping) return;
+    const bool alone = lane.connections.empty();
     auto connection = std::make_shared<Connection>(lane, std::move(socket), std::move(peer), policy, std::move(seat));
     asio::co_spawn(lane.loop, Connection::serve(connection), [connection](const std::exception_ptr&) {
         connection->abort();  // An exception (memory) ends this connection only.
     });
+    if (!lane.stopping) return;
+    connection->stop_when_idle();  // Accepted just before: its request is there, or it has none.
+    if (alone) asio::co_spawn(lane.loop, keep_time(lane), asio::detached);
 }
 
 /// Deadlines are kept by looking at all connections now and then: a timer per read would cost more than the read.
@@ -218,7 +221,12 @@ void RunningServer::stop_lane(Lane& lane, u64 deadline_ns) {
 void RunningServer::stop(u64 grace_ms) {
     if (threads_.empty()) return;
     const u64 deadline_ns = monotonic_ns() + grace_ms * ns_per_ms;
-    for (const auto& lane : lanes_) lane->door->post([this, &lane = *lane, deadline_ns] { stop_lane(lane, deadline_ns); });
+    // The first accepts for all: the others stop after what it handed them.
+    lanes_[0]->door->post([this, deadline_ns] {
+        stop_lane(*lanes_[0], deadline_ns);
+        for (std::size_t i = 1; i < lanes_.size(); ++i)
+            lanes_[i]->door->post([this, &lane = *lanes_[i], deadline_ns] { stop_lane(lane, deadline_ns); });
+    });
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
 }
