@@ -234,13 +234,12 @@ Result<void> Job::check_parsed() const {
 }
 
 Result<void> Job::check_unchanged() const {
-    TRY(const FileFacts main, facts_of_file(files()->main));
-    bool same = main == facts_[0];
-    for (std::size_t i = 0; i < files()->others.size(); ++i) {
-        TRY(const FileFacts facts, facts_of_file(files()->others[i].fd));
-        same = same && facts == facts_[i + 1];
+    for (std::size_t i = 0; i < facts_.size(); ++i) {
+        const bool is_main = i == 0;
+        const std::string& name = is_main ? files()->main_name : files()->others[i - 1].name;
+        TRY(const FileFacts facts, facts_of_file(is_main ? files()->main : files()->others[i - 1].fd));
+        if (facts != facts_[i]) return refuse(Code::invalid_model, "file", "The file " + name + " changed while it was being read.");
     }
-    if (!same) return refuse(Code::invalid_model, "file", "The file changed while it was being read.");
     return {};
 }
 

@@ -24,7 +24,8 @@ constexpr u32 frames_per_turn = 32;  ///< Of one process, before the others have
 
 constexpr u64 progress_every_ms = 50;
 
-u32 reader_count(u32 asked) { return asked != 0 ? asked : std::clamp(std::thread::hardware_concurrency(), 1U, 4U); }
+/// A disk wants about four pieces in flight, however few processors there are.
+u32 reader_count(u32 asked) { return asked != 0 ? asked : std::clamp(std::thread::hardware_concurrency(), 4U, 8U); }
 
 /// An epoll key: which job, and whether its process' end or its socket is meant.
 u64 key_of(Ticket ticket, bool end) { return ticket.number * 2 + (end ? 1 : 0); }

@@ -91,7 +91,7 @@ struct LoadJob {
     u64 offset_bytes = 0;        ///< Where the lent range begins in it, a multiple of the page size.
     std::span<std::byte> place;  ///< The lent range as this process has it mapped, until `done`; at least the plan's memory_bytes. Its
                                  ///< bytes read as zero, and padding stays so.
-    u64 expected_hash = 0;  ///< `Inspection::model.identity.header_hash`; 0: whatever the header says now.
+    u64 expected_hash = 0;       ///< `Inspection::model.identity.header_hash`; 0: whatever the header says now.
     /// Of an earlier inspection. If the files are still those and nothing is to be decoded, no process is started at all. May be absent.
     std::shared_ptr<const ReadPlan> plan = {};
     u64 deadline_ms = 600'000;
@@ -109,7 +109,7 @@ struct Options {
     std::string program = {};  ///< Path of the loader; empty: `vramd-worker` beside this program.
     u32 processes_max = 4;     ///< At once, 1 … 64; further jobs wait in order, inspections before loads.
     u32 queued_max = 1024;     ///< Waiting jobs, beyond which `busy`.
-    u32 readers = 0;           ///< Threads that bring bytes; 0: the processors, at most 4.
+    u32 readers = 0;           ///< Threads that bring bytes; 0: as many as processors, 4 to 8.
     Confinement confinement = Confinement::required;
     uid_t uid = 65534;  ///< Whom the process becomes when this one is root (nobody); user and group.
 };

@@ -1,28 +1,24 @@
 #include "worker/reader.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 
 #include "base/background.hpp"
+#include "base/clock.hpp"
 #include "base/invariant.hpp"
 
 namespace vramd::worker {
 namespace {
-Result<void> read_all(const Fd& file, u64 offset_bytes, std::span<std::byte> into) {
-    while (!into.empty()) {
-        const ssize_t got = pread(file.get(), into.data(), into.size(), static_cast<off_t>(offset_bytes));
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return std::unexpected(system_error("pread", errno));
-        if (got == 0) return refuse(Code::invalid_model, "file", "The file became shorter while it was being read.");
-        offset_bytes += static_cast<u64>(got);
-        into = into.subspan(static_cast<std::size_t>(got));
-    }
-    return {};
-}
+/// Where a part is cut, so that direct reads of what follows begin aligned; more than any disk asks for.
+constexpr u64 cut_bytes = direct_alignment_bytes_max;
 
 const Fd& file_of(const ModelFiles& files, u32 index) { return index == 0 ? files.main : files.others[index - 1].fd; }
+const std::string& name_of(const ModelFiles& files, u32 index) { return index == 0 ? files.main_name : files.others[index - 1].name; }
+
+/// How much of [offset, offset + size) is taken at once where `left`, at least `cut_bytes`, may be.
+u64 cut(u64 offset_bytes, u64 size_bytes, u64 left_bytes) {
+    const u64 most = std::min(left_bytes, read_step_bytes);
+    return size_bytes <= most ? size_bytes : most - (offset_bytes + most) % cut_bytes;
+}
 }  // namespace
 
 Reader::Reader(u32 threads) {
@@ -47,6 +43,17 @@ std::shared_ptr<Reading> Reader::begin(SharedFiles files, std::shared_ptr<const 
                                        std::function<void()> over) {
     INVARIANT(!plan->copies.empty() && plan->memory_bytes <= place.size());
     auto reading = std::make_shared<Reading>();
+    reading->bytes_.resize(files->others.size() + 1);
+    std::vector<std::size_t> lane_of(reading->bytes_.size());
+    for (u32 i = 0; i < plan->copies.size(); ++i) {
+        const u32 file = plan->copies[i].file;
+        if (reading->bytes_[file] == nullptr) {
+            reading->bytes_[file] = std::make_unique<FileBytes>(file_of(*files, file), name_of(*files, file));
+            lane_of[file] = reading->lanes_.size();
+            reading->lanes_.push_back({file});
+        }
+        reading->lanes_[lane_of[file]].copies.push_back(i);
+    }
     reading->files_ = std::move(files);
     reading->plan_ = std::move(plan);
     reading->place_ = place;
@@ -73,25 +80,44 @@ void Reader::stop(const std::shared_ptr<Reading>& reading, Error error) {
 
 std::vector<ipc::TableCopy> Reader::take_turn(Reading& reading) {
     std::vector<ipc::TableCopy> turn;
-    for (u64 left = read_turn_bytes; left > 0 && has_more(reading);) {
-        ipc::TableCopy part = reading.plan_->copies[reading.next_copy_];
-        const u64 size = std::min(left, part.size_bytes - reading.next_bytes_);
-        part.file_offset_bytes += reading.next_bytes_;
-        part.memory_offset_bytes += reading.next_bytes_;
-        reading.next_bytes_ += size;
-        if (reading.next_bytes_ == part.size_bytes) {
-            reading.next_copy_ += 1;
-            reading.next_bytes_ = 0;
+    Reading::Lane lane = std::move(reading.lanes_.front());
+    reading.lanes_.pop_front();
+    for (u64 left = read_turn_bytes; left >= cut_bytes && lane.next_copy < lane.copies.size();) {
+        ipc::TableCopy part = reading.plan_->copies[lane.copies[lane.next_copy]];
+        part.file_offset_bytes += lane.next_bytes;
+        part.memory_offset_bytes += lane.next_bytes;
+        const u64 size = cut(part.file_offset_bytes, part.size_bytes - lane.next_bytes, left);
+        lane.next_bytes += size;
+        if (size == part.size_bytes - (lane.next_bytes - size)) {
+            lane.next_copy += 1;
+            lane.next_bytes = 0;
         }
         part.size_bytes = size;
         left -= size;
         turn.push_back(part);
     }
+    if (lane.next_copy < lane.copies.size()) reading.lanes_.push_back(std::move(lane));
     return turn;
 }
 
+Result<void> Reader::bring(Reading& reading, std::span<ipc::TableCopy> parts, ReadingHand& hand) {
+    FileBytes& bytes = *reading.bytes_[parts[0].file];
+    while (!parts.empty() && !reading.stopped_) {
+        const std::span<ipc::TableCopy> here = parts.first(FileBytes::together(parts));
+        parts = parts.subspan(here.size());
+        u64 landed = 0;
+        for (const ipc::TableCopy& part : here) landed += part.size_bytes;
+        TRY_DO(bytes.bring(here, reading.place_, hand));
+        reading.landed_bytes_.fetch_add(landed, std::memory_order_relaxed);
+    }
+    return {};
+}
+
 bool Reader::ended(Reading& reading) {
-    if (reading.busy_ > 0 || (!reading.error_ && has_more(reading))) return false;
+    if (reading.busy_ > 0 || (!reading.error_ && !reading.lanes_.empty())) return false;
+    for (const auto& bytes : reading.bytes_)
+        if (bytes != nullptr) reading.ways_ += bytes->ways();
+    reading.bytes_.clear();
     reading.files_.reset();
     reading.place_ = {};
     reading.over_now_.store(true, std::memory_order_release);
@@ -99,30 +125,24 @@ bool Reader::ended(Reading& reading) {
 }
 
 void Reader::run() {
+    ReadingHand hand(monotonic_ns());
     std::unique_lock lock(mutex_);
     while (true) {
+        if (ready_.empty()) hand.put_down();
         wake_.wait(lock, [this] { return phase_ == Phase::ending || !ready_.empty(); });
         if (ready_.empty()) return;
         const std::shared_ptr<Reading> reading = std::move(ready_.front());
         ready_.pop_front();
-        const std::vector<ipc::TableCopy> turn = take_turn(*reading);
+        std::vector<ipc::TableCopy> turn = take_turn(*reading);
         reading->busy_ += 1;
-        if (has_more(*reading)) ready_.push_back(reading);  // At the end: readings take turns.
+        if (!reading->lanes_.empty()) ready_.push_back(reading);  // At the end: readings take turns.
         lock.unlock();
-        Result<void> read;
-        for (const ipc::TableCopy& part : turn)
-            for (u64 done = 0; read && done < part.size_bytes && !reading->stopped_;) {
-                const u64 step = std::min(read_step_bytes, part.size_bytes - done);
-                read = read_all(file_of(*reading->files_, part.file), part.file_offset_bytes + done,
-                                reading->place_.subspan(part.memory_offset_bytes + done, step));
-                reading->landed_bytes_.fetch_add(step, std::memory_order_relaxed);
-                done += step;
-            }
+        const Result<void> read = bring(*reading, turn, hand);
         lock.lock();
         reading->busy_ -= 1;
         if (!read) {
             reading->stopped_ = true;
-            if (!reading->error_) reading->error_ = std::move(read).error();
+            if (!reading->error_) reading->error_ = read.error();
             std::erase(ready_, reading);
         }
         if (!ended(*reading)) continue;

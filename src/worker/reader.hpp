@@ -3,6 +3,7 @@
 ///
 /// Why here and not in that process: the place is mapped in the core already. A fresh process must map every page of it and unmap it
 /// again, which on pages of 4 KiB costs half of what the reading itself does; and memory that no process ever had can hold nothing of its.
+/// How a file's bytes are brought, cached or not, is `FileBytes`'.
 ///
 /// Invariants
 /// - Only the plan's ranges of the place are written. Nothing is parsed here: positions and sizes, no more.
@@ -19,13 +20,12 @@
 #include <vector>
 
 #include "base/mutex.hpp"
+#include "worker/file_bytes.hpp"
 #include "worker/loader_process.hpp"
 
 namespace vramd::worker {
-/// What a thread takes at once of one reading, before another reading has its turn.
-inline constexpr u64 read_turn_bytes = 4 * mib;
-/// What one call reads: a stop waits for no more than this.
-inline constexpr u64 read_step_bytes = 1 * mib;
+/// What a thread takes at once of one file of a reading, before another file and another reading have their turn.
+inline constexpr u64 read_turn_bytes = 2 * read_step_bytes;
 
 /// One reading under way. `landed_bytes` may be asked from any thread; it never goes back.
 class Reading {
@@ -35,18 +35,28 @@ public:
     [[nodiscard]] bool over() const { return over_now_.load(std::memory_order_acquire); }
     /// Once it is over. Errors: `invalid_model` (the file ends earlier than its header says), `system_failed`, or what `stop` was given.
     [[nodiscard]] Result<void> result() const { return error_ ? Result<void>(std::unexpected(*error_)) : Result<void>(); }
+    /// Once it is over: how its bytes came.
+    [[nodiscard]] const Ways& ways() const { return ways_; }
 
 private:
     friend class Reader;
+    /// One file's copies, in the plan's order, and how far they have been given out.
+    struct Lane {
+        u32 file = 0;
+        std::vector<u32> copies = {};  ///< Their positions in the plan.
+        std::size_t next_copy = 0;
+        u64 next_bytes = 0;  ///< Into that copy.
+    };
     SharedFiles files_;
     std::shared_ptr<const ReadPlan> plan_;
     std::span<std::byte> place_;
     std::function<void()> over_;
+    std::vector<std::unique_ptr<FileBytes>> bytes_;  ///< By file; absent where no copy is of it.
     // The reader's, under its mutex.
-    std::size_t next_copy_ = 0;
-    u64 next_bytes_ = 0;  ///< Into that copy.
+    std::deque<Lane> lanes_;  ///< Of which something is left; files take turns.
     u32 busy_ = 0;
     std::optional<Error> error_;
+    Ways ways_;
     std::atomic<bool> stopped_ = false;
     std::atomic<bool> over_now_ = false;
     std::atomic<u64> landed_bytes_ = 0;
@@ -70,9 +80,10 @@ public:
 
 private:
     void run();
-    /// The next ranges of a reading, up to `read_turn_bytes`.
+    /// The next ranges of one file of a reading, each of at most `read_step_bytes`, up to `read_turn_bytes`.
     [[nodiscard]] std::vector<ipc::TableCopy> take_turn(Reading& reading) REQUIRES(mutex_);
-    [[nodiscard]] static bool has_more(const Reading& reading) { return reading.next_copy_ < reading.plan_->copies.size(); }
+    /// Brings them, unless it is stopped.
+    [[nodiscard]] static Result<void> bring(Reading& reading, std::span<ipc::TableCopy> parts, ReadingHand& hand);
     /// Lets go of files and place once nobody works and nothing is left; true if that was now.
     [[nodiscard]] bool ended(Reading& reading) REQUIRES(mutex_);
 
