@@ -198,6 +198,28 @@ TEST_CASE("a file that is cut or written while it loads fails the load with the 
     }
 }
 
+TEST_CASE("whichever file of a model changes while it loads, the load fails and names it") {
+    const auto all = loaders();
+    for (const std::size_t changed : {std::size_t{0}, std::size_t{1}}) {
+        const auto files = std::make_shared<ModelFiles>();
+        files->main_name = "model.safetensors.index.json";
+        files->main = file_of(R"({"weight_map":{"t0":"a.safetensors"}})");
+        files->others.push_back({"a.safetensors", large_file(large_bytes)});
+        const Memory memory(large_bytes);
+        LoadJob job = load_job(files, memory, large_bytes);
+        std::atomic<int> reports = 0;
+        job.progress = [&](u64, u64) {
+            // One byte, written over by itself: only the times tell.
+            if (reports++ == 0)
+                CHECK(pwrite((changed == 0 ? files->main : files->others[0].fd).get(), changed == 0 ? "{" : "\0", 1, 0) == 1);
+        };
+        const auto loaded = load(*all, std::move(job));
+        REQUIRE(!loaded.has_value());
+        const std::string name = changed == 0 ? files->main_name : files->others[0].name;
+        CHECK(describe(loaded.error()) == "The file " + name + " changed while it was being read.");
+    }
+}
+
 TEST_CASE("a job that is cancelled at any moment ends once, and leaves no process and no descriptor") {
     const auto all = loaders();
     const SharedFiles files = files_of("m", large_file(large_bytes));

@@ -1,18 +1,12 @@
 #include "worker/reader.hpp"
 
 #include "base/choices.hpp"
+#include "worker/disk_file.hpp"
 #include "worker/test_files.hpp"
 
 namespace vramd::worker {
 using namespace testing;
 namespace {
-/// Bytes that tell their position.
-std::string pattern(u64 size_bytes, u64 seed) {
-    std::string bytes(size_bytes, '\0');
-    SeededRandom random(seed);
-    for (char& byte : bytes) byte = static_cast<char>(random.next());
-    return bytes;
-}
 class Ends {
 public:
     [[nodiscard]] std::function<void()> one() {
@@ -100,12 +94,29 @@ TEST_CASE("a file that ends too early ends its reading with the reason, and no o
     CHECK(bad->result().error().code == Code::invalid_model);
 }
 
+TEST_CASE("the files of a model are read side by side, however the plan lists them") {
+    auto files = std::make_shared<ModelFiles>();
+    files->main_name = "m";
+    files->main = file_of(pattern(40 * mib, 1));
+    files->others.push_back({"too-short", file_of("x")});
+    std::vector<std::byte> place(41 * mib);
+    Ends ends;
+    Reader reader(1);
+    const auto reading = reader.begin(files, plan_of({{0, 0, 40 * mib, 0}, {1, 0, 2, 40 * mib}}, 41 * mib), place, ends.one());
+    ends.wait_for(1);
+    // One thread: had it read the first file before it began the second, all of that would be here.
+    CHECK(reading->landed_bytes() <= read_turn_bytes);
+    REQUIRE(!reading->result().has_value());
+    CHECK(describe(reading->result().error()) == "The file too-short became shorter while it was being read.");
+}
+
 TEST_CASE("a reading that is stopped at any moment is over once, with that reason, and lets go of its files") {
     const std::size_t before = open_descriptors();
     for (u64 seed = 0; seed < 30; ++seed) {
         Choices choices = Choices::from_seed(seed);
         auto files = std::make_shared<ModelFiles>();
-        files->main = file_of(pattern(16 * mib, seed));
+        files->main = seed % 2 == 0 ? file_of(pattern(16 * mib, seed)) : disk_file_of(pattern(16 * mib, seed));
+        if (seed % 2 == 1) (void)make_cold(files->main);
         Ends ends;
         Reader reader(2);
         std::vector<std::byte> place(16 * mib);
