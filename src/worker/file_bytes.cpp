@@ -95,9 +95,7 @@ Result<void> FileBytes::bring(std::span<ipc::TableCopy> parts, std::span<std::by
 }
 
 void FileBytes::take_cached(Parts& parts, std::span<std::byte> place, ReadingHand& hand) {
-    const u64 begin = parts.front().file_offset_bytes;
-    std::byte one{};
-    if (read_cached(begin + hand.below(end_of(parts.back()) - begin), {&one, 1}) == 0) return;
+    if (!may_be_cached(parts.front().file_offset_bytes, end_of(parts.back()), hand)) return;
     while (!parts.empty()) {
         const std::span<std::byte> into = place_of(parts.front(), place);
         const u64 got = read_cached(parts.front().file_offset_bytes, into);
@@ -105,6 +103,20 @@ void FileBytes::take_cached(Parts& parts, std::span<std::byte> place, ReadingHan
         shorten(parts, got);
         if (got < into.size()) return;
     }
+}
+
+bool FileBytes::may_be_cached(u64 begin_bytes, u64 end_bytes, ReadingHand& hand) {
+    // Threads that race here ask once more or once less, no worse.
+    const u32 before = not_cached_.fetch_add(1, std::memory_order_relaxed);
+    if (before < ask_at_.load(std::memory_order_relaxed)) return false;
+    std::byte one{};
+    if (read_cached(begin_bytes + hand.below(end_bytes - begin_bytes), {&one, 1}) == 0) {
+        ask_at_.store(before + 1 + std::min(before + 1, unasked_max), std::memory_order_relaxed);
+        return false;
+    }
+    not_cached_.store(0, std::memory_order_relaxed);
+    ask_at_.store(0, std::memory_order_relaxed);
+    return true;
 }
 
 u64 FileBytes::read_cached(u64 offset_bytes, std::span<std::byte> into) {

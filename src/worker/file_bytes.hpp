@@ -1,8 +1,11 @@
 /// One file of a reading, and the ways by which its bytes come to their place.
 ///
-/// - What is in the page cache is copied from there, with no second copy of it anywhere. Whether it is there is asked for each piece: one
-///   byte at a random position by `RWF_NOWAIT` (0.3 µs), then all of it in the same manner. An answer of no makes the kernel fetch that one
-///   page; at random, so that a file that is read cold again and again does not look cached by what the asking itself brought.
+/// - What is in the page cache is copied from there, with no second copy of it anywhere. Whether a piece is there is found by asking for
+/// one
+///   byte at a random position in it with `RWF_NOWAIT` (0.3 µs), then for all of it. An answer of no makes the kernel fetch that one page,
+///   which a disk feels: so after each no, twice as many pieces as before are taken for not cached, unasked, up to `unasked_max`. (Asking
+///   each time cost a quarter of the rate.) At random, so that a file that is read cold again and again does not look cached by what the
+///   asking itself brought.
 /// - What is not is read past the cache (O_DIRECT): a cold model pushes nothing out, costs a sixth of the processor's time, and comes at
 ///   the disk's rate. Straight to its place where file and memory are aligned alike, else through a buffer of one piece.
 /// - What neither brings (a file system without either, a refusal, a file that ends early) is read as any program would. All errors come
@@ -26,12 +29,17 @@
 namespace vramd::worker {
 /// The most that a disk may ask for as its alignment, else there are no direct reads of it.
 inline constexpr u64 direct_alignment_bytes_max = 64 * kib;
-/// A reading thread's buffer: one huge page, which a disk fills in one request. (512 pages of 4 KiB: a tenth to a half slower.)
+/// What one call reads: a stop waits for no more than this. A disk takes it as one request.
+inline constexpr u64 read_step_bytes = 1 * mib;
+/// A reading thread's buffer: one huge page, which a disk fills as one piece. (Pages of 4 KiB: a tenth slower, and straight to a place made
+/// of them up to a half.) It has room for what alignment adds at a step's ends.
 inline constexpr u64 read_buffer_bytes = 2 * mib;
-/// What one call reads: a stop waits for no more than this. With what alignment adds at its ends it fills the buffer.
-inline constexpr u64 read_step_bytes = read_buffer_bytes - 2 * direct_alignment_bytes_max;
+static_assert(read_step_bytes + 2 * direct_alignment_bytes_max <= read_buffer_bytes);
 /// What lies between two parts that one call reads is thrown away, up to this: less than a further call costs.
 inline constexpr u64 read_gap_bytes_max = 64 * kib;
+
+/// Pieces that are taken for not cached before it is asked again.
+inline constexpr u32 unasked_max = 32;
 
 /// What a disk asks of direct reads; both powers of two.
 struct DirectAlignment {
@@ -100,6 +108,8 @@ private:
     [[nodiscard]] bool goes_directly();
     /// How many bytes came; all three are aligned. A refusal is the last.
     [[nodiscard]] u64 read_directly(u64 offset_bytes, std::span<std::byte> into);
+    /// Whether this piece is to be looked for in the cache; asks the kernel, or not.
+    [[nodiscard]] bool may_be_cached(u64 begin_bytes, u64 end_bytes, ReadingHand& hand);
     /// How many bytes came of those that are cached, up to the first that is not.
     [[nodiscard]] u64 read_cached(u64 offset_bytes, std::span<std::byte> into);
 
@@ -110,6 +120,8 @@ private:
     Fd direct_;
     std::atomic<bool> cache_answers_ = true;    ///< The file system can say whether a page is cached.
     std::atomic<bool> direct_refused_ = false;  ///< Set once, for good.
+    std::atomic<u32> not_cached_ = 0;           ///< Pieces since the last that was cached.
+    std::atomic<u32> ask_at_ = 0;               ///< How many those are when it is asked next.
     std::atomic<u64> cached_bytes_ = 0;
     std::atomic<u64> direct_bytes_ = 0;
     std::atomic<u64> plain_bytes_ = 0;

@@ -24,9 +24,6 @@ constexpr u32 frames_per_turn = 32;  ///< Of one process, before the others have
 
 constexpr u64 progress_every_ms = 50;
 
-/// A disk wants about four pieces in flight, however few processors there are.
-u32 reader_count(u32 asked) { return asked != 0 ? asked : std::clamp(std::thread::hardware_concurrency(), 4U, 8U); }
-
 /// An epoll key: which job, and whether its process' end or its socket is meant.
 u64 key_of(Ticket ticket, bool end) { return ticket.number * 2 + (end ? 1 : 0); }
 
@@ -53,7 +50,7 @@ Result<void> check_memory(const LoadJob& job) {
 /// The thread and the queue. What one thread alone touches stands apart from what the mutex guards.
 class Loaders::Engine {
 public:
-    explicit Engine(Options options) : options_(std::move(options)), reader_(reader_count(options_.readers)) {}
+    explicit Engine(Options options) : options_(std::move(options)), reader_(options_.readers) {}
     ~Engine() { shutdown(); }
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
@@ -336,6 +333,7 @@ Loaders::Loaders(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
 Loaders::~Loaders() { shutdown(); }
 
 Result<std::unique_ptr<Loaders>> Loaders::start(Options options) {
+    if (options.readers < 1 || options.readers > 64) return refuse(Code::invalid_field, "readers", options.readers, 64);
     auto engine = std::make_unique<Engine>(std::move(options));
     TRY_DO(engine->open());
     return std::unique_ptr<Loaders>(new Loaders(std::move(engine)));

@@ -109,7 +109,7 @@ struct Options {
     std::string program = {};  ///< Path of the loader; empty: `vramd-worker` beside this program.
     u32 processes_max = 4;     ///< At once, 1 … 64; further jobs wait in order, inspections before loads.
     u32 queued_max = 1024;     ///< Waiting jobs, beyond which `busy`.
-    u32 readers = 0;           ///< Threads that bring bytes; 0: as many as processors, 4 to 8.
+    u32 readers = 8;  ///< Threads that bring bytes, 1 … 64. A disk wants eight pieces in flight, however few processors there are.
     Confinement confinement = Confinement::required;
     uid_t uid = 65534;  ///< Whom the process becomes when this one is root (nobody); user and group.
 };

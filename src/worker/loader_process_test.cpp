@@ -306,5 +306,6 @@ TEST_CASE("a loading process is confined: another user, seccomp, Landlock where 
 TEST_CASE("a missing program and absurd options are told at the start") {
     CHECK(Loaders::start({.program = "/nowhere/vramd-worker"}).error().code == Code::not_found);
     CHECK(Loaders::start({.processes_max = 0}).error().code == Code::invalid_field);
+    CHECK(Loaders::start({.readers = 0}).error().code == Code::invalid_field);
 }
 }  // namespace vramd::worker

@@ -25,7 +25,7 @@
 
 namespace vramd::worker {
 /// What a thread takes at once of one file of a reading, before another file and another reading have their turn.
-inline constexpr u64 read_turn_bytes = 2 * read_step_bytes;
+inline constexpr u64 read_turn_bytes = 4 * read_step_bytes;
 
 /// One reading under way. `landed_bytes` may be asked from any thread; it never goes back.
 class Reading {
