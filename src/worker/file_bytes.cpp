@@ -166,7 +166,7 @@ void FileBytes::take_through_buffer(Parts& parts, u64 end_bytes, std::span<std::
     const u64 size = aligned_up(end_bytes, alignment_->offset_bytes) - begin;
     const std::span<std::byte> buffer = hand.buffer();
     if (buffer.size() < size) return;
-    const u64 here = std::min(begin + read_directly(begin, buffer.first(size)), end_bytes);
+    const u64 here = begin + read_directly(begin, buffer.first(size));
     while (!parts.empty() && parts.front().file_offset_bytes < here) {
         const ipc::TableCopy& part = parts.front();
         const u64 taken = std::min(part.size_bytes, here - part.file_offset_bytes);

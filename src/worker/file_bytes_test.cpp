@@ -52,6 +52,12 @@ TEST_CASE("a file that is not cached is read past the cache, into any place, and
         CHECK(bytes.ways().direct_bytes >= file_bytes);
         CHECK(cached_bytes_of(file) <= div_ceil(file_bytes, mib) * 4 * 4096);  // Each piece's question brought a page or four.
     }
+    REQUIRE(make_cold(file));
+    FileBytes bytes(file, "m");
+    Whole whole(0);
+    REQUIRE(whole.read(bytes, 100));  // Aligned alike, but not at its beginning and its end.
+    CHECK(std::ranges::equal(whole.memory.place(100, file_bytes - 100), as_expected(content).subspan(100)));
+    CHECK(bytes.ways().plain_bytes == 0);
 }
 
 TEST_CASE("a cached file comes from the cache, a half cached one from both") {
@@ -65,14 +71,25 @@ TEST_CASE("a cached file comes from the cache, a half cached one from both") {
 
     if (!has_direct_reads(file)) return;
     REQUIRE(posix_fadvise(file.get(), 0, 0, POSIX_FADV_RANDOM) == 0);
-    std::vector<char> some(3 * mib);
-    REQUIRE(pread(file.get(), some.data(), some.size(), 0) == static_cast<ssize_t>(some.size()));
+    std::vector<char> some(file_bytes);
+    const auto cache = [&](u64 from_bytes, u64 size_bytes) {
+        REQUIRE(make_cold(file));
+        CHECK(pread(file.get(), some.data(), size_bytes, static_cast<off_t>(from_bytes)) == static_cast<ssize_t>(size_bytes));
+    };
+    cache(0, 3 * mib);
     FileBytes half(file, "m");
     Whole again(5);
     REQUIRE(again.read(half));
     CHECK(again.holds(content));
     CHECK(half.ways().cached_bytes == 3 * mib);
     CHECK(half.ways().direct_bytes >= file_bytes - 3 * mib);
+
+    cache(mib, file_bytes - mib);
+    FileBytes rest(file, "m");
+    Whole last(5);
+    REQUIRE(last.read(rest));
+    CHECK(last.holds(content));
+    CHECK(rest.ways().cached_bytes == file_bytes - 2 * mib);  // After one that is not cached the next is not asked for.
 }
 
 TEST_CASE("a file system that cannot say what is cached is read plainly") {
