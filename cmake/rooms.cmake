@@ -9,7 +9,6 @@ set(VRAMD_LIBRARY_seccomp seccomp)
 set(VRAMD_LIBRARY_cli11 "")                      # header only
 set(VRAMD_LIBRARY_toml "")                       # header only
 set(VRAMD_LIBRARY_spdlog "spdlog;fmt")
-set(VRAMD_LIBRARY_uring uring)
 set(VRAMD_LIBRARY_prometheus prometheus-cpp-core)
 set(VRAMD_LIBRARY_zlib z)
 

@@ -64,6 +64,8 @@ std::span<std::byte> ReadingHand::buffer() {
         buffer_ = first + before;
         munmap(buffer_ + read_buffer_bytes, read_buffer_bytes - before);
         (void)madvise(buffer_, read_buffer_bytes, MADV_HUGEPAGE);
+        // Private memory that a disk writes into while the process forks may lose what it wrote (open(2), NOTES; kernels before 6.3).
+        (void)madvise(buffer_, read_buffer_bytes, MADV_DONTFORK);
     }
     return {buffer_, read_buffer_bytes};
 }

@@ -71,7 +71,8 @@ public:
     Reader(const Reader&) = delete;
     Reader& operator=(const Reader&) = delete;
 
-    /// Begins. `plan` lies within `place`, which outlives the reading. `over` is told just after the reading is over, on one of the threads
+    /// Begins. `plan` lies within `place`, which outlives the reading and is shared memory (private memory only if nobody forks meanwhile:
+    /// open(2), O_DIRECT). `over` is told just after the reading is over, on one of the threads
     /// or, by `stop`, on the caller's: it must be short, call nothing of this class and outlive it.
     [[nodiscard]] std::shared_ptr<Reading> begin(SharedFiles files, std::shared_ptr<const ReadPlan> plan, std::span<std::byte> place,
                                                  std::function<void()> over);

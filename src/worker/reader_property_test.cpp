@@ -65,7 +65,6 @@ TEST_CASE("whatever the files' state, the plan's alignment and the turns, every 
         CHECK(std::ranges::equal(place, std::as_bytes(std::span(expected))));
         all += reading->ways();
     }
-    MESSAGE("cached " << all.cached_bytes << ", direct " << all.direct_bytes << ", plain " << all.plain_bytes);
     CHECK(all.cached_bytes > 0);
     CHECK(all.plain_bytes > 0);
 }
