@@ -22,6 +22,9 @@ public:
     enum class Access : u8 { read, write };
     /// Maps a file of any length ≥ 1. Errors: `system_failed`.
     [[nodiscard]] static Result<std::shared_ptr<Segment>> open(const std::filesystem::path& path, Access access);
+    /// A copy of the file in memory of its own, for whoever must not rely on the file's staying as long as it is. At least one byte, at
+    /// most the largest segment. Errors: `system_failed`.
+    [[nodiscard]] static Result<std::shared_ptr<Segment>> read_copy(const std::filesystem::path& path);
     ~Segment();
     Segment(const Segment&) = delete;
     Segment& operator=(const Segment&) = delete;
