@@ -29,6 +29,7 @@ extern const Verb limits_verb;
 extern const Verb explain_verb;
 extern const Verb doctor_verb;
 extern const Verb audit_verb;
+extern const Verb simulate_verb;
 extern const Verb system_verb;
 extern const Verb completion_verb;
 extern const Verb version_verb;

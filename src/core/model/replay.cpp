@@ -137,11 +137,21 @@ private:
         const u64 too_many_bytes = after_bytes > rules_.capacity_bytes ? after_bytes - rules_.capacity_bytes : 0;
         const u64 wanted_bytes = std::max(too_many_bytes, watermark(after_bytes, rules_.capacity_bytes, rules_.marks));
         if (wanted_bytes == 0) return true;
+        if (too_many_bytes > 0 && !could_free(too_many_bytes)) return false;
         const Eviction plan =
             plan_eviction(residents_, order_, now_ns_, [wanted_bytes](u64 freed_bytes) { return freed_bytes >= wanted_bytes; });
-        if (plan.freed_bytes < too_many_bytes) return false;
+        INVARIANT(plan.freed_bytes >= too_many_bytes);
         for (const u64 serial : plan.unload) evict(serial);
         return true;
+    }
+
+    [[nodiscard]] bool could_free(u64 bytes) const {
+        for (const Resident& resident : residents_) {
+            if (resident.in_use || resident.pinned) continue;
+            if (resident.size_bytes >= bytes) return true;
+            bytes -= resident.size_bytes;
+        }
+        return false;
     }
 
     void evict(u64 serial) {
