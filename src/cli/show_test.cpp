@@ -159,6 +159,8 @@ TEST_CASE("completion knows verbs, flags and fixed words without a daemon") {
     CHECK(completions({""}).size() == verbs().size());
     CHECK(completions({"alloc", "1G", "--ty"}) == std::vector<std::string>{"--type"});
     CHECK(completions({"alloc", "1G", "--type", "p"}) == std::vector<std::string>{"pinned"});
+    CHECK(completions({"simulate", "trace.csv", "--policy", ""}) == std::vector<std::string>{"fifo", "lru", "smart", "all"});
+    CHECK(completions({"simulate", "--c"}) == std::vector<std::string>{"--color", "--curl", "--capacity"});
     CHECK(completions({"status", "-o", "json"}) == std::vector<std::string>{"json", "jsonl"});
     CHECK(completions({"completion", ""}) == std::vector<std::string>{"bash", "zsh", "fish"});
     CHECK(completions({"explain", "insu"}) == std::vector<std::string>{"insufficient-memory"});

@@ -92,18 +92,24 @@ std::string advantage(const Session& session, const ReplayResult& best, const Ro
     if (told.waited_ns != best.waited_ns)
         return percentage_text(share(told.waited_ns - best.waited_ns, told.waited_ns)) + " less waiting" + than;
     if (told.hits != best.hits) return percentage_text(share(best.hits - told.hits, best.requests)) + " more of all requests hit" + than;
-    if (told.loaded_bytes != best.loaded_bytes) return session.size(told.loaded_bytes - best.loaded_bytes) + " less loaded" + than;
-    return "the same as " + std::string(other.policy);
+    return session.size(told.loaded_bytes - best.loaded_bytes) + " less loaded" + than;
 }
 
+/// "On this trace lru and smart did best: 31.0 % less waiting than fifo."
 std::string verdict(const Session& session, const Simulated& run) {
     const std::vector<Row> rows = ranked(run);
     const ReplayResult& best = rows.front().told;
     if (rows.size() < 2) return {};
-    if (rank_of(best) == rank_of(rows.back().told)) return "On this trace all policies did the same.";
-    std::string line = "On this trace " + std::string(rows.front().policy) + " did best: ";
-    for (std::size_t i = 1; i < rows.size(); ++i) line += (i > 1 ? ", " : "") + advantage(session, best, rows[i]);
-    return line + ".";
+    std::string names, advantages;
+    for (const Row& row : rows) {
+        std::string& list = rank_of(row.told) == rank_of(best) ? names : advantages;
+        if (&list == &names)
+            names += (names.empty() ? "" : " and ") + std::string(row.policy);
+        else
+            advantages += (advantages.empty() ? "" : ", ") + advantage(session, best, row);
+    }
+    if (advantages.empty()) return "On this trace all policies did the same.";
+    return "On this trace " + names + " did best: " + advantages + ".";
 }
 
 /// "1000 requests for 30 models (46.7 GiB) over 1 h 3 min, in 10.0 GiB, evicting beyond 80.0 % down to 70.0 %:"

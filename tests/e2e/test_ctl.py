@@ -52,6 +52,7 @@ SHOWN = [
     (["explain", "KEPT"], ["KEPT"], None),
     (["doctor"], ["daemon", "answers"], None),
     (["version"], ["vramctl", "daemon"], None),
+    (["simulate", "TRACE", "--capacity", "10"], ["POLICY", "fifo", "smart", "hindsight"], None),
 ]
 DONE = [  # What changes something: made anew for each format.
     (["alloc", "64KiB", "--device", "a", "--purpose", "made here"], ["alc_", "64.0 KiB", "made here"]),
@@ -115,9 +116,12 @@ class Ctl(unittest.TestCase):
             raise unittest.SkipTest("no samples: ./dev samples")
         cls.daemon = Daemon(devices=["host:a=64MiB", "host:b=16MiB"], model_dirs=[SAMPLES], door="unix").__enter__()
         cls.words = {"KEPT": cls.daemon.allocate(4096, purpose="a test's")["id"], "OTHER": cls.daemon.allocate(4096)["id"],
-                     "FILE": os.path.join(cls.daemon.folder, "three")}
+                     "FILE": os.path.join(cls.daemon.folder, "three"),
+                     "TRACE": os.path.join(cls.daemon.folder, "trace.csv")}
         with open(cls.words["FILE"], "wb") as file:
             file.write(b"abc")
+        with open(cls.words["TRACE"], "wb") as file:
+            file.write(b"timeMs,model,bytes\n0,x,5\n1,y,5\n")
         loaded = cls.daemon.post("/api/model/load", {"name": "m", "path": MODEL, "type": "other"}).ok()
         cls.words["MODELS"] = loaded["places"][0]["allocationId"]
 
@@ -253,7 +257,7 @@ class Ctl(unittest.TestCase):
 
     def test_nobody_there_is_5_and_a_stranger_there_is_1(self):
         for words, *_ in SHOWN + DONE:
-            if words[0] in ("doctor", "version") or words[:2] == ["explain", "insufficient-memory"]:
+            if words[0] in ("doctor", "version", "simulate") or words[:2] == ["explain", "insufficient-memory"]:
                 continue  # They work without a daemon, and say that there is none.
             told = self.ctl("--socket", os.path.join(self.daemon.folder, "none", "vramd.sock"), *words, daemon=False)
             self.assertEqual((told.returncode, told.stdout), (5, b""), told)

@@ -265,6 +265,7 @@ ReplayBound replay_bound(const ReplayTrace& trace, u64 capacity_bytes) {
         [[nodiscard]] u128 space() const { return u128{between} * size_bytes; }
     };
     std::vector<Stay> stays;
+    std::vector<std::pair<u64, u64>> peaks;  // Requests after which no larger one came, with their sizes: rising places, falling sizes.
     std::vector<u64> last(trace.models.size(), never);
     u64 served = 0;
     u128 served_bytes = 0;
@@ -272,7 +273,13 @@ ReplayBound replay_bound(const ReplayTrace& trace, u64 capacity_bytes) {
     for (const ReplayRequest& request : trace.requests) {
         const u64 size_bytes = trace.models[request.model].size_bytes;
         if (size_bytes > capacity_bytes) continue;
-        if (last[request.model] != never) stays.push_back({served - last[request.model] - 1, size_bytes});
+        if (const u64 before = last[request.model]; before != never) {
+            const auto between = std::ranges::upper_bound(peaks, before, {}, &std::pair<u64, u64>::first);
+            const u64 largest_bytes = between == peaks.end() ? 0 : between->second;
+            if (size_bytes <= capacity_bytes - largest_bytes) stays.push_back({served - before - 1, size_bytes});
+        }
+        while (!peaks.empty() && peaks.back().second <= size_bytes) peaks.pop_back();
+        peaks.emplace_back(served, size_bytes);
         last[request.model] = served++;
         served_bytes += size_bytes;
         space += capacity_bytes - size_bytes;

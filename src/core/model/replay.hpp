@@ -83,7 +83,8 @@ struct ReplayBound {
     u64 loaded_bytes_min = 0;
 };
 /// A relaxation of the exact optimum (which is NP-hard with sizes): each time a model stays from one request to its next takes size ×
-/// requests between; of all that space the trace has capacity × requests, and the cheapest stays are granted first, wherever they lie
+/// requests between; of all that space the trace has capacity × requests, and the cheapest stays are granted first, wherever they lie,
+/// but for those across a request that leaves them no room
 /// (PFOO-L: Berger, Beckmann, Harchol-Balter, "Practical Bounds on Optimal Caching with Variable Object Sizes", 2018). O(n log n).
 [[nodiscard]] ReplayBound replay_bound(const ReplayTrace& trace, u64 capacity_bytes);
 }  // namespace vramd::model

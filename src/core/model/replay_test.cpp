@@ -116,5 +116,7 @@ TEST_CASE("the bound is what the optimum reaches where nothing is in the way, an
     CHECK(replay_bound(letters("ababab", equal(2)), 2).hits_max == 4);
     CHECK(replay_bound(letters("ababab", equal(2)), 2).loaded_bytes_min == 2);
     CHECK(replay_bound(letters("aaab", equal(2)), 1).hits_max == 2);
+    CHECK(replay_bound(letters("abab", {{6, ms}, {5, ms}}), 10).hits_max == 0);  // Never both.
+    CHECK(replay_bound(letters("abcaa", {{6, ms}, {5, ms}, {1, ms}}), 10).hits_max == 1);
     CHECK(replay_bound(letters("abab", {{1, ms}, {9, ms}}), 5).hits_max == 1);  // b is refused, and counts for nothing.
 }
