@@ -72,6 +72,19 @@ TEST_CASE("other lives are read too, and each batch says whose it is") {
     CHECK(lives == std::vector<u64>{1, 2});
 }
 
+TEST_CASE("a segment that is archived while it is read, and so met twice, is told once") {
+    const Bed bed;
+    const auto ledger = opened(bed.options()).ledger;
+    for (u64 i = 0; i < 9; ++i) REQUIRE(ledger->append(i, events_of("early")).has_value());
+    std::filesystem::create_directory(bed.state() / "archive");
+    const char* const name = "ledger-00000000000000000001";
+    std::filesystem::copy_file(bed.state() / name, bed.state() / "archive" / name);
+    for (u64 i = 0; i < 9; ++i) REQUIRE(ledger->append(i, events_of("late")).has_value());
+    const auto list = all_of(bed.state());
+    REQUIRE(list.size() == 18);
+    for (u64 i = 0; i < 18; ++i) CHECK(list[i].first_sequence == i + 1);
+}
+
 TEST_CASE("a visitor that has enough, or an error, ends the reading") {
     const Bed bed;
     const auto ledger = opened(bed.options()).ledger;

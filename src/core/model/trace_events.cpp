@@ -15,7 +15,6 @@ void TraceEvents::begin_life() {
     lives_.clear();
     allocations_.clear();
     wishes_.clear();
-    in_a_row_ = false;
 }
 
 Result<void> TraceEvents::see(const Event& event, u64 wall_ns) {
@@ -46,10 +45,7 @@ void TraceEvents::on(const OperationStarted& event) {
     wishes_[event.id.serial] = {event.request.name, event.wall_ns, event.request.pinned ? Keeps::pinned : Keeps::while_used, false};
 }
 
-Result<void> TraceEvents::want(u32 model, u64 at_ns) {
-    in_a_row_ = true;
-    return builder_.add_request({at_ns, 0, model, Keeps::while_used});
-}
+Result<void> TraceEvents::want(u32 model, u64 at_ns) { return builder_.add_request({at_ns, 0, model, Keeps::while_used}); }
 
 Result<void> TraceEvents::on(const ModelLoading& event) {
     const auto wish = wishes_.find(event.operation.serial);
@@ -109,7 +105,7 @@ Result<void> TraceEvents::on(const AllocationAccessed& event) {
     const auto serial = allocations_.find(event.id.serial);
     if (serial == allocations_.end()) return {};
     const Life& life = lives_.at(serial->second);
-    if (!in_a_row_ || builder_.requests().back().model != life.model) return want(life.model, event.wall_ns);
+    if (builder_.requests().back().model != life.model) return want(life.model, event.wall_ns);
     ReplayRequest& request = builder_.requests().back();
     request.use_ns = std::max(request.use_ns, from_to(std::max(request.at_ns, life.resident_ns), event.wall_ns));
     return {};

@@ -79,6 +79,5 @@ private:
     std::map<u64, Life> lives_;       ///< By the model's serial.
     std::map<u64, u64> allocations_;  ///< To the model's serial.
     std::map<u64, Wish> wishes_;      ///< By the operation's serial.
-    bool in_a_row_ = false;           ///< The last request is of this life, and may go on.
 };
 }  // namespace vramd::model
