@@ -10,13 +10,14 @@ import json
 import math
 import os
 import random
+import re
 import struct
 import subprocess
 import tempfile
 import unittest
 from fractions import Fraction
 
-from daemon import BIN, Daemon
+from daemon import BIN, ROOT, Daemon
 
 CTL = os.path.join(BIN, "vramctl")
 SECOND = 10**9
@@ -222,6 +223,17 @@ class Simulate(unittest.TestCase):
         shown = simulate("-", "--capacity", "4", "-o", "csv", text=text).stdout.decode().splitlines()
         self.assertEqual(len(shown), 5)
         self.assertTrue(shown[0].startswith("policy,hitPercentage,loads,loadedBytes,evictions,refused,waitedMs"), shown[0])
+
+    def test_the_pages_example_is_what_it_tells(self):
+        with open(os.path.join(ROOT, "docs", "models.md"), encoding="utf-8") as file:
+            page = file.read()
+        trace, shown = re.search(r"```\n(timeMs,.*?)```\n```\n\$ vramctl simulate trace.csv (.*?)```", page, re.S).groups()
+        words, output = shown.split("\n", 1)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "trace.csv")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(trace)
+            self.assertEqual(simulate(path, *words.split()).stdout.decode(), output)
 
     def test_what_cannot_be_replayed_is_refused_in_words(self):
         good = b"timeMs,model,bytes\n0,a,5\n"

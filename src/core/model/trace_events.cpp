@@ -32,7 +32,7 @@ Result<void> TraceEvents::see(const Event& event, u64 wall_ns) {
 }
 
 void TraceEvents::on(const DeviceAdded& event) {
-    devices_.push_back({event.device_id, std::max<u64>(event.granule_bytes, 1)});
+    devices_.push_back({event.device_id, std::clamp<u64>(event.granule_bytes, 1, number_max)});
     capacities_[event.device_id] = event.capacity_bytes;
 }
 

@@ -139,6 +139,27 @@ TEST_CASE("what was loaded pinned is used until it was unloaded, and for ever wh
     CHECK((requests[2].keeps == Keeps::pinned));
 }
 
+TEST_CASE("figures that no daemon records neither wrap nor break a replay") {
+    TraceEvents fold;
+    for (const u64 odd : {UINT64_MAX, number_max, u64{0}}) {
+        REQUIRE(fold.see(DeviceAdded{"d" + std::to_string(odd), UINT64_MAX, odd}, odd).has_value());
+        OperationStarted started;
+        started.wall_ns = odd;
+        REQUIRE(fold.see(started, odd).has_value());
+        ModelLoading loading{{odd, 0}, {0, 0}, {odd, 0}, 0, {}};
+        loading.inspection.memory_bytes = odd;
+        loading.inspection.identity.inode = odd;
+        REQUIRE(fold.see(loading, odd).has_value());
+        REQUIRE(fold.see(ModelResident{{odd, 0}, odd, odd}, odd).has_value());
+        REQUIRE(fold.see(AllocationAccessed{{odd, 0}, odd / 2, 0}, odd).has_value());
+        fold.begin_life();
+    }
+    const EventTrace made = std::move(fold).finish();
+    CHECK(made.capacity_bytes == number_max);
+    for (const ReplayModel& model : made.named.trace.models) CHECK((model.size_bytes >= 1 && model.size_bytes <= number_max));
+    CHECK(replay(made.named.trace, {made.capacity_bytes, {}}, EvictionOrder::smart).requests == 3);
+}
+
 TEST_CASE("a history that begins in the midst of things is read from where it is whole") {
     TraceEvents fold;
     REQUIRE(fold.see(ModelResident{{3, 0}, 5, 5}, 5).has_value());
