@@ -75,17 +75,17 @@ Result<std::shared_ptr<Segment>> Segment::open(const std::filesystem::path& path
 
 Result<std::shared_ptr<Segment>> Segment::read_copy(const std::filesystem::path& path) {
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // Never waits for a FIFO's writer.
-    if (!file) return std::unexpected(system_error("open", errno));
+    if (!file) return std::unexpected(failed_on("open", errno, path));
     struct stat facts {};
-    if (fstat(file.get(), &facts) != 0) return std::unexpected(system_error("fstat", errno));
-    if (!S_ISREG(facts.st_mode)) return std::unexpected(system_error("read", EINVAL));
+    if (fstat(file.get(), &facts) != 0) return std::unexpected(failed_on("fstat", errno, path));
+    if (!S_ISREG(facts.st_mode)) return std::unexpected(failed_on("read", EINVAL, path));
     const u64 bytes = std::clamp<u64>(static_cast<u64>(facts.st_size), 1, segment_bytes_max);
     void* const data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) return std::unexpected(system_error("mmap", errno));
     std::shared_ptr<Segment> segment(new Segment(static_cast<std::byte*>(data), bytes));
     for (u64 at = 0; at < bytes;) {
         const ssize_t got = pread(file.get(), segment->data_ + at, bytes - at, static_cast<off_t>(at));
-        if (got < 0 && errno != EINTR) return std::unexpected(system_error("read", errno));
+        if (got < 0 && errno != EINTR) return std::unexpected(failed_on("read", errno, path));
         if (got == 0) break;  // It became shorter: the rest reads as zero, which is no record.
         at += static_cast<u64>(std::max<ssize_t>(got, 0));
     }
