@@ -27,6 +27,8 @@ public:
     }
     Result<OperationId> load_model(LoadModelCommand, engine::Done<report::OperationTold>) override { return refusal(); }
     void unload_model(UnloadModelCommand, engine::Done<engine::Freed> done) override { done(refusal()); }
+    void uncache(UncacheCommand, engine::Done<engine::Freed> done) override { done(refusal()); }
+    engine::CacheTold cache() override { return {}; }
     Result<report::OperationTold> cancel(CancelOperationCommand) override { return refusal(); }
     void available_models(engine::Done<std::vector<engine::AvailableModel>> done) override { done(refusal()); }
     Result<OperationId> upkeep(UpkeepCommand, engine::Done<report::OperationTold>) override { return refusal(); }

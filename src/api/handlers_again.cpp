@@ -67,7 +67,7 @@ void answer_again(const Call& call, const engine::KeyTold& used, Answer<Model> a
         return std::move(answer).accepted(tell_operation(*told, read_clocks().wall_ns), "/api/operations/" + used.subject);
     const auto model = told ? engine.model(told->request.name) : std::unexpected(made_before_error(used));
     if (!model) return std::move(answer)(std::unexpected(made_before_error(used)));
-    std::move(answer)(tell_model(*model, engine.devices()));
+    std::move(answer)(tell_model(*model));
 }
 
 /// The transfer, as far as it is.

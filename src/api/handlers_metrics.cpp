@@ -49,7 +49,8 @@ report::MetricsSeen look(const Call& call) {
         device.physical_bytes = told.reading.physical_bytes.value_or(0);
         device.healthy = told.reading.health == device::Health::good;
         for (const report::ModelTold& model : models)
-            if (model.device_id == device.books.device_id) device.model_bytes += model.size_bytes;
+            for (const report::ModelPlaceTold& place : model.places)
+                if (place.device_id == device.books.device_id) device.model_bytes += place.size_bytes;
         device.available_bytes = available;
         for (const engine::PressureTold& pressure : pressures)
             if (pressure.device_id == device.books.device_id) {

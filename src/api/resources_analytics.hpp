@@ -187,6 +187,7 @@ inline constexpr auto description<Recommendations> =
 struct ModelMemory {
     std::string name;
     std::string device_id;
+    ModelTier tier{};
     ModelState state{};
     std::string allocation_id;
     u64 predicted_bytes = 0;
@@ -199,13 +200,14 @@ struct ModelMemory {
     std::vector<std::string> differences;
 };
 BOOST_DESCRIBE_STRUCT(ModelMemory, (),
-                      (name, device_id, state, allocation_id, predicted_bytes, size_bytes, tensor_bytes, block_bytes, on_device, agrees,
+                      (name, device_id, tier, state, allocation_id, predicted_bytes, size_bytes, tensor_bytes, block_bytes, on_device, agrees,
                        is_pinned, differences))
 template <>
 inline constexpr auto description<ModelMemory> =
     describe("ModelMemory", "One model's memory as its header, the books and the device know it.",
              {{.member = "name", .tells = "The name it was loaded by.", .example = R"("detector")"},
               device_id_field,
+              {.member = "tier", .tells = "What it is kept for there."},
               {.member = "state", .tells = "Whether it is there."},
               {.member = "allocation_id", .tells = "Its memory.", .example = R"("alc_0q3xw8c5k2mznd1")"},
               {.member = "predicted_bytes", .tells = "What its header says a load takes.", .example = "2191360", .unit = "bytes"},

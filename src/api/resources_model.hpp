@@ -65,16 +65,20 @@ inline constexpr auto description<ModelLoadHereRequest> = describe_without(descr
 
 struct Place {
     std::string device_id;
-    Tier tier = Tier::ram;
+    ModelTier tier = ModelTier::device;
+    ModelState state = ModelState::loading;
     std::string allocation_id;
+    u64 size_bytes = 0;
 };
-BOOST_DESCRIBE_STRUCT(Place, (), (device_id, tier, allocation_id))
+BOOST_DESCRIBE_STRUCT(Place, (), (device_id, tier, state, allocation_id, size_bytes))
 template <>
 inline constexpr auto description<Place> =
     describe("Place", "Where a model's bytes are.",
              {device_id_field,
-              {.member = "tier", .tells = "Whether that is RAM or a GPU's memory."},
-              {.member = "allocation_id", .tells = "The allocation that holds them.", .example = R"("alc_0q3xw8c5k2mznd1")"}});
+              {.member = "tier", .tells = "What they are kept for there."},
+              {.member = "state", .tells = "loading or resident.", .example = R"("resident")"},
+              {.member = "allocation_id", .tells = "The allocation that holds them.", .example = R"("alc_0q3xw8c5k2mznd1")"},
+              {.member = "size_bytes", .tells = "What they take there.", .example = "4745517", .unit = "bytes"}});
 
 struct Model {
     std::string id;
@@ -112,12 +116,12 @@ inline constexpr auto description<Model> = describe(
      {.member = "format", .tells = "The file's format.", .example = R"("onnx")"},
      {.member = "state", .tells = "Whether it can be used.", .example = R"("resident")"},
      {.member = "predicted_bytes", .tells = "What the header said a load takes.", .example = "4745517", .unit = "bytes"},
-     {.member = "size_bytes", .tells = "What it takes.", .example = "4745517", .unit = "bytes"},
+     {.member = "size_bytes", .tells = "What it takes at the first of its places.", .example = "4745517", .unit = "bytes"},
      {.member = "tensor_bytes", .tells = "Of which tensors; the rest is alignment.", .example = "4701004", .unit = "bytes"},
      {.member = "tensor_count", .tells = "Its tensors.", .example = "342"},
      {.member = "estimated_size_mb", .tells = "What the caller expected.", .example = "5", .unit = "MiB", .presence = Presence::optional},
      {.member = "pinned", .tells = "True: never evicted.", .example = "false"},
-     {.member = "places", .tells = "Where its bytes are."},
+     {.member = "places", .tells = "Where its bytes are: each device once, the best one to use first."},
      {.member = "operation_id", .tells = "The operation that loaded it.", .example = R"("op_5g7hj2k4m6npqr8")"},
      {.member = "loaded_at",
       .tells = "When it became resident.",
@@ -138,6 +142,38 @@ BOOST_DESCRIBE_STRUCT(ModelList, (), (items, next_cursor))
 template <>
 inline constexpr auto description<ModelList> = describe("ModelList", "Models, newest first.",
                                                         {{.member = "items", .tells = "The records."}, next_cursor_field});
+
+/// The RAM cache and what lies in it.
+struct ModelCache {
+    std::optional<std::string> device_id;
+    u64 max_bytes = 0;
+    u64 used_bytes = 0;
+    std::vector<Model> items;
+    std::optional<std::string> next_cursor;
+};
+BOOST_DESCRIBE_STRUCT(ModelCache, (), (device_id, max_bytes, used_bytes, items, next_cursor))
+template <>
+inline constexpr auto description<ModelCache> = describe(
+    "ModelCache", "The RAM cache and the models in it, newest first.",
+    {{.member = "device_id", .tells = "Where it is; absent: there is none.", .example = R"("host0")", .presence = Presence::optional},
+     {.member = "max_bytes", .tells = "What it may hold beside models that are loaded.", .example = "6871947673", .unit = "bytes"},
+     {.member = "used_bytes", .tells = "What it holds of these.", .example = "4745517", .unit = "bytes"},
+     {.member = "items", .tells = "The models whose bytes are there, also those that are loaded there: these are the same memory."},
+     next_cursor_field});
+
+/// What to bring into the RAM cache.
+struct ModelCacheRequest {
+    std::string name;
+    std::string path;
+    ModelType type = ModelType::other;
+    std::optional<u64> estimated_size_mb;
+    Priority priority = Priority::normal;
+    bool wait_for_completion = true;
+};
+BOOST_DESCRIBE_STRUCT(ModelCacheRequest, (), (name, path, type, estimated_size_mb, priority, wait_for_completion))
+template <>
+inline constexpr auto description<ModelCacheRequest> =
+    describe_without(description<ModelLoadHereRequest>, "pinned", "ModelCacheRequest", "Which model to bring into the RAM cache.");
 
 struct ModelStatus {
     std::optional<std::string> device_id;
@@ -169,6 +205,19 @@ template <>
 inline constexpr auto description<ModelNameQuery> =
     describe("ModelNameQuery", "Which model.",
              {{.member = "name", .tells = "Its name.", .example = R"("detector")", .min = 1, .max = model_name_bytes_max}});
+
+struct UnloadQuery {
+    std::string name;
+    bool keep_cached = true;
+};
+BOOST_DESCRIBE_STRUCT(UnloadQuery, (), (name, keep_cached))
+template <>
+inline constexpr auto description<UnloadQuery> =
+    describe("UnloadQuery", "Which model, and what of it stays.",
+             {{.member = "name", .tells = "Its name.", .example = R"("detector")", .min = 1, .max = model_name_bytes_max},
+              {.member = "keep_cached",
+               .tells = "True: where the RAM cache is, its bytes stay as long as the cache has room. False: they are given back now.",
+               .presence = Presence::optional}});
 
 struct TensorsQuery {
     u64 limit = page_items_max;

@@ -6,8 +6,7 @@
 namespace vramd {
 namespace api {
 enum class HealthState : u8 { good, degraded, lost };
-enum class FreeStatus : u8 { freed, zombie };
-enum class Tier : u8 { ram, device };
+enum class FreeStatus : u8 { freed, zombie, cached };
 }  // namespace api
 template <>
 struct EnumNames<api::HealthState> {
@@ -15,11 +14,7 @@ struct EnumNames<api::HealthState> {
 };
 template <>
 struct EnumNames<api::FreeStatus> {
-    static constexpr std::array<std::string_view, 2> names = {"freed", "zombie"};
-};
-template <>
-struct EnumNames<api::Tier> {
-    static constexpr std::array<std::string_view, 2> names = {"ram", "device"};
+    static constexpr std::array<std::string_view, 3> names = {"freed", "zombie", "cached"};
 };
 
 namespace api {
@@ -39,7 +34,8 @@ inline constexpr auto description<AllocationStatus> =
 template <>
 inline constexpr auto description<ModelType> = describe("ModelType", "What the model does.");
 template <>
-inline constexpr auto description<ModelState> = describe("ModelState", "loading: its bytes are being read. resident: usable.");
+inline constexpr auto description<ModelState> =
+    describe("ModelState", "loading: its bytes are being read. resident: loaded, usable. cached: whole in the RAM cache, loaded nowhere.");
 template <>
 inline constexpr auto description<ModelFormat> = describe("ModelFormat", "The file's format.");
 template <>
@@ -51,9 +47,12 @@ inline constexpr auto description<HealthState> =
     describe("HealthState", "good; degraded: works, the reasons say what is wrong; lost: every call that needs the device is refused.");
 template <>
 inline constexpr auto description<FreeStatus> =
-    describe("FreeStatus", "freed: the memory is free again. zombie: a client still holds it; it counts as used until the client lets go.");
+    describe("FreeStatus",
+             "freed: the memory is free again. zombie: a client still holds it; it counts as used until the client lets go. "
+             "cached: the RAM cache keeps it, until somebody needs the room.");
 template <>
-inline constexpr auto description<Tier> = describe("Tier", "ram: on a host device. device: on a GPU.");
+inline constexpr auto description<ModelTier> =
+    describe("ModelTier", "device: loaded there, for use. ram: kept by the RAM cache, which gives it up before anything else goes.");
 
 /// Of lists without filters.
 struct PageQuery {

@@ -42,8 +42,7 @@ namespace vramd::api {
 /// Of free memory by the books, what can really be had: less what others took of what no block covers yet.
 [[nodiscard]] u64 available_bytes(const engine::DeviceTold& told);
 
-/// `devices` say whether the model's place is RAM.
-[[nodiscard]] Model tell_model(const report::ModelTold& told, const std::vector<engine::DeviceTold>& devices);
+[[nodiscard]] Model tell_model(const report::ModelTold& told);
 /// `dry_run` is the caller's to set.
 [[nodiscard]] Defragmentation tell_defragmentation(const report::UpkeepProgress& told);
 [[nodiscard]] Optimization tell_optimization(const report::UpkeepProgress& told);

@@ -102,7 +102,9 @@ DeviceAfter tell_after(const report::DeviceBooks& books) {
 }
 
 Freed tell_freed(const engine::Freed& freed) {
-    const FreeStatus status = freed.status == AllocationStatus::zombie ? FreeStatus::zombie : FreeStatus::freed;
+    const FreeStatus status = freed.status == AllocationStatus::zombie ? FreeStatus::zombie
+                              : freed.cached                           ? FreeStatus::cached
+                                                                       : FreeStatus::freed;
     return {freed.freed_bytes, status, tell_total(freed.total_ns), tell_after(freed.device_after)};
 }
 

@@ -6,7 +6,7 @@ namespace {
 u64 per_second(u64 bytes, u64 duration_ns) { return duration_ns == 0 ? 0 : static_cast<u64>(u128{bytes} * ns_per_second / duration_ns); }
 }  // namespace
 
-Model tell_model(const report::ModelTold& told, const std::vector<engine::DeviceTold>& devices) {
+Model tell_model(const report::ModelTold& told) {
     Model model;
     model.id = to_text(told.id);
     if (!told.names.empty()) model.name = told.names.front();
@@ -15,21 +15,21 @@ Model tell_model(const report::ModelTold& told, const std::vector<engine::Device
     model.type = told.type;
     model.format = told.format;
     model.state = told.state;
-    model.predicted_bytes = told.predicted_bytes;
-    model.size_bytes = told.size_bytes;
+    const report::ModelPlaceTold& best = told.best();
+    model.predicted_bytes = best.predicted_bytes;
+    model.size_bytes = best.size_bytes;
     model.tensor_bytes = told.tensor_bytes;
     model.tensor_count = told.tensor_count;
     if (told.estimated_size_mb != 0) model.estimated_size_mb = told.estimated_size_mb;
-    model.pinned = told.pinned;
-    Tier tier = Tier::device;
-    for (const engine::DeviceTold& device : devices)
-        if (device.books.device_id == told.device_id && device.facts.kind == "host") tier = Tier::ram;
-    model.places.push_back({told.device_id, tier, to_text(told.allocation)});
-    model.operation_id = to_text(told.operation);
-    if (told.loaded_wall_ns != 0) {
-        model.loaded_at = time_of_ns(told.loaded_wall_ns);
-        model.load_ms = milliseconds_of_ns(told.load_ns);
-        model.load_bytes_per_second = per_second(told.size_bytes, told.load_ns);
+    for (const report::ModelPlaceTold& place : told.places) {
+        model.pinned = model.pinned || place.pinned;
+        model.places.push_back({place.device_id, place.tier, place.state, to_text(place.allocation), place.size_bytes});
+    }
+    model.operation_id = to_text(best.operation);
+    if (best.loaded_wall_ns != 0) {
+        model.loaded_at = time_of_ns(best.loaded_wall_ns);
+        model.load_ms = milliseconds_of_ns(best.load_ns);
+        model.load_bytes_per_second = per_second(best.size_bytes, best.load_ns);
     }
     return model;
 }

@@ -49,11 +49,11 @@ void load(ledger::Ledger& ledger, u64 wall_s, u64 serial, u64 size_bytes) {
     started.request.name = "m" + std::to_string(serial);
     started.wall_ns = wall_s * second;
     append(ledger, wall_s, {started});
-    ModelLoading loading{{serial, 0}, {serial, 0}, {serial, 0}, 0, {}};
+    ModelLoading loading{{serial, 0}, {serial, 0}, {serial, 0}, 0, ModelTier::device, 0, {}};
     loading.inspection.identity.inode = serial;
     loading.inspection.memory_bytes = size_bytes;
     append(ledger, wall_s, {loading});
-    append(ledger, wall_s + 1, {ModelResident{{serial, 0}, second, (wall_s + 1) * second}});
+    append(ledger, wall_s + 1, {ModelResident{{serial, 0}, {serial, 0}, 0, second, (wall_s + 1) * second}});
 }
 }  // namespace
 

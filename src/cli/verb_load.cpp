@@ -1,6 +1,5 @@
-#include <filesystem>
-
 #include "cli/follow.hpp"
+#include "cli/model_request.hpp"
 #include "cli/show.hpp"
 #include "cli/verbs.hpp"
 
@@ -15,22 +14,6 @@ constexpr Argument arguments[] = {
     {"pinned", Takes::flag, "Never evict it"},
     {"detach", Takes::flag, "Print the operation's id and do not wait"},
 };
-
-std::string name_of_file(std::string_view path) {
-    const std::size_t slash = path.rfind('/');
-    std::string_view name = slash == std::string_view::npos ? path : path.substr(slash + 1);
-    if (name.ends_with(".index.json")) name.remove_suffix(std::string_view(".index.json").size());
-    const std::size_t dot = name.rfind('.');
-    return std::string(dot == std::string_view::npos || dot == 0 ? name : name.substr(0, dot));
-}
-
-/// "./x" and "../x" are meant from where the user stands, not from the model folder.
-std::string path_for_daemon(const std::string& path) {
-    if (!path.starts_with("./") && !path.starts_with("../")) return path;
-    std::error_code failed;
-    const auto absolute = std::filesystem::canonical(path, failed);
-    return failed ? path : absolute.string();
-}
 
 json::object request_of(const Given& given, const std::string& name) {
     json::object request;

@@ -9,7 +9,7 @@
 
 namespace vramd::cli {
 namespace {
-using model::EvictionOrder;
+
 using model::ReplayResult;
 
 constexpr Argument arguments[] = {

@@ -17,7 +17,7 @@ Subject subject_of(const State& state, const C& command, const Decision& decisio
     } else if constexpr (std::is_same_v<C, UnloadModelCommand>) {
         const model::Model* model = state.catalogue.model_named(command.name);
         if (model == nullptr) return {};
-        return {to_text(model->id), state.books.devices()[model->device].id};
+        return {to_text(model->id), state.books.devices()[state.catalogue.copies_of(model->id.serial).front()->device].id};
     } else {
         if (decision.operation) return {to_text(decision.operation), {}};
         if (decision.transfer) return {to_text(decision.transfer), {}};
@@ -112,11 +112,13 @@ std::vector<Effect> unfinished(const State& state) {
             effects.push_back(UpkeepEffect{operation.id});
         else if (operation.model == 0)
             effects.push_back(InspectModelEffect{operation.id});
+        else if (state.catalogue.copy_on(operation.model, operation.target) == nullptr)
+            effects.push_back(PlaceModelEffect{operation.id});  // Waits on where the copy from which it is to be made is on its way.
     }
-    for (const auto& [serial, model] : state.catalogue.models()) {
-        if (model.state != ModelState::loading) continue;
-        const BlockKey block = state.books.allocation(model.allocation)->row.block;
-        if (state.books.block(block)->row.state == BlockState::ready) effects.push_back(LoadModelEffect{model.operation});
+    for (const auto& [serial, copy] : state.catalogue.copies()) {
+        if (copy.state != ModelState::loading) continue;
+        const BlockKey block = state.books.allocation(copy.allocation)->row.block;
+        if (state.books.block(block)->row.state == BlockState::ready) effects.push_back(LoadModelEffect{copy.operation});
     }
     return effects;
 }

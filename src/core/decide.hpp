@@ -38,7 +38,11 @@ namespace vramd::core {
 [[nodiscard]] Result<Decision> decide_one(const State& state, const InspectedCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const LoadedCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const OperationFailedCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const PlaceModelCommand& command, Moment now);
+// decide_unload.cpp
 [[nodiscard]] Result<Decision> decide_one(const State& state, const UnloadModelCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const UncacheCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const SetCacheCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const CancelOperationCommand& command, Moment now);
 
 // decide_upkeep.cpp
@@ -57,8 +61,10 @@ void drop_move(const State& state, Decision& decision, const memory::Allocation&
 void end_transfers_of(const State& state, Decision& decision, u64 allocation_serial, BlockKey lost, const Error& error, u64 wall_ns);
 /// Adds BlockReleasing and its effect.
 void release_block(Decision& decision, BlockKey block);
-/// Adds the end of a model's load: every operation that waits for it ends so, its memory goes back.
-void end_load(const State& state, Decision& decision, const model::Model& model, OperationState how, const Error& error, u64 wall_ns);
+/// Adds the end of a copy of a model that is whole: its memory goes back, and its block.
+void end_copy(const State& state, Decision& decision, const model::Copy& copy, Code reason);
+/// Adds the end of a copy's load: every operation that cannot end well without it ends so, its memory goes back.
+void end_load(const State& state, Decision& decision, const model::Copy& copy, OperationState how, const Error& error, u64 wall_ns);
 /// A refusal for what is not there or not the caller's: both look the same.
 [[nodiscard]] std::unexpected<Error> not_found(std::string_view what, std::string_view name);
 }  // namespace vramd::core

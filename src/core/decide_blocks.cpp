@@ -35,15 +35,16 @@ void end_contents(const State& state, Decision& decision, const memory::Block& b
         if (move != nullptr && move->block == block.row.key) decision.events.push_back(MoveDropped{allocation->row.id, error.code});
         if (move != nullptr && move->block != block.row.key) drop_move(state, decision, *allocation, error.code);
         if (allocation->row.model != 0) {
-            const model::Model& model = *state.catalogue.model(allocation->row.model);
-            for (const OperationId operation : state.catalogue.waiting_for(allocation->row.model)) {
+            const model::Copy& copy = *state.catalogue.copy(allocation->row.id.serial);
+            const auto waiting = copy.state == ModelState::loading ? state.catalogue.waiting_for(copy) : std::vector<OperationId>();
+            for (const OperationId operation : waiting) {
                 const bool cancelled = state.catalogue.operation(operation)->cancelling;
                 Error told = error;
                 told.detail = describe(error);
                 decision.events.push_back(
                     OperationEnded{operation, cancelled ? OperationState::cancelled : OperationState::failed, std::move(told), wall_ns});
             }
-            decision.events.push_back(ModelGone{model.id});
+            decision.events.push_back(ModelGone{state.catalogue.model(copy.model)->id, copy.allocation, copy.device});
         }
         if (allocation->row.status == AllocationStatus::pending)
             decision.events.push_back(AllocationDropped{allocation->row.id, error.code, describe(error)});
@@ -71,13 +72,13 @@ Result<Decision> decide_one(const State& state, const BlockCreatedCommand& comma
             decision.events.push_back(AllocationReady{allocation->row.id});
             continue;
         }
-        const model::Model& model = *state.catalogue.model(allocation->row.model);
-        if (state.catalogue.cancelling(model.id.serial)) {
-            end_load(state, decision, model, OperationState::cancelled, {Code::cancelled, "operation", 0, 0, "The load was cancelled."},
+        const model::Copy& copy = *state.catalogue.copy(allocation->row.id.serial);
+        if (state.catalogue.cancelling(copy)) {
+            end_load(state, decision, copy, OperationState::cancelled, {Code::cancelled, "operation", 0, 0, "The load was cancelled."},
                      now.wall_ns);
             release_block(decision, command.block);
         } else {
-            decision.effects.push_back(LoadModelEffect{model.operation});
+            decision.effects.push_back(LoadModelEffect{copy.operation});
         }
     }
     if (state.transfers.open() > state.transfers.running()) decision.effects.push_back(ScheduleTransfersEffect{});
@@ -139,9 +140,9 @@ Result<Decision> decide_one(const State& state, const RecoverCommand& command, M
             if (block.row.state == BlockState::ready && block.row.dirty_bytes < block.row.size_bytes)
                 decision.events.push_back(BlockDirtied{key});
     const Error cancelled{Code::cancelled, "operation", 0, 0, "The load was cancelled."};
-    for (const auto& [serial, model] : state.catalogue.models())
-        if (model.state == ModelState::loading && state.catalogue.cancelling(serial))
-            end_load(state, decision, model, OperationState::cancelled, cancelled, now.wall_ns);
+    for (const auto& [serial, copy] : state.catalogue.copies())
+        if (copy.state == ModelState::loading && state.catalogue.cancelling(copy))
+            end_load(state, decision, copy, OperationState::cancelled, cancelled, now.wall_ns);
     const Error nobody{Code::cancelled, "allocation", 0, 0, "The daemon restarted before anybody was told of it."};
     for (const auto& [key, block] : state.books.blocks()) {
         u64 left = 0;
@@ -155,7 +156,8 @@ Result<Decision> decide_one(const State& state, const RecoverCommand& command, M
                 decision.events.push_back(MoveDropped{allocation->row.id, Code::cancelled});
                 continue;
             }
-            if (allocation->row.model != 0 && state.catalogue.cancelling(allocation->row.model)) continue;
+            const model::Copy* copy = state.catalogue.copy(allocation->row.id.serial);
+            if (copy != nullptr && copy->state == ModelState::loading && state.catalogue.cancelling(*copy)) continue;
             if (allocation->row.status == AllocationStatus::pending && allocation->row.model == 0)
                 decision.events.push_back(AllocationDropped{allocation->row.id, nobody.code, nobody.detail});
             else

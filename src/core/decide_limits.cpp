@@ -19,18 +19,18 @@ Result<Decision> decide_one(const State& state, const SetLimitsCommand& command,
     const u64 usable = memory::usable_bytes(limits, row.capacity_bytes);
     if (!(limits == row.limits)) decision.events.push_back(LimitsSet{*device, std::move(limits), now.wall_ns});
     if (command.enforce == Enforce::immediately) {
-        const ReclaimScope scope{*device, ReclaimReach::models, {}, command.frozen, command.in_use};
+        const ReclaimScope scope{*device, ReclaimReach::models, {}, command.frozen, command.in_use, {}, now.wall_ns};
         reclaim(state, decision, plan_reclaim(state, scope, excess_bytes(state, *device, usable)));
     }
     return decision;
 }
 
-Result<Decision> decide_one(const State& state, const ReclaimCommand& command, Moment) {
+Result<Decision> decide_one(const State& state, const ReclaimCommand& command, Moment now) {
     if (command.device >= state.books.devices().size() || command.wanted_bytes.has_value() == command.down_to_bytes.has_value())
         return refuse(Code::invalid_field, "reclaim", "A reclaim needs a device, and either bytes wanted or bytes to come down to.");
     Decision decision;
     decision.device = command.device;
-    const ReclaimScope scope{command.device, command.reach, command.preserve, command.frozen, command.in_use, command.models};
+    const ReclaimScope scope{command.device, command.reach, command.preserve, command.frozen, command.in_use, command.copies, now.wall_ns};
     const u64 wanted = command.wanted_bytes ? *command.wanted_bytes : excess_bytes(state, command.device, *command.down_to_bytes);
     reclaim(state, decision, plan_reclaim(state, scope, wanted));
     return decision;

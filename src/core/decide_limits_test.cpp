@@ -63,7 +63,7 @@ struct Bench : Driver {
         finish();
         effects.clear();
         const model::Model* model = state.catalogue.model_named(name);
-        return model == nullptr ? 0 : model->id.serial;
+        return model == nullptr ? 0 : state.catalogue.copies_of(model->id.serial).front()->allocation.serial;
     }
     void check() {
         const auto findings = audit(state);
@@ -233,7 +233,7 @@ TEST_CASE("pinned, used and preserved models stay, whatever is wanted") {
     ReclaimCommand command;
     command.down_to_bytes = 0;
     command.preserve = {"preserved"};
-    command.in_use = {bench.state.catalogue.model(used)->allocation.serial};
+    command.in_use = {used};
     REQUIRE(bench.give(command));
     bench.finish();
     CHECK(bench.state.catalogue.model_named("other") == nullptr);
@@ -257,7 +257,7 @@ TEST_CASE("who reclaims by a policy says which models may go and in which order;
     ReclaimCommand command;
     command.wanted_bytes = 5 * mib;
     command.reach = ReclaimReach::models_only;
-    command.models = {pinned, second, first};
+    command.copies = {pinned, second, first};
     const auto made = bench.give(command);
     REQUIRE(made);
     CHECK(made->freed_bytes == 10 * mib);

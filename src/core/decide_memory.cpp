@@ -106,7 +106,8 @@ Result<Decision> decide_one(const State& state, const AllocateCommand& command, 
     }
     for (const u16 device : too_full) {
         Decision decision;
-        if (make_room(state, decision, {device, ReclaimReach::models, {}, command.frozen, command.in_use}, command.size_bytes))
+        if (make_room(state, decision, {device, ReclaimReach::models, {}, command.frozen, command.in_use, {}, now.wall_ns},
+                      command.size_bytes))
             return decision;
     }
     return std::unexpected(*std::move(refusal));

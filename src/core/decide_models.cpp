@@ -1,5 +1,8 @@
-/// Loading and unloading models. A load is an operation: inspect the header, reserve exactly what it says, make the block, let the loader
-/// fill it, and only then is the model there. Every way out of it gives the memory back.
+/// Loading models. A load is an operation: inspect the header, find the place, reserve exactly what the header says, make the block, let it
+/// be filled, and only then is the copy there. Every way out of it gives the memory back.
+///
+/// Disk → RAM cache → device: what is wanted on another device than the cache's comes by way of the cache where that can hold it, so that
+/// it is there for the next time; else straight from the file. What is in memory anywhere is copied from there, never read again.
 #include <algorithm>
 
 #include "core/decide.hpp"
@@ -14,6 +17,8 @@ Result<void> check(const State& state, const LoadRequest& request) {
     if (state.catalogue.running() >= model::running_max)
         return refuse(Code::busy, "operations",
                       "As many operations are running as may run at once (" + std::to_string(model::running_max) + ").");
+    if (request.tier == ModelTier::ram && (!state.catalogue.cache() || state.catalogue.cache()->max_bytes == 0))
+        return refuse(Code::unsupported, "/name", "There is no RAM cache: no host device is configured, or --ram-cache is 0.");
     if (request.device_id.empty()) return {};
     const auto device = state.books.device_named(request.device_id);
     if (!device || state.books.devices()[*device].capacity_bytes == 0) return no_device(state.books, request.device_id);
@@ -39,32 +44,52 @@ Decision again(Decision decision, OperationId id) {
     return decision;
 }
 
-/// What a load may take to make room on a device.
-ReclaimScope scope_of(const InspectedCommand& command, u16 device) {
-    return {device, ReclaimReach::models, {}, command.frozen, command.in_use};
-}
+/// What finding a place may use, whether the header has just been read or the model is known.
+struct Needs {
+    const model::Operation& operation;
+    const std::vector<u64>& frozen;
+    const std::vector<u64>& in_use;
+    const std::vector<u16>& closed;
+    u64 allocation_secret;
+    Moment now;
 
-/// Where the model goes: the device named, else the one with most room.
-std::optional<u16> device_for(const State& state, const LoadRequest& request, const InspectedCommand& command, u64 size_bytes) {
+    [[nodiscard]] bool is_closed(u16 device) const { return std::ranges::binary_search(closed, device); }
+    [[nodiscard]] ReclaimScope scope(u16 device, ReclaimReach reach = ReclaimReach::models) const {
+        return {device, reach, {}, frozen, in_use, {}, now.wall_ns};
+    }
+};
+
+/// Where a new model goes if no device is named: the device with most room.
+std::optional<u16> roomiest(const State& state, const Needs& needs, u64 size_bytes) {
     const memory::Books& books = state.books;
-    if (!request.device_id.empty()) return books.device_named(request.device_id);
     std::optional<u16> best;
     const auto may = [&](u16 device) {
-        return !std::ranges::binary_search(command.closed, device) &&
-               books.allow(device, model_owner, size_bytes, memory::Books::Could::now).has_value();
+        return !needs.is_closed(device) && books.allow(device, model_owner, size_bytes, memory::Books::Could::now).has_value();
     };
     for (u16 i = 0; i < books.devices().size(); ++i)
         if (may(i) && (!best || books.uncommitted_bytes(i) > books.uncommitted_bytes(*best))) best = i;
     if (best && books.uncommitted_bytes(*best) >= size_bytes) return best;
     Decision unused;
     for (u16 i = 0; i < books.devices().size(); ++i)
-        if (may(i) && make_room(state, unused, scope_of(command, i), size_bytes)) return i;
+        if (may(i) && make_room(state, unused, needs.scope(i), size_bytes)) return i;
     if (!best && !books.devices().empty()) return u16{0};  // None allows it: the first one's reason is told.
     return best;
 }
 
+/// The device on which the operation wants the model.
+std::optional<u16> target_of(const State& state, const Needs& needs, const model::Model* model, u64 size_bytes) {
+    const LoadRequest& request = needs.operation.request;
+    if (needs.operation.model != 0) return needs.operation.target;
+    if (request.tier == ModelTier::ram) return state.catalogue.cache()->device;
+    if (!request.device_id.empty()) return state.books.device_named(request.device_id);
+    if (model == nullptr) return roomiest(state, needs, size_bytes);
+    const auto copies = state.catalogue.copies_of(model->id.serial);
+    const auto loaded = std::ranges::find(copies, ModelTier::device, &model::Copy::tier);
+    return (loaded != copies.end() ? *loaded : copies.front())->device;
+}
+
 /// Why a model that takes `granted_bytes` cannot be loaded onto the device now, if it cannot.
-std::optional<Error> why_not(const State& state, const InspectedCommand& command, u16 device, u64 granted_bytes) {
+std::optional<Error> why_not(const State& state, const Needs& needs, u16 device, u64 granted_bytes) {
     const memory::Books& books = state.books;
     if (const auto allowed = books.allow(device, model_owner, granted_bytes, memory::Books::Could::now); !allowed) {
         Error refusal = allowed.error();
@@ -72,13 +97,178 @@ std::optional<Error> why_not(const State& state, const InspectedCommand& command
         return refusal;
     }
     const u64 room = books.uncommitted_bytes(device);
-    const bool closed = std::ranges::binary_search(command.closed, device);
+    const bool closed = needs.is_closed(device);
     if (!closed && granted_bytes <= room) return std::nullopt;
     const std::string takes = "The model takes " + std::to_string(granted_bytes) + " bytes on " + books.devices()[device].id;
     if (closed && granted_bytes <= room)
         return Error{Code::insufficient_memory, "/path", granted_bytes, 0,
                      takes + ", whose room is kept for a request that has waited longer; try again in a moment."};
     return Error{Code::insufficient_memory, "/path", granted_bytes, room, takes + ", where " + std::to_string(room) + " bytes are free."};
+}
+
+/// Takes the room for a copy. `told` is the event that makes the copy known, by the allocation's id.
+template <class Told>
+void reserve(const State& state, Decision& decision, const Needs& needs, ModelId model, u16 device, ModelTier tier, u64 size_bytes,
+             Told&& told) {
+    const u64 granule = state.books.devices()[device].granule_bytes;
+    const bool pinned = needs.operation.request.pinned && tier == ModelTier::device;
+    AllocationReserved reserved;
+    reserved.id = {state.books.next_allocation(), needs.allocation_secret};
+    reserved.block = state.books.next_block();
+    reserved.size_bytes = size_bytes;
+    reserved.granted_bytes = round_up(size_bytes, granule);
+    reserved.alignment_bytes = granule;
+    reserved.type = pinned ? AllocationType::pinned : AllocationType::default_;
+    reserved.owner = model_owner;
+    reserved.purpose = "model";
+    reserved.shareable = true;
+    reserved.wall_ns = needs.now.wall_ns;
+    reserved.model = model.serial;
+    decision.events.push_back(told(reserved.id));
+    const BlockKind kind = pinned ? BlockKind::pinned : BlockKind::dedicated;
+    decision.events.push_back(BlockReserved{reserved.block, device, kind, std::string(model_owner), reserved.granted_bytes});
+    decision.events.push_back(reserved);
+    decision.effects.push_back(CreateBlockEffect{reserved.block});
+}
+
+/// Whether a new model comes by way of the cache, whose cached copies give it room; `wait`: the room is on its way.
+enum class ByCache : u8 { no, yes, wait };
+ByCache by_cache(const State& state, Decision& decision, const Needs& needs, u16 target, u64 granted_bytes) {
+    const auto& cache = state.catalogue.cache();
+    if (!cache || cache->device == target || granted_bytes > cache->max_bytes || needs.is_closed(cache->device)) return ByCache::no;
+    const memory::Books& books = state.books;
+    if (!books.allow(cache->device, model_owner, granted_bytes, memory::Books::Could::now)) return ByCache::no;
+    const u64 usable = books.usable_bytes(cache->device);
+    if (granted_bytes > usable) return ByCache::no;
+    const u64 too_many = excess_cached_bytes(state, cache->max_bytes - granted_bytes);
+    const u64 wanted = std::max(too_many, excess_bytes(state, cache->device, usable - granted_bytes));
+    const ReclaimPlan plan = plan_reclaim(state, needs.scope(cache->device, ReclaimReach::cache_only), wanted);
+    if (plan.bytes < wanted) return ByCache::no;
+    reclaim(state, decision, plan);
+    decision.freed_bytes = 0;  // Of the request nothing is freed.
+    return books.uncommitted_bytes(cache->device) >= granted_bytes ? ByCache::yes : ByCache::wait;
+}
+
+/// A copy that is asked for in the cache's tier: others there make room under its bound. Why not, if they cannot.
+std::optional<Error> bound_cache(const State& state, Decision& decision, const Needs& needs, u64 granted_bytes) {
+    const model::Cache& cache = *state.catalogue.cache();
+    if (granted_bytes > cache.max_bytes)
+        return Error{Code::limit_exceeded, "/path", granted_bytes, cache.max_bytes,
+                     "The model takes " + std::to_string(granted_bytes) + " bytes; the RAM cache may hold " +
+                         std::to_string(cache.max_bytes) + " (--ram-cache)."};
+    const u64 too_many = excess_cached_bytes(state, cache.max_bytes - granted_bytes);
+    const ReclaimPlan plan = plan_reclaim(state, needs.scope(cache.device, ReclaimReach::cache_only), too_many);
+    if (plan.bytes < too_many)
+        return Error{Code::insufficient_memory, "/path", granted_bytes, 0,
+                     "All that the RAM cache holds is being used; try again in a moment."};
+    reclaim(state, decision, plan);
+    decision.freed_bytes = 0;
+    return std::nullopt;
+}
+
+/// The name is another model's that only the cache holds: it gives the name up.
+void yield_name(const State& state, Decision& decision, const model::Model& holder, const std::string& name) {
+    if (holder.names.size() > 1) {
+        decision.events.push_back(ModelUnnamed{holder.id, name});
+        return;
+    }
+    for (const model::Copy* copy : state.catalogue.copies_of(holder.id.serial)) end_copy(state, decision, *copy, Code::cancelled);
+}
+bool may_yield(const State& state, const Needs& needs, const model::Model& holder) {
+    const auto copies = state.catalogue.copies_of(holder.id.serial);
+    return std::ranges::all_of(copies, [&](const model::Copy* copy) {
+        const bool idle = copy->tier == ModelTier::ram && copy->state == ModelState::resident;
+        const u64 serial = copy->allocation.serial;
+        const bool used = std::ranges::binary_search(needs.in_use, serial) || !state.transfers.of(serial).empty();
+        return idle && (holder.names.size() > 1 || !used);
+    });
+}
+
+/// The operation's name stands for the model. Where it was loaded nowhere any more, the names under which it was are over.
+void name_model(const State& state, Decision& decision, const Needs& needs, const model::Model& model, u16 target) {
+    decision.events.push_back(ModelNamed{model.id, needs.operation.id, target});
+    const auto copies = state.catalogue.copies_of(model.id.serial);
+    const bool loaded = std::ranges::find(copies, ModelTier::device, &model::Copy::tier) != copies.end();
+    if (loaded || needs.operation.request.tier == ModelTier::ram || !state.catalogue.waiting_for_model(model.id.serial).empty()) return;
+    for (const std::string& name : model.names)
+        if (name != needs.operation.request.name) decision.events.push_back(ModelUnnamed{model.id, name});
+}
+
+/// The model is known: its copy where the operation wants it is there, or on its way, or is to be made.
+Decision place_known(const State& state, const Needs& needs, const model::Model& model) {
+    const model::Catalogue& catalogue = state.catalogue;
+    const OperationId id = needs.operation.id;
+    const u64 size_bytes = std::max<u64>(model.inspection->memory_bytes, 1);
+    const auto target = target_of(state, needs, &model, size_bytes);
+    if (!target) return failed(state, id, {Code::not_found, "/deviceId", 0, 0, "There is no such device."}, needs.now.wall_ns);
+    Decision decision;
+    decision.operation = id;
+    const bool named = needs.operation.model == model.id.serial;
+    const model::Copy* whole = catalogue.whole_copy(model.id.serial);
+    const model::Copy* here = catalogue.copy_on(model.id.serial, *target);
+    if (here == nullptr && whole == nullptr) here = catalogue.copies_of(model.id.serial).front();  // On its way, and needed first.
+    if (here != nullptr && here->state == ModelState::loading && catalogue.cancelling(*here) && !named)
+        return again(std::move(decision), id);  // That load's process is gone within milliseconds.
+    if (!named) name_model(state, decision, needs, model, *target);
+    if (here != nullptr) {
+        if (here->device == *target && here->tier == ModelTier::ram && needs.operation.request.tier == ModelTier::device)
+            decision.events.push_back(
+                ModelTiered{model.id, here->allocation, here->device, ModelTier::device, needs.operation.request.pinned});
+        if (here->state == ModelState::resident) end_operation(decision, id, OperationState::succeeded, {}, needs.now.wall_ns);
+        return decision;
+    }
+    const u64 granted = round_up(size_bytes, state.books.devices()[*target].granule_bytes);
+    if (const auto refusal = why_not(state, needs, *target, granted)) {
+        const bool full = refusal->code == Code::insufficient_memory && !needs.is_closed(*target);
+        std::vector<u64> in_use = needs.in_use;  // What the copy is made from stays.
+        in_use.insert(std::ranges::upper_bound(in_use, whole->allocation.serial), whole->allocation.serial);
+        if (full &&
+            make_room(state, decision, {*target, ReclaimReach::models, {}, needs.frozen, in_use, {}, needs.now.wall_ns}, size_bytes)) {
+            decision.again_after_release = false;  // Asked by an effect, not by whoever asked for the load.
+            decision.effects.push_back(PlaceModelEffect{id, PlaceModelEffect::When::after_release});
+            return decision;
+        }
+        return failed(state, id, *refusal, needs.now.wall_ns);
+    }
+    const ModelTier tier = needs.operation.request.tier;
+    if (tier == ModelTier::ram)
+        if (auto refusal = bound_cache(state, decision, needs, granted)) return failed(state, id, *std::move(refusal), needs.now.wall_ns);
+    reserve(state, decision, needs, model.id, *target, tier, size_bytes, [&](AllocationId allocation) {
+        return ModelCopying{model.id, id, allocation, *target, tier};
+    });
+    return decision;
+}
+
+/// The model is not in memory anywhere.
+Decision place_new(const State& state, const Needs& needs, const Inspection& inspection, u64 model_secret) {
+    const LoadRequest& request = needs.operation.request;
+    const OperationId id = needs.operation.id;
+    const u64 size_bytes = std::max<u64>(inspection.memory_bytes, 1);
+    const auto target = target_of(state, needs, nullptr, size_bytes);
+    if (!target) return failed(state, id, {Code::not_found, "/deviceId", 0, 0, "There is no such device."}, needs.now.wall_ns);
+    Decision decision;
+    decision.operation = id;
+    const auto granted_on = [&](u16 device) { return round_up(size_bytes, state.books.devices()[device].granule_bytes); };
+    u16 device = *target;
+    ModelTier tier = request.tier;
+    const auto& cache = state.catalogue.cache();
+    const ByCache way = by_cache(state, decision, needs, *target, cache ? granted_on(cache->device) : 0);
+    if (way == ByCache::wait) return again(std::move(decision), id);
+    if (way == ByCache::yes) {
+        device = cache->device;
+        tier = ModelTier::ram;
+    } else if (const auto refusal = why_not(state, needs, device, granted_on(device))) {
+        const bool full = refusal->code == Code::insufficient_memory && !needs.is_closed(device);
+        if (full && make_room(state, decision, needs.scope(device), size_bytes)) return again(std::move(decision), id);
+        return failed(state, id, *refusal, needs.now.wall_ns);
+    }
+    if (tier == ModelTier::ram && way == ByCache::no)
+        if (auto refusal = bound_cache(state, decision, needs, granted_on(device)))
+            return failed(state, id, *std::move(refusal), needs.now.wall_ns);
+    const ModelId model{state.catalogue.next_model(), model_secret};
+    reserve(state, decision, needs, model, device, tier, size_bytes,
+            [&](AllocationId allocation) { return ModelLoading{model, id, allocation, device, tier, *target, inspection}; });
+    return decision;
 }
 }  // namespace
 
@@ -97,118 +287,72 @@ Result<Decision> decide_one(const State& state, const InspectedCommand& command,
     if (operation == nullptr || operation->state != OperationState::running || operation->model != 0 || operation->is_upkeep())
         return Decision{};
     if (operation->cancelling) return failed(state, command.operation, {}, now.wall_ns);
+    const Needs needs{*operation, command.frozen, command.in_use, command.closed, command.allocation_secret, now};
     const LoadRequest& request = operation->request;
     const model::Model* same = state.catalogue.model_of(command.inspection.identity);
     const model::Model* named = state.catalogue.model_named(request.name);
-    if (named != nullptr && named != same) {
+    if (named != nullptr && named != same && !may_yield(state, needs, *named)) {
         return failed(
             state, command.operation,
             {Code::name_in_use, "/name", 0, 0, "The name " + request.name + " stands for another file (" + named->request.path + ")."},
             now.wall_ns);
     }
-    Decision decision;
-    decision.operation = command.operation;
-    if (same != nullptr && same->state == ModelState::loading && state.catalogue.cancelling(same->id.serial))
-        return again(std::move(decision), command.operation);  // That load's process is gone within milliseconds.
-    if (same != nullptr) {
-        const std::string& there = state.books.devices()[same->device].id;
-        if (!request.device_id.empty() && request.device_id != there)
-            return failed(state, command.operation,
-                          {Code::conflict, "/deviceId", 0, 0, "The model is on " + there + " already; unload it there first."},
-                          now.wall_ns);
-        decision.events.push_back(ModelNamed{same->id, command.operation});
-        if (same->state == ModelState::resident) end_operation(decision, command.operation, OperationState::succeeded, {}, now.wall_ns);
-        return decision;
+    if (named != nullptr && named != same) {  // By itself: what makes room below could take the same copy.
+        Decision decision;
+        decision.operation = command.operation;
+        yield_name(state, decision, *named, request.name);
+        return again(std::move(decision), command.operation);
     }
-    const u64 size_bytes = std::max<u64>(command.inspection.memory_bytes, 1);
-    const auto device = device_for(state, request, command, size_bytes);
-    if (!device) return failed(state, command.operation, {Code::not_found, "/deviceId", 0, 0, "There is no such device."}, now.wall_ns);
-    const u64 granule = state.books.devices()[*device].granule_bytes;
-    const u64 granted = round_up(size_bytes, granule);
-    if (const auto refusal = why_not(state, command, *device, granted)) {
-        const bool full = refusal->code == Code::insufficient_memory && !std::ranges::binary_search(command.closed, *device);
-        if (full && make_room(state, decision, scope_of(command, *device), size_bytes))
-            return again(std::move(decision), command.operation);
-        return failed(state, command.operation, *refusal, now.wall_ns);
-    }
-    const ModelId model{state.catalogue.next_model(), command.model_secret};
-    AllocationReserved reserved;
-    reserved.id = {state.books.next_allocation(), command.allocation_secret};
-    reserved.block = state.books.next_block();
-    reserved.size_bytes = size_bytes;
-    reserved.granted_bytes = granted;
-    reserved.alignment_bytes = granule;
-    reserved.type = request.pinned ? AllocationType::pinned : AllocationType::default_;
-    reserved.owner = model_owner;
-    reserved.purpose = "model";
-    reserved.shareable = true;
-    reserved.wall_ns = now.wall_ns;
-    reserved.model = model.serial;
-    const BlockKind kind = request.pinned ? BlockKind::pinned : BlockKind::dedicated;
-    decision.events.push_back(ModelLoading{model, command.operation, reserved.id, *device, command.inspection});
-    decision.events.push_back(BlockReserved{reserved.block, *device, kind, std::string(model_owner), granted});
-    decision.events.push_back(reserved);
-    decision.effects.push_back(CreateBlockEffect{reserved.block});
-    return decision;
+    return same == nullptr ? place_new(state, needs, command.inspection, command.model_secret) : place_known(state, needs, *same);
+}
+
+Result<Decision> decide_one(const State& state, const PlaceModelCommand& command, Moment now) {
+    const model::Operation* operation = state.catalogue.operation(command.operation);
+    if (operation == nullptr || operation->state != OperationState::running || operation->model == 0) return Decision{};
+    if (operation->cancelling) return failed(state, command.operation, {}, now.wall_ns);
+    const model::Model* model = state.catalogue.model(operation->model);
+    if (model == nullptr)
+        return failed(state, command.operation, {Code::device_lost, "model", 0, 0, "The copy that it was to be made from is lost."},
+                      now.wall_ns);
+    const Needs needs{*operation, command.frozen, command.in_use, command.closed, command.allocation_secret, now};
+    return place_known(state, needs, *model);
 }
 
 Result<Decision> decide_one(const State& state, const LoadedCommand& command, Moment now) {
-    const model::Model* model = state.catalogue.loading_by(command.operation);
-    if (model == nullptr) return Decision{};
+    const model::Copy* copy = state.catalogue.loading_by(command.operation);
+    if (copy == nullptr) return Decision{};
     Decision decision;
     decision.operation = command.operation;
-    decision.events.push_back(AllocationReady{model->allocation});
-    decision.events.push_back(ModelResident{model->id, command.load_ns, now.wall_ns});
-    for (const OperationId waiting : state.catalogue.waiting_for(model->id.serial))
-        end_operation(decision, waiting, OperationState::succeeded, {}, now.wall_ns);
+    decision.events.push_back(AllocationReady{copy->allocation});
+    decision.events.push_back(
+        ModelResident{state.catalogue.model(copy->model)->id, copy->allocation, copy->device, command.load_ns, now.wall_ns});
+    for (const OperationId waiting : state.catalogue.waiting_for_model(copy->model)) {
+        const u16 target = state.catalogue.operation(waiting)->target;
+        if (target == copy->device)
+            end_operation(decision, waiting, OperationState::succeeded, {}, now.wall_ns);
+        else if (state.catalogue.copy_on(copy->model, target) == nullptr)
+            decision.effects.push_back(PlaceModelEffect{waiting});
+    }
     return decision;
 }
 
-void end_load(const State& state, Decision& decision, const model::Model& model, OperationState how, const Error& error, u64 wall_ns) {
-    for (const OperationId waiting : state.catalogue.waiting_for(model.id.serial)) end_operation(decision, waiting, how, error, wall_ns);
-    decision.events.push_back(ModelGone{model.id});
-    decision.events.push_back(AllocationDropped{model.allocation, error.code, describe(error)});
+void end_load(const State& state, Decision& decision, const model::Copy& copy, OperationState how, const Error& error, u64 wall_ns) {
+    for (const OperationId waiting : state.catalogue.waiting_for(copy)) end_operation(decision, waiting, how, error, wall_ns);
+    decision.events.push_back(ModelGone{state.catalogue.model(copy.model)->id, copy.allocation, copy.device});
+    decision.events.push_back(AllocationDropped{copy.allocation, error.code, describe(error)});
 }
 
 Result<Decision> decide_one(const State& state, const OperationFailedCommand& command, Moment now) {
     const model::Operation* operation = state.catalogue.operation(command.operation);
-    const model::Model* model = state.catalogue.loading_by(command.operation);
+    const model::Copy* copy = state.catalogue.loading_by(command.operation);
     const bool running = operation != nullptr && operation->state == OperationState::running;
-    if (model == nullptr)
+    if (copy == nullptr)
         return running && operation->model == 0 ? failed(state, command.operation, command.error, now.wall_ns) : Decision{};
     Decision decision;
-    const bool cancelled = state.catalogue.cancelling(model->id.serial);
-    const BlockKey block = state.books.allocation(model->allocation)->row.block;
-    end_load(state, decision, *model, cancelled ? OperationState::cancelled : OperationState::failed, command.error, now.wall_ns);
+    const bool cancelled = state.catalogue.cancelling(*copy);
+    const BlockKey block = state.books.allocation(copy->allocation)->row.block;
+    end_load(state, decision, *copy, cancelled ? OperationState::cancelled : OperationState::failed, command.error, now.wall_ns);
     if (state.books.block(block)->row.state == BlockState::ready) release_block(decision, block);
-    return decision;
-}
-
-Result<Decision> decide_one(const State& state, const UnloadModelCommand& command, Moment) {
-    if (!command.device_id.empty() && !state.books.device_named(command.device_id)) return no_device(state.books, command.device_id);
-    const model::Model* model = state.catalogue.model_named(command.name);
-    if (model == nullptr) return not_found("model", command.name);
-    const std::string& device = state.books.devices()[model->device].id;
-    if (!command.device_id.empty() && command.device_id != device)
-        return refuse(Code::not_found, "model", "There is no model " + command.name + " on the device " + command.device_id + ".");
-    if (model->state == ModelState::loading)
-        return refuse(Code::conflict, "name",
-                      "The model " + command.name + " is being loaded; cancel operation " + to_text(model->operation) + " instead.");
-    Decision decision;
-    if (model->names.size() > 1) {  // Others know the same memory by another name.
-        decision.events.push_back(ModelUnnamed{model->id, command.name});
-        return decision;
-    }
-    if (const auto transfers = state.transfers.of(model->allocation.serial); !transfers.empty())
-        return refuse(Code::leased, "name",
-                      "The model " + command.name + " is read by the transfer " + to_text(transfers.front()->plan.id) +
-                          "; wait for its end or cancel it.");
-    if (command.in_use) return refuse(Code::leased, "name", "The model " + command.name + " is being read; try again when that has ended.");
-    const memory::Allocation& allocation = *state.books.allocation(model->allocation);
-    decision.allocation = model->allocation;
-    decision.freed_bytes = allocation.row.granted_bytes;
-    decision.events.push_back(ModelGone{model->id});
-    end_allocation(state, decision, allocation, AllocationFreed{model->allocation, Code::cancelled});
     return decision;
 }
 
@@ -220,9 +364,18 @@ Result<Decision> decide_one(const State& state, const CancelOperationCommand& co
         return refuse(Code::conflict, "operation", "The operation has ended already (" + std::string(name_of(operation->state)) + ").");
     Decision decision;
     decision.operation = command.id;
-    const model::Model* model = state.catalogue.model(operation->model);
-    // Others wait for the same load: it goes on without this one.
-    if (model != nullptr && state.catalogue.waiting_for(model->id.serial).size() > 1) {
+    // The copy on which it waits, if that is on its way: where it is wanted, or from which that is to be made.
+    const model::Copy* copy = nullptr;
+    std::vector<OperationId> waiting;
+    for (const model::Copy* one : state.catalogue.copies_of(operation->model)) {
+        if (one->state != ModelState::loading) continue;
+        waiting = state.catalogue.waiting_for(*one);
+        if (std::ranges::find(waiting, command.id) == waiting.end()) continue;
+        copy = one;
+        break;
+    }
+    // Others wait for the same copy: it goes on without this one.
+    if (copy != nullptr && waiting.size() > 1) {
         end_operation(decision, command.id, OperationState::cancelled, {Code::cancelled, "operation", 0, 0, "The load was cancelled."},
                       now.wall_ns);
         return decision;
@@ -232,7 +385,7 @@ Result<Decision> decide_one(const State& state, const CancelOperationCommand& co
         decision.effects.push_back(UpkeepEffect{command.id});
         return decision;
     }
-    decision.effects.push_back(StopLoadEffect{model == nullptr ? command.id : model->operation});
+    decision.effects.push_back(StopLoadEffect{copy == nullptr ? command.id : copy->operation});
     return decision;
 }
 }  // namespace vramd::core

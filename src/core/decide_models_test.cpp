@@ -47,9 +47,9 @@ TEST_CASE("a load inspects, reserves exactly what the header says, loads, and is
     CHECK(driver.state.books.sums(0).live == 8192);
     REQUIRE(driver.give(LoadedCommand{operation, 5}));
     CHECK(state_of(driver, operation) == OperationState::succeeded);
-    CHECK(driver.state.catalogue.model_named("m")->state == ModelState::resident);
+    CHECK(driver.state.catalogue.copies_of(1).front()->state == ModelState::resident);
     CHECK(audit(driver.state).empty());
-    REQUIRE(driver.give(UnloadModelCommand{somebody, "m", "", false}));
+    REQUIRE(driver.give(UnloadModelCommand{somebody, "m", ""}));
     driver.finish();
     CHECK(driver.state.books.sums(0).committed == 0);
 }
@@ -65,10 +65,10 @@ TEST_CASE("loads of one file are one load, under as many names as were asked for
     CHECK(state_of(driver, second) == OperationState::running);
     REQUIRE(driver.give(LoadedCommand{first, 5}));
     CHECK(state_of(driver, second) == OperationState::succeeded);
-    REQUIRE(driver.give(UnloadModelCommand{somebody, "one", "", false}));
+    REQUIRE(driver.give(UnloadModelCommand{somebody, "one", ""}));
     driver.finish();
     CHECK(driver.state.books.sums(0).live == 8192);  // "two" still stands for it.
-    REQUIRE(driver.give(UnloadModelCommand{somebody, "two", "", false}));
+    REQUIRE(driver.give(UnloadModelCommand{somebody, "two", ""}));
     driver.finish();
     CHECK(driver.state.books.sums(0).live == 0);
 }
@@ -135,7 +135,7 @@ TEST_CASE("an operation still tells what it loaded after its model is gone") {
     const auto operation = begin(driver, "m");
     inspect(driver, operation, header(1, 5000));
     REQUIRE(driver.give(LoadedCommand{operation, 5}));
-    REQUIRE(driver.give(UnloadModelCommand{somebody, "m", "", false}));
+    REQUIRE(driver.give(UnloadModelCommand{somebody, "m", ""}));
     CHECK(driver.state.catalogue.operation(operation)->total_bytes == 5000);
 }
 
@@ -240,8 +240,8 @@ TEST_CASE("a load takes the room of a model that is being given back, and of are
     const auto first = begin(driver, "old");
     inspect(driver, first, header(1, 3 * mib));
     REQUIRE(driver.give(LoadedCommand{first, 5}));
-    REQUIRE(driver.free("me", driver.allocate("me", 256)));                // Leaves an empty arena.
-    REQUIRE(driver.give(UnloadModelCommand{somebody, "old", "", false}));  // Its block is not back yet.
+    REQUIRE(driver.free("me", driver.allocate("me", 256)));         // Leaves an empty arena.
+    REQUIRE(driver.give(UnloadModelCommand{somebody, "old", ""}));  // Its block is not back yet.
     const auto second = begin(driver, "new");
     REQUIRE(driver.give(InspectedCommand{second, header(2, 4 * mib), 1, 2}));
     CHECK(state_of(driver, second) == OperationState::running);
@@ -251,25 +251,6 @@ TEST_CASE("a load takes the room of a model that is being given back, and of are
     REQUIRE(driver.give(LoadedCommand{second, 5}));
     CHECK(state_of(driver, second) == OperationState::succeeded);
     CHECK(audit(driver.state).empty());
-}
-
-TEST_CASE("a load onto a device other than the model's is refused rather than called done") {
-    Driver driver;
-    driver.add_device("a", 1 * mib);
-    driver.add_device("b", 1 * mib);
-    LoadModelCommand command;
-    command.caller = somebody;
-    command.request.name = "m";
-    command.request.path = "m.gguf";
-    command.request.device_id = "a";
-    const auto first = driver.give(command)->operation;
-    inspect(driver, first, header(1, 100));
-    REQUIRE(driver.give(LoadedCommand{first, 5}));
-    command.request.device_id = "b";
-    const auto second = driver.give(command)->operation;
-    inspect(driver, second, header(1, 100));
-    CHECK(state_of(driver, second) == OperationState::failed);
-    CHECK(driver.state.catalogue.operation(second)->error.code == Code::conflict);
 }
 
 TEST_CASE("no more loads run at once than can be told of") {

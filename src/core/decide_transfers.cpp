@@ -96,10 +96,10 @@ Result<Decision> into_allocation(const State& state, const TransferCommand& comm
 }
 
 /// Makes room on the device, but not by evicting what is to be copied there.
-bool make_room_for(const State& state, Decision& decision, const TransferCommand& command, u16 device, u64 size_bytes) {
+bool make_room_for(const State& state, Decision& decision, const TransferCommand& command, u16 device, u64 size_bytes, Moment now) {
     std::vector<u64> in_use = command.in_use;
     in_use.insert(std::ranges::upper_bound(in_use, command.source.serial), command.source.serial);
-    return make_room(state, decision, {device, ReclaimReach::models, {}, command.frozen, in_use}, size_bytes);
+    return make_room(state, decision, {device, ReclaimReach::models, {}, command.frozen, in_use, {}, now.wall_ns}, size_bytes);
 }
 
 /// What a copy makes on another device: as the source is, and the copier's own where the source holds a model. Without its place.
@@ -144,7 +144,7 @@ Result<Decision> to_device(const State& state, const TransferCommand& command, c
     Decision decision;
     if (!spot) {
         const bool no_room = spot.error().code == Code::insufficient_memory && open;
-        if (no_room && make_room_for(state, decision, command, *device, plan.size_bytes)) return decision;
+        if (no_room && make_room_for(state, decision, command, *device, plan.size_bytes, now)) return decision;
         return std::unexpected(spot.error());
     }
     BlockKey block = spot->block;

@@ -139,8 +139,9 @@ std::optional<ReclaimCommand> reclaim_for(const State& state, u16 device, const 
     command.wanted_bytes = used - target;
     command.reach = ReclaimReach::models_only;
     command.preserve = request.preserve_models;
-    for (const auto& [serial, model] : state.catalogue.models())
-        if (std::ranges::binary_search(request.preserve, model.allocation.serial)) command.preserve.push_back(model.names.front());
+    for (const auto& [serial, copy] : state.catalogue.copies())
+        if (std::ranges::binary_search(request.preserve, serial))
+            command.preserve.push_back(state.catalogue.model(copy.model)->names.front());
     std::ranges::sort(command.preserve);
     return command;
 }

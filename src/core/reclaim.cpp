@@ -3,29 +3,46 @@
 #include <algorithm>
 
 #include "core/decide.hpp"
+#include "core/model/eviction.hpp"
 
 namespace vramd::core {
 namespace {
 bool has(std::span<const u64> sorted, u64 value) { return std::ranges::binary_search(sorted, value); }
 
-/// Models on the device in the order of their turns.
-std::vector<const model::Model*> in_turn(const State& state, const ReclaimScope& scope) {
-    std::vector<const model::Model*> list;
-    const auto add = [&](const model::Model& model) {
-        if (model.device == scope.device && model.state == ModelState::resident) list.push_back(&model);
+/// Copies of models on the device in the order of their turns.
+std::vector<const model::Copy*> in_turn(const State& state, const ReclaimScope& scope) {
+    std::vector<const model::Copy*> list;
+    const auto add = [&](const model::Copy& copy) {
+        const bool reached = scope.reach != ReclaimReach::cache_only || copy.tier == ModelTier::ram;
+        if (copy.device == scope.device && copy.state == ModelState::resident && reached) list.push_back(&copy);
     };
-    for (const u64 serial : scope.models)
-        if (const model::Model* model = state.catalogue.model(serial)) add(*model);
-    if (!scope.models.empty()) return list;
-    for (const auto& [serial, model] : state.catalogue.models()) add(model);
-    std::ranges::stable_sort(list, {}, &model::Model::loaded_wall_ns);
+    for (const u64 serial : scope.copies)
+        if (const model::Copy* copy = state.catalogue.copy(serial)) add(*copy);
+    if (!scope.copies.empty()) return list;
+    for (const auto& [serial, copy] : state.catalogue.copies()) add(copy);
+    const auto resident = [&state](const model::Copy* copy) {
+        const memory::AllocationRow& row = state.books.allocation(copy->allocation)->row;
+        return model::Resident{.serial = row.id.serial,
+                               .size_bytes = row.granted_bytes,
+                               .loaded_wall_ns = copy->loaded_wall_ns,
+                               .touched_wall_ns = std::max(copy->loaded_wall_ns, row.accessed_wall_ns),
+                               .load_ns = copy->load_ns};
+    };
+    const EvictionOrder order = state.catalogue.order();
+    std::ranges::sort(list, [&](const model::Copy* a, const model::Copy* b) {
+        if (a->tier != b->tier) return a->tier == ModelTier::ram;
+        return model::goes_before(order, resident(a), resident(b), scope.now_wall_ns);
+    });
     return list;
 }
 
-bool must_stay(const State& state, const ReclaimScope& scope, const model::Model& model) {
-    if (model.request.pinned || has(scope.in_use, model.allocation.serial) || !state.transfers.of(model.allocation.serial).empty())
-        return true;
-    return std::ranges::any_of(model.names, [&](const std::string& name) { return std::ranges::binary_search(scope.preserve, name); });
+bool must_stay(const State& state, const ReclaimScope& scope, const model::Copy& copy) {
+    if (copy.pinned || has(scope.in_use, copy.allocation.serial) || !state.transfers.of(copy.allocation.serial).empty()) return true;
+    // Another is being made from it.
+    for (const model::Copy* other : state.catalogue.copies_of(copy.model))
+        if (other->state == ModelState::loading) return true;
+    return std::ranges::any_of(state.catalogue.model(copy.model)->names,
+                               [&](const std::string& name) { return std::ranges::binary_search(scope.preserve, name); });
 }
 
 void take_empty_blocks(const State& state, const ReclaimScope& scope, u64 wanted_bytes, ReclaimPlan& plan) {
@@ -40,28 +57,32 @@ void take_empty_blocks(const State& state, const ReclaimScope& scope, u64 wanted
 
 ReclaimPlan plan_reclaim(const State& state, const ReclaimScope& scope, u64 wanted_bytes) {
     ReclaimPlan plan;
-    if (scope.reach != ReclaimReach::models_only) take_empty_blocks(state, scope, wanted_bytes, plan);
+    const bool blocks_too = scope.reach == ReclaimReach::empty_blocks || scope.reach == ReclaimReach::models;
+    if (blocks_too) take_empty_blocks(state, scope, wanted_bytes, plan);
     if (scope.reach == ReclaimReach::empty_blocks || plan.bytes >= wanted_bytes) return plan;
-    for (const model::Model* model : in_turn(state, scope)) {
+    std::vector<u64> sizes;  // Of the copies.
+    for (const model::Copy* copy : in_turn(state, scope)) {
         if (plan.bytes >= wanted_bytes) break;
-        if (must_stay(state, scope, *model)) {
+        if (must_stay(state, scope, *copy)) {
             plan.passed_over += 1;
             continue;
         }
-        plan.models.push_back(model->id.serial);
-        plan.bytes += state.books.block(state.books.allocation(model->allocation)->row.block)->row.size_bytes;
+        plan.copies.push_back(copy->allocation.serial);
+        sizes.push_back(state.books.block(state.books.allocation(copy->allocation)->row.block)->row.size_bytes);
+        plan.bytes += sizes.back();
+    }
+    // The last one was needed; what it makes up for stays, the most missed first.
+    for (std::size_t i = sizes.size(); i-- > 0;) {
+        if (plan.bytes < wanted_bytes || plan.bytes - sizes[i] < wanted_bytes) continue;
+        plan.bytes -= sizes[i];
+        plan.copies.erase(plan.copies.begin() + static_cast<std::ptrdiff_t>(i));
     }
     return plan;
 }
 
 void reclaim(const State& state, Decision& decision, const ReclaimPlan& plan) {
     for (const BlockKey key : plan.blocks) release_block(decision, key);
-    for (const u64 serial : plan.models) {
-        const model::Model& model = *state.catalogue.model(serial);
-        decision.events.push_back(ModelGone{model.id});
-        end_allocation(state, decision, *state.books.allocation(model.allocation),
-                       AllocationFreed{model.allocation, Code::insufficient_memory});
-    }
+    for (const u64 serial : plan.copies) end_copy(state, decision, *state.catalogue.copy(serial), Code::insufficient_memory);
     decision.freed_bytes += plan.bytes;
     decision.passed_over += plan.passed_over;
 }

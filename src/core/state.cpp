@@ -1,6 +1,7 @@
 #include "core/state.hpp"
 
 #include "base/checksum.hpp"
+#include "core/reclaim.hpp"
 #include "terms/archive.hpp"
 
 namespace vramd::core {
@@ -77,15 +78,19 @@ std::vector<std::string> audit(const State& state) {
     for (const auto& [serial, move] : state.books.moves())
         if (move.operation == 0 && state.transfers.changing(serial) == nullptr)
             findings.push_back("allocation " + std::to_string(serial) + " has a second place for a transfer that is not there.");
-    for (const auto& [serial, model] : state.catalogue.models()) {
-        const memory::Allocation* allocation = state.books.allocation(model.allocation);
-        if (allocation == nullptr || allocation->row.model != serial)
-            findings.push_back("model " + model.names.front() + " has no memory of its own.");
-        else if ((model.state == ModelState::resident) != (allocation->row.status == AllocationStatus::live))
-            findings.push_back("model " + model.names.front() + " and its memory disagree about being ready.");
+    for (const auto& [serial, copy] : state.catalogue.copies()) {
+        const memory::Allocation* allocation = state.books.allocation(copy.allocation);
+        const std::string name = "the copy " + std::to_string(serial) + " of model " + std::to_string(copy.model);
+        if (allocation == nullptr || allocation->row.model != copy.model ||
+            state.books.block(allocation->row.block)->row.device != copy.device)
+            findings.push_back(name + " has no memory of its own.");
+        else if ((copy.state == ModelState::resident) != (allocation->row.status == AllocationStatus::live))
+            findings.push_back(name + " and its memory disagree about being ready.");
     }
+    if (const auto& cache = state.catalogue.cache(); cache && excess_cached_bytes(state, cache->max_bytes) > 0)
+        findings.push_back("the RAM cache keeps more than it may.");
     for (const auto& [serial, allocation] : state.books.allocations())
-        if (allocation.row.model != 0 && state.catalogue.model(allocation.row.model) == nullptr)
+        if (allocation.row.model != 0 && state.catalogue.copy(serial) == nullptr)
             findings.push_back("allocation " + std::to_string(serial) + " holds a model that is not there.");
     return findings;
 }

@@ -1,4 +1,6 @@
 /// Effects: what an event asks of devices, the vault and the loader. Each ends by a command.
+#include <algorithm>
+
 #include "base/invariant.hpp"
 #include "engine/runner.hpp"
 
@@ -126,12 +128,32 @@ void Runner::start_one(const InspectModelEffect& effect) {
 void Runner::stop_if_cancelled(OperationId operation) {
     {
         const Lock lock(lock_);
-        const model::Model* model = state_.catalogue.loading_by(operation);
+        const model::Copy* copy = state_.catalogue.loading_by(operation);
         const model::Operation* row = state_.catalogue.operation(operation);
-        const bool cancelled = model != nullptr ? state_.catalogue.cancelling(model->id.serial) : row != nullptr && row->cancelling;
+        const bool cancelled = copy != nullptr ? state_.catalogue.cancelling(*copy) : row != nullptr && row->cancelling;
         if (!cancelled) return;
     }
-    ports_.loading->cancel(operation.serial);
+    start_one(StopLoadEffect{operation});
+}
+
+/// Where room is on its way, it is asked again when a block is gone.
+void Runner::start_one(const PlaceModelEffect& effect) {
+    if (effect.when == PlaceModelEffect::When::after_release) {
+        const Lock lock(lock_);
+        const bool releasing =
+            std::ranges::any_of(state_.books.blocks(), [](const auto& entry) { return entry.second.row.state == BlockState::releasing; });
+        if (releasing) return waiting_places_.push_back(effect.operation);
+    }
+    ports_.executor->post([this, id = effect.operation] { conclude(PlaceModelCommand{id, ports_.secret()}); });
+}
+
+void Runner::retry_places() {
+    std::vector<OperationId> all;
+    {
+        const Lock lock(lock_);
+        all.swap(waiting_places_);
+    }
+    for (const OperationId id : all) conclude(PlaceModelCommand{id, ports_.secret()});
 }
 
 void Runner::start_one(const LoadModelEffect& effect) {
@@ -139,13 +161,16 @@ void Runner::start_one(const LoadModelEffect& effect) {
     std::optional<device::BlockSpec> spec;
     std::shared_ptr<const Inspection> inspection;
     std::string path;
+    std::optional<AllocationId> source;
     {
         const Lock lock(lock_);
-        const model::Model* model = state_.catalogue.loading_by(effect.operation);
-        if (model == nullptr) return;
-        inspection = model->inspection;
-        path = model->request.path;
-        spec = spec_of(state_.books.allocation(model->allocation)->row.block, device);
+        const model::Copy* copy = state_.catalogue.loading_by(effect.operation);
+        if (copy == nullptr) return;
+        const model::Model& model = *state_.catalogue.model(copy->model);
+        inspection = model.inspection;
+        path = model.request.path;
+        spec = spec_of(state_.books.allocation(copy->allocation)->row.block, device);
+        if (const model::Copy* whole = state_.catalogue.whole_copy(copy->model)) source = whole->allocation;
     }
     const u64 started = ports_.clock().monotonic_ns;
     if (!spec) {
@@ -156,6 +181,7 @@ void Runner::start_one(const LoadModelEffect& effect) {
     const auto mapping = device->map(spec->key);
     const bool whole = mapping && !mapping->write();
     if (whole || inspection->memory_bytes == 0) return load_ended(effect.operation, spec->key, *device, started, {});
+    if (source) return copy_model(effect.operation, *source, {device, spec->key}, inspection->memory_bytes, started);
     Result<Fd> memory = device->share(spec->key);
     if (!memory) return load_ended(effect.operation, spec->key, *device, started, std::unexpected(memory.error()));
     const u64 serial = effect.operation.serial;
@@ -172,6 +198,48 @@ void Runner::start_one(const LoadModelEffect& effect) {
     stop_if_cancelled(effect.operation);
 }
 
+/// Brings a model's bytes from a copy that is whole: nothing is read again that is in memory anywhere.
+void Runner::copy_model(OperationId operation, AllocationId source, BlockOf target, u64 bytes, u64 started_ns) {
+    transfer::Job job;
+    job.kind = transfer::Kind::copy;
+    job.target = transfer::Place{target.device, target.key, *Range::within(bytes, 0, bytes)};
+    {
+        const Lock lock(lock_);
+        device::Device* from = nullptr;
+        const memory::Allocation* allocation = state_.books.allocation(source);
+        const auto spec = allocation == nullptr ? std::nullopt : spec_of(allocation->row.block, from);
+        if (spec) {
+            job.source = transfer::Place{from, spec->key, *Range::within(spec->size_bytes, allocation->row.offset_bytes, bytes)};
+            hold(source.serial);
+        }
+    }
+    if (!job.source)
+        return load_ended(operation, target.key, *target.device, started_ns,
+                          refuse(Code::device_lost, "device", "The copy that it was to be made from is lost."));
+    const auto ended = [this, operation, source, target, started_ns](const Result<transfer::Outcome>& outcome) {
+        {
+            const Lock lock(small_lock_);
+            model_copies_.erase(operation.serial);
+        }
+        let_go(source.serial);
+        Result<void> result;
+        if (!outcome) result = std::unexpected(outcome.error());
+        load_ended(operation, target.key, *target.device, started_ns, std::move(result));
+    };
+    if (bytes <= transfer::run_now_max_bytes) return ended(ports_.transfer->run_now(std::move(job)));
+    {
+        const Lock lock(small_lock_);  // The end waits for the ticket's entry.
+        const auto ticket = ports_.transfer->submit(std::move(job), [this, ended](const Result<transfer::Outcome>& outcome) {
+            ports_.executor->post([ended, outcome] { ended(outcome); });  // Not from here: it takes the lock.
+        });
+        if (ticket)
+            model_copies_[operation.serial] = *ticket;
+        else
+            ports_.executor->post([ended, error = ticket.error()] { ended(std::unexpected(error)); });
+    }
+    stop_if_cancelled(operation);
+}
+
 /// The loader's process is gone. What it loaded can be sealed now, so that nobody who attaches it can write it.
 void Runner::load_ended(OperationId operation, BlockKey block, device::Device& device, u64 started_ns, Result<void> result) {
     if (result) {
@@ -186,5 +254,13 @@ void Runner::load_ended(OperationId operation, BlockKey block, device::Device& d
     progress_.erase(operation.serial);  // Not before it has ended: what is told of it must not go back.
 }
 
-void Runner::start_one(const StopLoadEffect& effect) { ports_.loading->cancel(effect.operation.serial); }
+void Runner::start_one(const StopLoadEffect& effect) {
+    std::optional<transfer::Ticket> copying;
+    {
+        const Lock lock(small_lock_);
+        if (const auto found = model_copies_.find(effect.operation.serial); found != model_copies_.end()) copying = found->second;
+    }
+    if (copying) (void)ports_.transfer->cancel(*copying);  // Not there: then it has ended.
+    ports_.loading->cancel(effect.operation.serial);
+}
 }  // namespace vramd::engine

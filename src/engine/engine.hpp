@@ -34,6 +34,7 @@ struct Allocated {
 struct Freed {
     u64 freed_bytes = 0;
     AllocationStatus status = AllocationStatus::live;  ///< `live`: freed whole; `zombie`: a holder still has it.
+    bool cached = false;                               ///< A copy stays, in the RAM cache.
     report::DeviceBooks device_after;
     u64 total_ns = 0;
 };
@@ -92,6 +93,13 @@ struct AvailableModel {
     std::optional<Inspection> inspection;  ///< What a load will take; absent when the file is refused.
     std::optional<Error> error;            ///< Why it is refused.
     std::vector<std::string> loaded_as;
+};
+
+/// The RAM cache; no device: there is none.
+struct CacheTold {
+    std::string device_id;
+    u64 max_bytes = 0;   ///< Of copies that are loaded nowhere for use.
+    u64 used_bytes = 0;  ///< By such copies.
 };
 
 struct WorkerTold {
@@ -205,6 +213,9 @@ public:
     /// Answers at once with the operation, which then runs. `ended` is called when it ends (at once for a model that is there already).
     [[nodiscard]] virtual Result<OperationId> load_model(LoadModelCommand command, Done<report::OperationTold> ended) = 0;
     virtual void unload_model(UnloadModelCommand command, Done<Freed> done) = 0;
+    /// Errors: not_found, conflict (it is loaded where the cache is), leased, read_only.
+    virtual void uncache(UncacheCommand command, Done<Freed> done) = 0;
+    [[nodiscard]] virtual CacheTold cache() = 0;
     [[nodiscard]] virtual Result<report::OperationTold> cancel(CancelOperationCommand command) = 0;
     /// Files beneath the model folders with their exact sizes; inspects those not known yet (in loader processes).
     virtual void available_models(Done<std::vector<AvailableModel>> done) = 0;

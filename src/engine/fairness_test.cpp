@@ -300,7 +300,7 @@ TEST_CASE("models go for who needs the room, those loaded first before the other
     bench.load("first", 20 * mib);
     bench.load("second", 20 * mib);
     bench.load("third", 20 * mib);
-    const auto reading = bench.core->open_content({"me", Role::user}, bench.core->model("first")->allocation, Access::read);
+    const auto reading = bench.core->open_content({"me", Role::user}, bench.core->model("first")->best().allocation, Access::read);
     REQUIRE(reading);
     CHECK(bench.ask("me", 20 * mib)->id);
     CHECK(bench.core->model("first").has_value());

@@ -131,16 +131,17 @@ std::vector<ModelsOfDevice> Runner::model_memory() {
     {
         const Lock lock(lock_);
         for (const auto& [id, configured] : devices_) list.push_back({id, 0, 0, {}});
-        for (const auto& [serial, model] : state_.catalogue.models()) {
-            const auto device = std::ranges::find(list, state_.books.devices()[model.device].id, &ModelsOfDevice::device_id);
+        for (const auto& [serial, copy] : state_.catalogue.copies()) {
+            const auto device = std::ranges::find(list, state_.books.devices()[copy.device].id, &ModelsOfDevice::device_id);
             if (device == list.end()) continue;
-            const memory::AllocationRow& row = state_.books.allocation(model.allocation)->row;
+            const memory::AllocationRow& row = state_.books.allocation(copy.allocation)->row;
             ModelMemoryTold told;
-            told.model = report::model(state_, model);
+            told.model = report::model(state_, *state_.catalogue.model(copy.model));
+            told.place = *std::ranges::find(told.model.places, copy.allocation, &report::ModelPlaceTold::allocation);
             told.block_bytes = state_.books.block(row.block)->row.size_bytes;
             // While its block is being made, the device need not have it.
             told.on_device = state_.books.block(row.block)->row.state != BlockState::ready;
-            device->catalogue_bytes += told.model.predicted_bytes;
+            device->catalogue_bytes += told.place.predicted_bytes;
             device->models.push_back(std::move(told));
         }
         for (const auto& [serial, allocation] : state_.books.allocations()) {
@@ -156,7 +157,7 @@ std::vector<ModelsOfDevice> Runner::model_memory() {
             BlockKey key = 0;
             {
                 const Lock lock(lock_);
-                const memory::Allocation* allocation = state_.books.allocation(told.model.allocation);
+                const memory::Allocation* allocation = state_.books.allocation(told.place.allocation);
                 if (allocation != nullptr) key = allocation->row.block;
             }
             const auto block = std::ranges::find(blocks, key, &device::BlockSpec::key);
@@ -166,9 +167,9 @@ std::vector<ModelsOfDevice> Runner::model_memory() {
             if (!gone && block != blocks.end() && block->size_bytes != told.block_bytes)
                 told.differences.push_back("The device's block has " + std::to_string(block->size_bytes) + " bytes, the books say " +
                                            std::to_string(told.block_bytes) + ".");
-            if (told.model.size_bytes != told.model.predicted_bytes)
-                told.differences.push_back("Its header says " + std::to_string(told.model.predicted_bytes) + " bytes, its memory has " +
-                                           std::to_string(told.model.size_bytes) + ".");
+            if (told.place.size_bytes != told.place.predicted_bytes)
+                told.differences.push_back("Its header says " + std::to_string(told.place.predicted_bytes) + " bytes, its memory has " +
+                                           std::to_string(told.place.size_bytes) + ".");
         }
     }
     return list;

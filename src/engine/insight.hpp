@@ -50,6 +50,7 @@ struct AnalysisTold {
 /// A model as the catalogue, the books and the device know it.
 struct ModelMemoryTold {
     report::ModelTold model;
+    report::ModelPlaceTold place;          ///< Its copy there.
     u64 block_bytes = 0;                   ///< By the books.
     bool on_device = false;                ///< The device has the block.
     std::vector<std::string> differences;  ///< Sentences; empty: all agree.

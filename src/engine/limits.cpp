@@ -40,7 +40,7 @@ Result<LimitsChanged> Runner::set_limits(SetLimitsCommand command, Trial trial) 
         TRY(decision, core::decide(state_, prepared, ports_.clock()));
         const memory::DeviceRow& row = state_.books.devices()[*decision.device];
         TRY(const DeviceLimits limits, memory::changed(row.limits, asked.change, row.capacity_bytes));
-        const core::ReclaimScope scope{*decision.device, ReclaimReach::models, {}, asked.frozen, asked.in_use};
+        const core::ReclaimScope scope{*decision.device, ReclaimReach::models, {}, asked.frozen, asked.in_use, {}, ports_.clock().wall_ns};
         changed.impact = report::impact(state_, scope, limits);
         changed.limits = report::limits(state_, *decision.device, limits);
         if (trial == Trial::dry_run) return changed;
@@ -77,7 +77,7 @@ void Runner::note_emergency(const Event& event, Told& told) {
     std::optional<u16> device;
     if (const auto* reserved = std::get_if<BlockReserved>(&event)) device = reserved->device;
     if (const auto* set = std::get_if<LimitsSet>(&event)) device = set->device;
-    if (const auto* resident = std::get_if<ModelResident>(&event)) device = state_.catalogue.model(resident->id.serial)->device;
+    if (const auto* resident = std::get_if<ModelResident>(&event)) device = resident->device;
     if (!device) return;
     const memory::DeviceRow& row = state_.books.devices()[*device];
     const u64 threshold = memory::emergency_bytes(row.limits, row.capacity_bytes);
@@ -85,12 +85,12 @@ void Runner::note_emergency(const Event& event, Told& told) {
     ReclaimCommand command;
     command.device = *device;
     command.down_to_bytes = threshold;
-    const model::Model* newest = nullptr;
-    for (const auto& [serial, model] : state_.catalogue.models())
-        if (model.device == *device && model.state == ModelState::resident &&
-            (newest == nullptr || model.loaded_wall_ns >= newest->loaded_wall_ns))
-            newest = &model;
-    if (newest != nullptr) command.preserve.push_back(newest->names.front());
+    const model::Copy* newest = nullptr;
+    for (const auto& [serial, copy] : state_.catalogue.copies())
+        if (copy.device == *device && copy.state == ModelState::resident &&
+            (newest == nullptr || copy.loaded_wall_ns >= newest->loaded_wall_ns))
+            newest = &copy;
+    if (newest != nullptr) command.preserve.push_back(state_.catalogue.model(newest->model)->names.front());
     told.push_back([this, command = std::move(command)] { conclude(command); });
 }
 

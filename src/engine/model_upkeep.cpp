@@ -48,7 +48,7 @@ Result<void> Runner::plan_models(Optimizing& work) {
             const std::string& id = state_.books.devices()[i].id;
             if (!around.machine[i] || (!request.device_id.empty() && request.device_id != id)) continue;
             std::vector<model::Resident> models = report::residents(state_, i, around.in_use);
-            for (model::Resident& model : models) model.excluded = excluded.contains(model.serial);
+            for (model::Resident& model : models) model.excluded = excluded.contains(state_.catalogue.copy(model.serial)->model);
             const u64 target = request.target_level.value_or(model::default_target(request.policy));
             const model::Eviction plan =
                 report::plan_eviction(state_, i, *around.machine[i], models, request.policy, target, bounds, around.now_wall_ns);
@@ -62,8 +62,8 @@ Result<void> Runner::plan_models(Optimizing& work) {
             work.devices.push_back(i);
             unloads.push_back(plan.unload);
             const auto add = [&](u64 serial, std::optional<model::Stays> stays) {
-                const model::Model& model = *state_.catalogue.model(serial);
-                const memory::AllocationRow& row = state_.books.allocation(model.allocation)->row;
+                const model::Model& model = *state_.catalogue.model(state_.catalogue.copy(serial)->model);
+                const memory::AllocationRow& row = state_.books.allocation_by_serial(serial)->row;
                 if (!stays) work.tasks.push_back({work.answer.models.size(), serial, row.block});
                 work.answer.models.push_back({model.names.front(), id, row.granted_bytes, stays, {}});
             };
@@ -105,14 +105,14 @@ void Runner::reclaim_planned(Optimizing& work) {
         command.wanted_bytes = number_max;
         command.reach = ReclaimReach::models_only;
         for (const Optimizing::Task& task : work.tasks)
-            if (work.answer.models[task.outcome].device_id == device.device_id) command.models.push_back(task.serial);
-        if (command.models.empty()) continue;
+            if (work.answer.models[task.outcome].device_id == device.device_id) command.copies.push_back(task.serial);
+        if (command.copies.empty()) continue;
         const auto reclaimed = reclaim(std::move(command));
         if (reclaimed) device.freed_bytes += reclaimed->bytes;
         const Lock lock(lock_);
         for (const Optimizing::Task& task : work.tasks) {
             ModelOutcome& outcome = work.answer.models[task.outcome];
-            if (outcome.device_id != device.device_id || state_.catalogue.model(task.serial) == nullptr) continue;
+            if (outcome.device_id != device.device_id || state_.catalogue.copy(task.serial) == nullptr) continue;
             outcome.stays = model::Stays::in_use;
             outcome.detail = reclaimed ? "It came to be used, or pinned, meanwhile." : describe(reclaimed.error());
         }

@@ -21,11 +21,33 @@ void Runner::unload_model(UnloadModelCommand command, Done<Freed> done) {
     {
         const Lock lock(lock_);
         const model::Model* model = state_.catalogue.model_named(command.name);
-        const u16 device = model == nullptr ? u16{0} : model->device;
-        command.in_use = model != nullptr && in_use(model->allocation.serial);
+        u16 device = 0;
+        if (model != nullptr)
+            for (const model::Copy* copy : state_.catalogue.copies_of(model->id.serial))
+                if (copy->tier == ModelTier::device) device = copy->device;
+        if (const auto named = state_.books.device_named(command.device_id)) device = *named;
+        command.in_use = used_allocations();
         give_up(Command(command), device, giving);
     }
     tell_freed(giving, std::move(done));
+}
+
+void Runner::uncache(UncacheCommand command, Done<Freed> done) {
+    Giving giving{.begun_ns = ports_.clock().monotonic_ns};
+    {
+        const Lock lock(lock_);
+        const auto& cache = state_.catalogue.cache();
+        command.in_use = used_allocations();
+        give_up(Command(command), cache ? cache->device : u16{0}, giving);
+    }
+    tell_freed(giving, std::move(done));
+}
+
+CacheTold Runner::cache() {
+    const Lock lock(lock_);
+    const auto& cache = state_.catalogue.cache();
+    if (!cache || cache->max_bytes == 0) return {};
+    return {state_.books.devices()[cache->device].id, cache->max_bytes, core::excess_cached_bytes(state_, 0)};
 }
 
 Result<report::OperationTold> Runner::cancel(CancelOperationCommand command) {
@@ -43,8 +65,11 @@ Result<report::OperationTold> Runner::cancel(CancelOperationCommand command) {
 
 /// Several operations may wait for one load: its progress is kept by the one that began it.
 u64 Runner::loading_serial_of(const model::Operation& operation) {
-    const model::Model* model = state_.catalogue.model(operation.model);
-    return model == nullptr ? operation.id.serial : model->operation.serial;
+    const model::Copy* wanted = state_.catalogue.copy_on(operation.model, operation.target);
+    if (wanted != nullptr) return wanted->operation.serial;
+    for (const model::Copy* copy : state_.catalogue.copies_of(operation.model))
+        if (copy->state == ModelState::loading) return copy->operation.serial;
+    return operation.id.serial;
 }
 
 void Runner::fill_progress(report::OperationTold& told, u64 loading_serial) {
@@ -52,6 +77,9 @@ void Runner::fill_progress(report::OperationTold& told, u64 loading_serial) {
     const Lock lock(small_lock_);
     if (const auto found = progress_.find(loading_serial); found != progress_.end())
         told.done_bytes = std::min(found->second, told.total_bytes);
+    if (const auto found = model_copies_.find(loading_serial); found != model_copies_.end())
+        if (const auto progress = ports_.transfer->progress(found->second))
+            told.done_bytes = std::min(progress->bytes_done, told.total_bytes);
 }
 
 Result<report::OperationTold> Runner::operation(const Caller& caller, OperationId id) {

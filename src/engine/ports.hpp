@@ -106,6 +106,9 @@ struct Options {
     u64 started_wall_ns = 0;  ///< Of the keeper.
     ReadOnly read_only = ReadOnly::no;
     u64 ledger_segment_bytes = 16 * mib;
+    std::string cache_device_id;  ///< Where the RAM cache is; empty: nowhere.
+    u64 cache_max_bytes = 0;      ///< Of copies that are loaded nowhere for use.
+    EvictionOrder eviction = EvictionOrder::fifo;
     u64 sample_every_ns = 0;  ///< How often pressure is looked at; 0: never by itself.
 };
 

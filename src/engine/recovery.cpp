@@ -144,6 +144,19 @@ void Runner::make_ledger_room() {
     }
 }
 
+/// The RAM cache is where the configuration has it; none is one that may hold nothing.
+Result<void> Runner::set_cache() {
+    SetCacheCommand command{options_.cache_device_id, options_.cache_max_bytes, options_.eviction};
+    {
+        const Lock lock(lock_);
+        const auto& cache = state_.catalogue.cache();
+        if (command.device_id.empty() && !cache) return {};
+        if (command.device_id.empty()) command = {state_.books.devices()[cache->device].id, 0, options_.eviction};
+    }
+    TRY_DO(commit(std::move(command)));
+    return {};
+}
+
 Result<void> Runner::recover() {
     const u64 begun = ports_.clock().monotonic_ns;
     TRY_DO(replay());
@@ -155,6 +168,7 @@ Result<void> Runner::recover() {
         for (const ConfiguredDevice& device : ports_.devices)
             TRY_DO(commit(AddDeviceCommand{device.device_id, device.capacity_bytes, device.granule_bytes}));
         retire_devices();
+        TRY_DO(set_cache());
         TRY(const core::Decision undone, commit(RecoverCommand{history_}));
         if (history_ == RecoverCommand::History::damaged) TRY_DO(ledger_->settle_damage());
         std::vector<Effect> effects;

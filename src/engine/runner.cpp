@@ -135,6 +135,7 @@ void Runner::note(const Event& event, Told& told) {
     const bool room = block_gone || moved || given || std::holds_alternative<LimitsSet>(event);
     note_emergency(event, told);
     if (room && !waiting_.empty()) told.push_back([this] { retry_waiting(); });
+    if (block_gone && !waiting_places_.empty()) told.push_back([this] { retry_places(); });
     if (room && !waiting_transfers_.empty()) told.push_back([this] { retry_transfers(); });
 }
 
@@ -174,6 +175,8 @@ void Runner::note_allocation(AllocationId id, const Error* error, Told& told) {
 void Runner::give_up(const Command& command, u16 device, Giving& giving) {
     std::move_only_function<void(const core::Decision&)> note_freed = [&](const core::Decision& made) {
         giving.freed.freed_bytes = made.freed_bytes;
+        giving.freed.cached =
+            std::ranges::any_of(made.events, [](const Event& event) { return std::holds_alternative<ModelTiered>(event); });
         giving.freed.device_after = report::device_books(state_, device, report::Detail::sums);
     };
     giving.decision = commit_locked(command, note_freed, giving.told);

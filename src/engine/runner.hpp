@@ -46,6 +46,8 @@ public:
 
     Result<OperationId> load_model(LoadModelCommand command, Done<report::OperationTold> ended) override;
     void unload_model(UnloadModelCommand command, Done<Freed> done) override;
+    void uncache(UncacheCommand command, Done<Freed> done) override;
+    CacheTold cache() override;
     Result<report::OperationTold> cancel(CancelOperationCommand command) override;
     void available_models(Done<std::vector<AvailableModel>> done) override;
 
@@ -189,6 +191,13 @@ private:
     void start_one(const ZeroEffect& effect);
     void start_one(const InspectModelEffect& effect);
     void start_one(const LoadModelEffect& effect);
+    void start_one(const PlaceModelEffect& effect);
+    void retry_places();
+    struct BlockOf {
+        device::Device* device;
+        BlockKey key;
+    };
+    void copy_model(OperationId operation, AllocationId source, BlockOf target, u64 bytes, u64 started_ns);
     void start_one(const StopLoadEffect& effect);
     void stop_if_cancelled(OperationId operation);
     void load_ended(OperationId operation, BlockKey block, device::Device& device, u64 started_ns, Result<void> result);
@@ -287,6 +296,7 @@ private:
     [[nodiscard]] Result<void> replay();
     void adopt_blocks();
     void retire_devices();
+    [[nodiscard]] Result<void> set_cache();
     void measure_links();
     void make_ledger_room();
 
@@ -340,6 +350,7 @@ private:
     std::map<u64, LiveTransfer> live_transfers_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<report::TransferTold>>> transfer_waiters_ GUARDED_BY(lock_);
     std::vector<WaitingTransfer> waiting_transfers_ GUARDED_BY(lock_);
+    std::vector<OperationId> waiting_places_ GUARDED_BY(lock_);                 ///< Loads whose room is being given back.
     std::map<u64, std::shared_ptr<UpkeepRun>> upkeeps_ GUARDED_BY(lock_);       ///< By the operation's serial.
     std::map<u64, std::shared_ptr<UpkeepRun>> upkeep_moves_ GUARDED_BY(lock_);  ///< By the serial of the allocation that is being moved.
     u64 next_order_ GUARDED_BY(lock_) = 1;
@@ -358,6 +369,7 @@ private:
 
     Mutex small_lock_;                                     ///< Never held together with lock_ in the other order: lock_ first.
     std::map<u64, u64> progress_ GUARDED_BY(small_lock_);  ///< Operation serial → bytes landed.
+    std::map<u64, transfer::Ticket> model_copies_ GUARDED_BY(small_lock_);  ///< By the serial of the operation that loads by copying.
     std::map<std::string, Inspected> inspected_ GUARDED_BY(small_lock_);
     std::optional<transfer::Limits> limits_ GUARDED_BY(small_lock_);
     u64 limits_measured_wall_ns_ GUARDED_BY(small_lock_) = 0;

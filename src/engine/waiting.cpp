@@ -183,12 +183,16 @@ std::vector<u64> Runner::used_allocations() {
 }
 
 void Runner::prepare(Command& command) {
+    const auto load = [this](auto& asked) {
+        asked.frozen = frozen_blocks();
+        asked.in_use = used_allocations();
+        const model::Operation* operation = state_.catalogue.operation(asked.operation);
+        asked.closed = closed_to(newcomer, operation == nullptr ? 0 : static_cast<u64>(operation->request.priority));
+    };
     if (auto* inspected = std::get_if<InspectedCommand>(&command)) {
-        inspected->frozen = frozen_blocks();
-        inspected->in_use = used_allocations();
-        const model::Operation* operation = state_.catalogue.operation(inspected->operation);
-        const u64 standing = operation == nullptr ? 0 : static_cast<u64>(operation->request.priority);
-        inspected->closed = closed_to(newcomer, standing);
+        load(*inspected);
+    } else if (auto* placed = std::get_if<PlaceModelCommand>(&command)) {
+        load(*placed);
     } else if (auto* limits = std::get_if<SetLimitsCommand>(&command)) {
         limits->frozen = frozen_blocks();
         limits->in_use = used_allocations();

@@ -58,6 +58,20 @@ Result<std::vector<engine::ConfiguredDevice>> open_devices(const program::Settin
     return devices;
 }
 
+/// The RAM cache is a part of the first host device.
+Result<void> take_settings(engine::Options& options, const program::Settings& settings, const std::vector<engine::ConfiguredDevice>& devices) {
+    options.read_only = settings.read_only;
+    options.eviction = settings.eviction;
+    if (devices.empty()) return {};
+    options.cache_device_id = devices.front().device_id;  // Also where it may hold nothing: which models go first is kept with it.
+    if (settings.ram_cache == "0") return {};
+    const engine::ConfiguredDevice& first = devices.front();
+    TRY(const device::Size share, device::parse_size(settings.ram_cache));
+    TRY(options.cache_max_bytes, device::resolve_size(share, first.capacity_bytes, first.granule_bytes));
+    options.cache_max_bytes = std::min(options.cache_max_bytes, first.capacity_bytes);
+    return {};
+}
+
 /// Where TCP really listens ("127.0.0.1:41234"); "none" without it.
 std::string address_of(const Fd& tcp) {
     sockaddr_storage address{};
@@ -178,7 +192,7 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     options.keeper_pid = static_cast<i32>(kept.keeper_pid);
     options.generation = kept.generation;
     options.started_wall_ns = kept.started_wall_ns;
-    options.read_only = settings.read_only;
+    TRY_DO(take_settings(options, settings, ports.devices));
     const std::string line = ready_line(kept.listeners, places, ports.devices);
     auto transfers = ports.transfer;
     TRY(auto engine, engine::Engine::start(std::move(options), std::move(ports)));

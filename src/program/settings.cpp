@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "base/nearest.hpp"
+#include "device/spec.hpp"
 
 namespace vramd::program {
 namespace {
@@ -31,8 +32,11 @@ constexpr Setting settings_table[] = {
     {"device", "--device", "VRAMD_DEVICE", ' ', "a device: host[:NAME][=SIZE], auto; repeat it for several (SIZE: 512MiB, 4GiB, 80%)"},
     {"model_dir", "--model-dir", "VRAMD_MODEL_DIR", ':', "a folder that models may be loaded from; repeat it for several"},
     {"token_file", "--token-file", "VRAMD_TOKEN_FILE", 0, "lines `token owner role` for requests with a bearer token"},
+    {"ram_cache", "--ram-cache", "VRAMD_RAM_CACHE", 0,
+     "what models may hold of the first host device that are loaded nowhere (80%); 0: no cache"},
+    {"eviction", "--eviction", "VRAMD_EVICTION", 0, "which models go first when room is wanted: fifo, lru or smart (fifo)"},
 };
-enum Row : std::size_t { row_listen, row_socket, row_state_dir, row_device, row_model_dir, row_token_file };
+enum Row : std::size_t { row_listen, row_socket, row_state_dir, row_device, row_model_dir, row_token_file, row_ram_cache, row_eviction };
 
 std::vector<std::string> split(const std::string& text, char separator) {
     if (separator == 0) return {text};
@@ -261,6 +265,14 @@ Result<Asked> read_settings(std::span<char* const> arguments, const Environment&
     if (!values[row_token_file].empty()) settings.token_file = values[row_token_file].front();
     if (words.after_failures) settings.read_only = engine::ReadOnly::after_failures;
     if (words.read_only) settings.read_only = engine::ReadOnly::asked;
+    settings.ram_cache = values[row_ram_cache].empty() ? "80%" : values[row_ram_cache].front();
+    if (settings.ram_cache != "0") TRY_DO(device::parse_size(settings.ram_cache));
+    if (values[row_ram_cache].empty()) settings.origins[row_ram_cache].value = settings.ram_cache;
+    const std::string eviction = values[row_eviction].empty() ? "fifo" : values[row_eviction].front();
+    const auto order = enum_named<EvictionOrder>(eviction);
+    if (!order) return refuse(Code::invalid_field, "--eviction", "--eviction must be fifo, lru or smart, not '" + eviction + "'.");
+    settings.eviction = *order;
+    if (values[row_eviction].empty()) settings.origins[row_eviction].value = eviction;
     if (values[row_device].empty()) settings.origins[row_device].value = "auto";
     if (values[row_model_dir].empty()) settings.origins[row_model_dir].value = settings.model_folders.front();
     settings.origins.push_back({"read_only", words.read_only ? "true" : "false", words.read_only ? "flag" : "default"});

@@ -24,6 +24,8 @@ struct Settings {
     std::vector<std::string> model_folders;
     std::vector<std::string> absent_model_folders;  ///< Of those that somebody named: not there yet. The default one may be missing.
     std::string token_file;                         ///< Empty: none.
+    std::string ram_cache;                          ///< A size, a share of the first host device, or "0".
+    EvictionOrder eviction = EvictionOrder::fifo;
     engine::ReadOnly read_only = engine::ReadOnly::no;
     std::vector<Origin> origins;
 };

@@ -65,11 +65,20 @@ struct LoadModelCommand {
     LoadRequest request;
     u64 operation_secret = 0;
 };
+/// A model is not needed on its devices any more. A copy where the RAM cache is stays there, as long as the cache has room for it.
 struct UnloadModelCommand {
+    enum class Cached : u8 { keep, drop };
     Caller caller;
     std::string name;
     std::string device_id;  ///< Empty: wherever it is.
-    bool in_use = false;    ///< Set by the engine: content is being read.
+    Cached cached = Cached::keep;
+    std::vector<u64> in_use{};  ///< Set by the engine: as in AllocateCommand.
+};
+/// Give up what the RAM cache holds beside the models that are loaded.
+struct UncacheCommand {
+    Caller caller;
+    std::string name;           ///< Empty: all.
+    std::vector<u64> in_use{};  ///< Set by the engine: as in AllocateCommand.
 };
 struct CancelOperationCommand {
     Caller caller;
@@ -103,6 +112,14 @@ struct InspectedCommand {
     std::vector<u64> in_use{};
     std::vector<u16> closed{};
 };
+/// The model that an operation waits for is known; where it is wanted it is not on its way yet.
+struct PlaceModelCommand {
+    OperationId operation;
+    u64 allocation_secret = 0;
+    std::vector<u64> frozen{};  ///< Set by the engine, as are the next two: as in AllocateCommand.
+    std::vector<u64> in_use{};
+    std::vector<u16> closed{};
+};
 struct LoadedCommand {
     OperationId operation;
     u64 load_ns = 0;
@@ -117,6 +134,12 @@ struct AddDeviceCommand {
     std::string device_id;
     u64 capacity_bytes = 0;
     u64 granule_bytes = 4096;
+};
+/// The RAM cache is on this device and holds at most so much beside the models that are loaded there. `max_bytes` 0: there is none.
+struct SetCacheCommand {
+    std::string device_id;
+    u64 max_bytes = 0;
+    EvictionOrder order = EvictionOrder::fifo;  ///< Which models go first, there and everywhere.
 };
 /// Blocks whose memory did not come back after a restart (their device or descriptor is gone).
 struct BlocksLostCommand {
@@ -201,7 +224,7 @@ struct ReclaimCommand {
     std::vector<std::string> preserve;  ///< Names of models that stay, sorted.
     std::vector<u64> frozen;            ///< Set by the engine, as is the next: as in AllocateCommand.
     std::vector<u64> in_use;
-    std::vector<u64> models;  ///< Serials of the models that may go, in their order; empty: all, those that were loaded first before.
+    std::vector<u64> copies;  ///< Serials of the models' allocations that may go, in their order; empty: all, those that were loaded first before.
 };
 
 /// Begin a defragmentation or an optimize.
@@ -230,5 +253,5 @@ using Command = std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, Ac
                              BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand, ZeroFailedCommand, InspectedCommand, LoadedCommand,
                              OperationFailedCommand, AddDeviceCommand, BlocksLostCommand, RecoverCommand, ExpireCommand,
                              MoveCommand, MovedCommand, PressureCommand, TransferCommand, CancelTransferCommand, ScheduleTransfersCommand, ExpireTransferCommand, TransferredCommand,
-                             UpkeepCommand, UpkeepToldCommand, ReleaseEmptyCommand, SetLimitsCommand, ReclaimCommand>;
+                             UpkeepCommand, UpkeepToldCommand, ReleaseEmptyCommand, SetLimitsCommand, ReclaimCommand, UncacheCommand, PlaceModelCommand, SetCacheCommand>;
 }  // namespace vramd

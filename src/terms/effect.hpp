@@ -20,6 +20,12 @@ struct ZeroEffect {
 struct InspectModelEffect {
     OperationId operation;
 };
+/// Find a place for the model that this operation waits for.
+struct PlaceModelEffect {
+    enum class When : u8 { now, after_release };
+    OperationId operation;
+    When when = When::now;
+};
 struct LoadModelEffect {
     OperationId operation;
 };
@@ -46,5 +52,5 @@ struct UpkeepEffect {
     OperationId operation;
 };
 using Effect = std::variant<CreateBlockEffect, ReleaseBlockEffect, ZeroEffect, InspectModelEffect, LoadModelEffect, StopLoadEffect, MoveEffect,
-                            ScheduleTransfersEffect, TransferEffect, StopTransferEffect, UpkeepEffect>;
+                            ScheduleTransfersEffect, TransferEffect, StopTransferEffect, UpkeepEffect, PlaceModelEffect>;
 }  // namespace vramd

@@ -15,7 +15,10 @@ enum class AllocationStatus : u8 { pending, live, zombie };
 enum class BlockKind : u8 { arena, dedicated, pinned };
 enum class BlockState : u8 { creating, ready, releasing };
 enum class ModelType : u8 { unet, vae, encoder, llm, lora, controlnet, other };
-enum class ModelState : u8 { loading, resident };
+/// `cached`: ready in the RAM cache only.
+enum class ModelState : u8 { loading, resident, cached };
+/// What a copy of a model is kept for. `device`: loaded there, for use. `ram`: in the RAM cache, which gives it up first.
+enum class ModelTier : u8 { device, ram };
 enum class ModelFormat : u8 { safetensors, gguf, onnx };
 enum class OperationKind : u8 { load_model, defragment, optimize };
 enum class OperationState : u8 { running, succeeded, failed, cancelled };
@@ -23,6 +26,13 @@ enum class TransferMode : u8 { copy, move };
 /// `queued`: its room is taken, its turn has not come.
 enum class TransferState : u8 { queued, running, succeeded, failed, cancelled };
 enum class Role : u8 { user, admin };
+
+/// Which model goes first when room is wanted (core/model/eviction.hpp).
+enum class EvictionOrder : u8 {
+    fifo,   ///< Oldest load first.
+    lru,    ///< Longest untouched first.
+    smart,  ///< What is least missed per byte first: (time to load it again, as measured) ÷ ((idle + 1 s) × size).
+};
 
 /// The wire names of an enum, in the order of its values.
 template <class E>
@@ -53,7 +63,15 @@ struct EnumNames<ModelType> {
 };
 template <>
 struct EnumNames<ModelState> {
-    static constexpr std::array<std::string_view, 2> names = {"loading", "resident"};
+    static constexpr std::array<std::string_view, 3> names = {"loading", "resident", "cached"};
+};
+template <>
+struct EnumNames<ModelTier> {
+    static constexpr std::array<std::string_view, 2> names = {"device", "ram"};
+};
+template <>
+struct EnumNames<EvictionOrder> {
+    static constexpr std::array<std::string_view, 3> names = {"fifo", "lru", "smart"};
 };
 template <>
 struct EnumNames<ModelFormat> {

@@ -154,41 +154,51 @@ struct OperationEnded {
         visit(s.id, s.state, s.error.code, s.error.field, s.error.value, s.error.limit, s.error.detail, s.wall_ns);
     }
 };
+/// A model becomes known, with its first copy on the way. `target` is where the operation wants it: elsewhere than `device` where the
+/// copy is one in the RAM cache from which the other is made.
 struct ModelLoading {
     ModelId id;
     OperationId operation;
     AllocationId allocation;
     u16 device = 0;
+    ModelTier tier = ModelTier::device;
+    u16 target = 0;
     Inspection inspection;
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
-        visit(s.id, s.operation, s.allocation, s.device, s.inspection);
+        visit(s.id, s.operation, s.allocation, s.device, s.tier, s.target, s.inspection);
     }
 };
+/// A copy of the model is whole.
 struct ModelResident {
     ModelId id;
+    AllocationId allocation;
+    u16 device = 0;
     u64 load_ns = 0;
     u64 wall_ns = 0;
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
-        visit(s.id, s.load_ns, s.wall_ns);
+        visit(s.id, s.allocation, s.device, s.load_ns, s.wall_ns);
     }
 };
-/// A further name for a resident model's content; the operation named it.
+/// The operation waits for this model from now on, on device `target`, and gives it its name.
 struct ModelNamed {
     ModelId id;
     OperationId operation;
+    u16 target = 0;
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
-        visit(s.id, s.operation);
+        visit(s.id, s.operation, s.target);
     }
 };
-/// The model is on no device any more (unloaded, or its load ended without it).
+/// A copy of the model is gone (unloaded, evicted, or its load ended without it); with its last one the model is.
 struct ModelGone {
     ModelId id;
+    AllocationId allocation;
+    u16 device = 0;
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
-        visit(s.id);
+        visit(s.id, s.allocation, s.device);
     }
 };
 /// One name of the model is given up; others remain.
@@ -330,10 +340,45 @@ struct KeyUsed {
     }
 };
 
+/// A further copy of a model that is known is on the way, made from a copy that is whole, else from the file.
+struct ModelCopying {
+    ModelId id;
+    OperationId operation;
+    AllocationId allocation;
+    u16 device = 0;
+    ModelTier tier = ModelTier::device;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.operation, s.allocation, s.device, s.tier);
+    }
+};
+/// What a copy is kept for is another from now on: loaded for use, or in the RAM cache only. Its bytes stay where they are.
+struct ModelTiered {
+    ModelId id;
+    AllocationId allocation;
+    u16 device = 0;
+    ModelTier tier = ModelTier::device;
+    bool pinned = false;  ///< Never evicted.
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id, s.allocation, s.device, s.tier, s.pinned);
+    }
+};
+/// Where the RAM cache is, what it may hold beside the models that are loaded, and which models go first, there and everywhere.
+struct CacheSet {
+    u16 device = 0;
+    u64 max_bytes = 0;
+    EvictionOrder order = EvictionOrder::fifo;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.device, s.max_bytes, s.order);
+    }
+};
+
 using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady, BlockReleasing, BlockGone, AllocationReserved, AllocationReady,
                            AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted, OperationEnded, ModelLoading, ModelResident,
                            ModelNamed, ModelGone, ModelUnnamed, OperationCancelling, MoveReserved, AllocationMoved, MoveDropped,
-                           PressureChanged, TransferQueued, TransferBegun, TransferCancelling, TransferEnded, UpkeepStarted, UpkeepTold, BlockDirtied, KeyUsed, LimitsSet>;
+                           PressureChanged, TransferQueued, TransferBegun, TransferCancelling, TransferEnded, UpkeepStarted, UpkeepTold, BlockDirtied, KeyUsed, LimitsSet, ModelCopying, ModelTiered, CacheSet>;
 
 /// The event's name towards people: "allocationReady", ….
 [[nodiscard]] std::string_view name_of(const Event& event);

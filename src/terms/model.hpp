@@ -49,9 +49,10 @@ struct LoadRequest {
     std::string device_id;    ///< Empty: the policy chooses.
     Priority priority = Priority::normal;
     bool pinned = false;
+    ModelTier tier = ModelTier::device;  ///< `ram`: into the RAM cache, on no device beyond it.
     template <class Self, class V>
     static void fields(Self& self, V&& visit) {
-        visit(self.name, self.path, self.type, self.estimated_size_mb, self.device_id, self.priority, self.pinned);
+        visit(self.name, self.path, self.type, self.estimated_size_mb, self.device_id, self.priority, self.pinned, self.tier);
     }
 };
 

@@ -167,7 +167,8 @@ class Worker:
         if self.loaded:
             name = self.random.choice(sorted(self.loaded))
             self.loading = (name, self.loaded.pop(name))
-            answer = self.ask("unload", "DELETE", f"/api/model/unload?name={name}")
+            keep = self.random.choice(["", "&keepCached=false"])
+            answer = self.ask("unload", "DELETE", f"/api/model/unload?name={name}{keep}")
         else:
             path = self.random.choice(self.models)
             self.tag += 1
@@ -322,6 +323,7 @@ def run(kills, seed, minutes):
                 daemon.delete(f"/api/memory/allocations/{held.id}").ok()
             for name in list(worker.loaded):
                 daemon.delete(f"/api/model/unload?name={name}").ok()
+        daemon.delete("/api/model/cache").ok()
         tell_answered(sum((worker.answered for worker in workers), collections.Counter()), kills, models)
         wait_until(lambda: empty(daemon) or None, "a device without any used byte after everything was freed")
 

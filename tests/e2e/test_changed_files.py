@@ -73,7 +73,7 @@ class ChangedFiles(unittest.TestCase):
     def unload_all(self):
         for model in self.daemon.get("/api/model/status").ok()["loadedModels"]:
             for name in model["names"]:
-                self.daemon.delete(f"/api/model/unload?name={name}").ok()
+                self.daemon.delete(f"/api/model/unload?name={name}&keepCached=false").ok()
 
     def further_files(self, path):
         if path == SHARDED:
@@ -150,7 +150,7 @@ class ChangedFiles(unittest.TestCase):
                         self.change(way, file)
                         self.load(path, "m").ok()
                         self.assertEqual(self.tensors("m"), self.expected(path))
-                        self.daemon.delete("/api/model/unload?name=m").ok()
+                        self.daemon.delete("/api/model/unload?name=m&keepCached=false").ok()
 
     def test_a_shard_that_is_cut_or_gone_is_told_and_refused(self):
         for path in (SHARDED, EXTERNAL):
@@ -169,7 +169,7 @@ class ChangedFiles(unittest.TestCase):
             self.load(path, "m").ok()
             self.assertEqual(self.tensors("m"), self.tensors("kept"))
             for name in ("kept", "m"):
-                self.daemon.delete(f"/api/model/unload?name={name}").ok()
+                self.daemon.delete(f"/api/model/unload?name={name}&keepCached=false").ok()
 
     def test_while_a_shard_changes_again_and_again_each_load_is_of_one_state_of_it(self):
         file = self.further_files(SHARDED)[0]
@@ -202,7 +202,7 @@ class ChangedFiles(unittest.TestCase):
                     continue
                 pause[0] = 0.002
                 self.assertIn(self.tensors("m"), states)
-                self.daemon.delete("/api/model/unload?name=m").ok()
+                self.daemon.delete("/api/model/unload?name=m&keepCached=false").ok()
                 loaded += 1
         finally:
             over.set()

@@ -40,7 +40,7 @@ class Models(unittest.TestCase):
     def tearDown(self):
         for model in self.daemon.get("/api/model/status").ok()["loadedModels"]:
             for name in model["names"]:
-                self.daemon.delete(f"/api/model/unload?name={name}").ok()
+                self.daemon.delete(f"/api/model/unload?name={name}&keepCached=false").ok()
         self.assertTrue(self.daemon.get("/api/audit").ok()["ok"])
 
     def load(self, path, name="m", **fields):
@@ -58,7 +58,7 @@ class Models(unittest.TestCase):
                 got = sorted((item["name"], item["dtype"], item["shape"], item["sizeBytes"],
                               hashlib.sha256(content[item["offsetBytes"]:item["offsetBytes"] + item["sizeBytes"]]).hexdigest()) for item in items)
                 self.assertEqual(got, sorted((tensor["name"], tensor["dtype"], tensor["shape"], tensor["size"], tensor["sha256"]) for tensor in expected))
-                self.daemon.delete(f"/api/model/unload?name=m{number}").ok()
+                self.daemon.delete(f"/api/model/unload?name=m{number}&keepCached=false").ok()
 
     def test_what_is_available_is_told_with_its_exact_size_before_a_byte_is_read(self):
         found = {}
@@ -131,7 +131,7 @@ class Models(unittest.TestCase):
                 answer = self.load(path)
                 self.assertIn(answer.status, (200, 201, 422), f"{path}: {answer.body}")
                 if answer.status != 422:
-                    self.daemon.delete("/api/model/unload?name=m").ok()
+                    self.daemon.delete("/api/model/unload?name=m&keepCached=false").ok()
         while self.daemon.get("/api/memory/status").ok()["usedBytes"]:
             pass  # What an unload freed goes back to the system in the background; CTest's limit bounds this.
 

@@ -13,7 +13,7 @@ import unittest
 from daemon import BIN, ROOT, Daemon
 
 SAMPLES = os.environ.get("VRAMD_SAMPLES", os.path.join(ROOT, ".cache", "samples"))
-KEYS = ["listen", "socket", "state_dir", "device", "model_dir", "token_file", "read_only", "config"]
+KEYS = ["listen", "socket", "state_dir", "device", "model_dir", "token_file", "ram_cache", "eviction", "read_only", "config"]
 
 
 def run(program, *words, environment=None, **rest):
@@ -196,7 +196,7 @@ class WithoutDaemon(unittest.TestCase):
                         there, cursor = there + page["items"], page["nextCursor"]
                     self.assertEqual(here["items"], there)
                     self.assertEqual(here["format"], record["format"])
-                    daemon.delete("/api/model/unload?name=m").ok()
+                    daemon.delete("/api/model/unload?name=m&keepCached=false").ok()
 
     def test_a_files_table_and_its_refusals(self):
         told = run("vramctl", "tensors", os.path.join(SAMPLES, "every-type.gguf"), environment=self.NOWHERE)

@@ -221,11 +221,11 @@ void Clients::hold_open(Choices& choices) {
 /// Whoever reads a model keeps it from being evicted.
 void Clients::hold_model_open(Choices& choices) {
     const auto model = world_.core().model(model_names[choices.below(std::size(model_names))]);
-    if (!model || model->state != ModelState::resident) return;
-    auto opened = world_.core().open_content({"anybody", Role::user}, model->allocation, engine::Access::read);
+    if (!model || model->best().state != ModelState::resident) return;
+    auto opened = world_.core().open_content({"anybody", Role::user}, model->best().allocation, engine::Access::read);
     if (!opened && excused(opened.error(), nullptr)) return;
     if (!opened) fail("a model cannot be read: " + describe(opened.error()));
-    readers_.push_back({model->allocation, place_of(model->allocation), *std::move(opened)});
+    readers_.push_back({model->best().allocation, place_of(model->best().allocation), *std::move(opened)});
     met_["a model is read for a while"] += 1;
 }
 

@@ -124,6 +124,7 @@ private:
     void load(Choices& choices);
     void unload(Choices& choices);
     void cancel(Choices& choices);
+    void uncache(const std::string& name);
     void note_models();
     void compare_models();
 

@@ -108,10 +108,13 @@ void Clients::check_enforced(const std::string& device_id) {
             if (block.row.device == device && block.row.state == BlockState::creating && block.allocations().empty())
                 going += block.row.size_bytes;
         if (sums.committed - going <= usable(device_id, state.books.devices()[device].capacity_bytes)) return;
-        for (const auto& [serial, model] : state.catalogue.models())
-            if (model.device == device && model.state == ModelState::resident && !model.request.pinned &&
-                !used.contains(model.allocation) && state.transfers.of(model.allocation.serial).empty())
+        for (const auto& [serial, copy] : state.catalogue.copies()) {
+            const auto all = state.catalogue.copies_of(copy.model);
+            const bool source = std::ranges::find(all, ModelState::loading, &model::Copy::state) != all.end();  // Of one on its way.
+            if (copy.device == device && copy.state == ModelState::resident && !copy.pinned && !source &&
+                !used.contains(copy.allocation) && state.transfers.of(serial).empty())
                 fail("limits were enforced, and a model that nobody uses stayed above them");
+        }
     });
 }
 

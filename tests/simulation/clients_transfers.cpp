@@ -47,7 +47,7 @@ void Clients::transfer_one(Choices& choices) {
     const std::string model_name = model_names[choices.below(std::size(model_names))];
     const auto model = command.mode == TransferMode::copy && choices.one_in(4) ? world_.core().model(model_name)
                                                                                : Result<report::ModelTold>(refuse(Code::not_found, "", ""));
-    if (model && model->state == ModelState::resident) command.source = model->allocation;
+    if (model && model->state == ModelState::resident) command.source = model->best().allocation;
     command.target_device_id = choices.one_in(2) ? "a" : "b";
     bool missing = false;
     if (const auto to = any(choices); choices.one_in(2)) {

@@ -162,6 +162,7 @@ void Clients::finish(Choices& choices) {
     for (const report::ModelTold& model : world_.core().models())
         for (const std::string& name : model.names)
             pinned_.erase(name), world_.core().unload_model({admin, name, ""}, [](Result<engine::Freed>) {});
+    uncache("");
     world_.advance_ns(1000 * ns_per_second);
     settle(choices);
     check();

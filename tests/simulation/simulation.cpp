@@ -37,6 +37,10 @@ constexpr const char* must_meet[] = {"a move to a device succeeded",
                                      "a forced free waits",
                                      "a transfer of what is being freed",
                                      "a model is read for a while",
+                                     "a model was loaded",
+                                     "a model came into the cache",
+                                     "a model is kept by the cache",
+                                     "the cache was emptied",
                                      "limits were set",
                                      "limits evicted a model",
                                      "a request that waited was served",
@@ -59,7 +63,8 @@ void tell_seed(int) {
 std::string run(Choices& choices, u64 steps) {
     try {
         const u64 capacity = std::array{512 * kib, mib, 4 * mib}[choices.below(3)];
-        World world(1, {{"a", capacity}, {"b", 256 * kib}});
+        const u64 cache = capacity / 4 * choices.below(4);
+        World world(1, {{"a", capacity}, {"b", 256 * kib}}, cache);
         for (const char* path : {"p0", "p1", "p2"}) world.files[path] = {1000 + choices.below(50'000), choices.below(1000), 1};
         Clients clients(world, choices, met);
         for (u64 i = 0; i < steps && !choices.exhausted(); ++i) clients.act(choices);

@@ -114,7 +114,8 @@ bool SimLoading::step(Choices& choices) {
     return true;
 }
 
-World::World(u64 seed, std::map<std::string, u64> capacities_then) : capacities(std::move(capacities_then)), secrets_(seed ^ 0x5eed) {
+World::World(u64 seed, std::map<std::string, u64> capacities_then, u64 cache_max_bytes_then)
+    : capacities(std::move(capacities_then)), cache_max_bytes(cache_max_bytes_then), secrets_(seed ^ 0x5eed) {
     // In memory where there is such a folder: the histories are many, and a disk shows nothing more.
     std::string pattern = access("/dev/shm", W_OK) == 0 ? "/dev/shm/vramd-simulation-XXXXXX" : "/tmp/vramd-simulation-XXXXXX";
     if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
@@ -171,6 +172,9 @@ void World::start() {
     options.state_directory = folder_ / "ledger";
     options.life = "simulation";
     options.ledger_segment_bytes = 256 * kib;
+    options.cache_device_id = "a";
+    options.cache_max_bytes = cache_max_bytes;
+    options.eviction = static_cast<EvictionOrder>(cache_max_bytes / kib % 3);
     core_ = std::make_unique<engine::Runner>(std::move(options), std::move(ports));
     if (const auto recovered = core_->recover(); !recovered) throw std::runtime_error("recovery: " + describe(recovered.error()));
 }

@@ -19,12 +19,6 @@
 #include "core/model/catalogue.hpp"
 
 namespace vramd::model {
-/// Whose turn it is. Named so on the wire and on command lines.
-enum class EvictionOrder : u8 {
-    fifo,   ///< Oldest load first.
-    lru,    ///< Longest untouched first.
-    smart,  ///< What is least missed per byte first: (time to load it again, as measured) ÷ ((idle + 1 s) × size).
-};
 /// Policies of optimize-models.
 enum class EvictionPolicy : u8 {
     conservative,  ///< Oldest load first, but only what nobody touched for ten minutes, and only down to 90.
@@ -125,10 +119,6 @@ Eviction plan_eviction(std::span<const Resident> models, const EvictionRule& rul
 }
 }  // namespace vramd::model
 namespace vramd {
-template <>
-struct EnumNames<model::EvictionOrder> {
-    static constexpr std::array<std::string_view, 3> names = {"fifo", "lru", "smart"};
-};
 template <>
 struct EnumNames<model::EvictionPolicy> {
     static constexpr std::array<std::string_view, 4> names = {"conservative", "balanced", "aggressive", "smart"};

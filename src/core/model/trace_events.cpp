@@ -63,7 +63,7 @@ Result<void> TraceEvents::on(const ModelLoading& event) {
     called_[wish->second.name] = known->second;
     wish->second.placed = true;
     Life& life = lives_[event.id.serial];
-    life = {known->second, 0, none, {builder_.requests().size()}};
+    life = {known->second, 0, none, {builder_.requests().size()}, 1};
     allocations_[event.allocation.serial] = event.id.serial;
     TRY_DO(want(known->second, wish->second.at_ns));
     builder_.requests().back().keeps = wish->second.keeps;
@@ -73,10 +73,18 @@ Result<void> TraceEvents::on(const ModelLoading& event) {
 
 void TraceEvents::on(const ModelResident& event) {
     const auto life = lives_.find(event.id.serial);
-    if (life == lives_.end()) return;
+    if (life == lives_.end() || life->second.resident_ns != 0) return;  // A further copy costs no load from its file.
     builder_.add_load(life->second.model, event.load_ns);
     life->second.resident_ns = event.wall_ns;
     life->second.waiting.clear();
+}
+
+void TraceEvents::on(const ModelCopying& event) {
+    const auto life = lives_.find(event.id.serial);
+    if (life == lives_.end()) return;
+    life->second.copies += 1;
+    allocations_[event.allocation.serial] = event.id.serial;
+    if (event.device < devices_.size()) loaded_onto_.insert(devices_[event.device].id);
 }
 
 Result<void> TraceEvents::on(const ModelNamed& event) {
@@ -122,10 +130,12 @@ void TraceEvents::end_pin(const Life& life, u64 wall_ns) {
 void TraceEvents::gone(const ModelGone& event, u64 wall_ns) {
     const auto found = lives_.find(event.id.serial);
     if (found == lives_.end()) return;
-    const Life& life = found->second;
+    allocations_.erase(event.allocation.serial);
+    Life& life = found->second;
+    life.copies -= 1;
+    if (life.copies > 0) return;
     end_pin(life, wall_ns);
     for (const u64 request : life.waiting) builder_.requests()[request].model = no_model;  // Its load failed.
-    std::erase_if(allocations_, [&](const auto& pair) { return pair.second == event.id.serial; });
     lives_.erase(found);
 }
 

@@ -46,6 +46,7 @@ private:
         u64 resident_ns = 0;       ///< 0: loading.
         u64 pinned_by = none;      ///< The request that loaded it, if it pinned it.
         std::vector<u64> waiting;  ///< Requests that wait for its load.
+        u64 copies = 1;            ///< On devices and in the RAM cache: one memory here, which goes with the last.
     };
     struct Wish {
         std::string name;
@@ -63,6 +64,7 @@ private:
     void on(const DeviceResized& event);
     void on(const OperationStarted& event);
     void on(const ModelResident& event);
+    void on(const ModelCopying& event);
     void end_pin(const Life& life, u64 wall_ns);
     void gone(const ModelGone& event, u64 wall_ns);
     [[nodiscard]] Result<void> want(u32 model, u64 at_ns);

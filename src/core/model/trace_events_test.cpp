@@ -29,12 +29,12 @@ public:
     }
     /// The operation loads the model `serial`, content `file`, into the allocation of the same number.
     void loading(u64 operation, u64 serial, u64 file, u64 bytes) {
-        ModelLoading event{{serial, 0}, {operation, 0}, {serial, 0}, 0, {}};
+        ModelLoading event{{serial, 0}, {operation, 0}, {serial, 0}, 0, ModelTier::device, 0, {}};
         event.inspection.identity.inode = file;
         event.inspection.memory_bytes = bytes;
         see(0, event);
     }
-    void resident(u64 wall_s, u64 serial, u64 load_ms) { see(wall_s, ModelResident{{serial, 0}, load_ms * 1'000'000, wall_s * second}); }
+    void resident(u64 wall_s, u64 serial, u64 load_ms) { see(wall_s, ModelResident{{serial, 0}, {serial, 0}, 0, load_ms * 1'000'000, wall_s * second}); }
     void access(u64 wall_s, u64 allocation) { see(wall_s, AllocationAccessed{{allocation, 0}, wall_s * second, 0}); }
     EventTrace end() { return std::move(fold).finish(); }
     TraceEvents fold;
@@ -74,9 +74,9 @@ TEST_CASE("one content is one model under every name and in every life, and who 
     told.ask(1, 1, "x");
     told.loading(1, 7, 55, 50);
     told.ask(2, 2, "alias");
-    told.see(2, ModelNamed{{7, 0}, {2, 0}});
+    told.see(2, ModelNamed{{7, 0}, {2, 0}, 0});
     told.resident(5, 7, 4000);
-    told.see(6, ModelGone{{7, 0}});
+    told.see(6, ModelGone{{7, 0}, {7, 0}, 0});
     told.fold.begin_life();
     told.see(8, DeviceAdded{"a", 800, 10});
     told.ask(9, 1, "x");
@@ -101,7 +101,7 @@ TEST_CASE("a load that failed is no request, one that found no room is, as far a
     told.ask(1, 1, "broken");
     told.loading(1, 7, 55, 50);
     ended(1, Code::invalid_model);
-    told.see(2, ModelGone{{7, 0}});
+    told.see(2, ModelGone{{7, 0}, {7, 0}, 0});
     told.ask(3, 2, "missing");
     ended(2, Code::not_found);
     told.ask(4, 3, "unknown");
@@ -109,7 +109,7 @@ TEST_CASE("a load that failed is no request, one that found no room is, as far a
     told.ask(5, 4, "x");
     told.loading(4, 8, 56, 50);
     told.resident(6, 8, 10);
-    told.see(7, ModelGone{{8, 0}});
+    told.see(7, ModelGone{{8, 0}, {8, 0}, 0});
     told.ask(8, 5, "x");
     ended(5, Code::insufficient_memory);
     const EventTrace made = told.end();
@@ -123,7 +123,7 @@ TEST_CASE("what was loaded pinned is used until it was unloaded, and for ever wh
     told.ask(1, 1, "x", Keeps::pinned);
     told.loading(1, 7, 55, 50);
     told.resident(3, 7, 10);
-    told.see(30, ModelGone{{7, 0}});
+    told.see(30, ModelGone{{7, 0}, {7, 0}, 0});
     told.ask(40, 2, "x", Keeps::pinned);
     told.loading(2, 8, 55, 50);
     told.resident(41, 8, 10);
@@ -146,11 +146,11 @@ TEST_CASE("figures that no daemon records neither wrap nor break a replay") {
         OperationStarted started;
         started.wall_ns = odd;
         REQUIRE(fold.see(started, odd).has_value());
-        ModelLoading loading{{odd, 0}, {0, 0}, {odd, 0}, 0, {}};
+        ModelLoading loading{{odd, 0}, {0, 0}, {odd, 0}, 0, ModelTier::device, 0, {}};
         loading.inspection.memory_bytes = odd;
         loading.inspection.identity.inode = odd;
         REQUIRE(fold.see(loading, odd).has_value());
-        REQUIRE(fold.see(ModelResident{{odd, 0}, odd, odd}, odd).has_value());
+        REQUIRE(fold.see(ModelResident{{odd, 0}, {odd, 0}, 0, odd, odd}, odd).has_value());
         REQUIRE(fold.see(AllocationAccessed{{odd, 0}, odd / 2, 0}, odd).has_value());
         fold.begin_life();
     }
@@ -160,15 +160,32 @@ TEST_CASE("figures that no daemon records neither wrap nor break a replay") {
     CHECK(replay(made.named.trace, {made.capacity_bytes, {}}, EvictionOrder::smart).requests == 3);
 }
 
+TEST_CASE("a model with a copy in the RAM cache and one on a device is one memory: read once, and there until the last is gone") {
+    Told told;
+    told.ask(1, 1, "m");
+    told.loading(1, 7, 70, 1000);
+    told.resident(2, 7, 500);
+    told.see(2, ModelCopying{{7, 0}, {1, 0}, {8, 0}, 0, ModelTier::device});
+    told.see(3, ModelResident{{7, 0}, {8, 0}, 0, 1, 3 * second});
+    told.see(4, ModelGone{{7, 0}, {7, 0}, 0});
+    told.access(5, 8);
+    told.see(6, ModelGone{{7, 0}, {8, 0}, 0});
+    told.access(7, 8);
+    const EventTrace made = told.end();
+    REQUIRE(made.named.trace.requests.size() == 1);
+    CHECK(made.named.trace.models[0].load_ns == 500'000'000);
+    CHECK(made.named.trace.requests[0].use_ns == 3 * second);
+}
+
 TEST_CASE("a history that begins in the midst of things is read from where it is whole") {
     TraceEvents fold;
-    REQUIRE(fold.see(ModelResident{{3, 0}, 5, 5}, 5).has_value());
+    REQUIRE(fold.see(ModelResident{{3, 0}, {3, 0}, 0, 5, 5}, 5).has_value());
     REQUIRE(fold.see(AllocationAccessed{{3, 0}, 6, 0}, 6).has_value());
-    REQUIRE(fold.see(ModelGone{{3, 0}}, 7).has_value());
+    REQUIRE(fold.see(ModelGone{{3, 0}, {3, 0}, 0}, 7).has_value());
     REQUIRE(fold.see(DeviceResized{4, 100}, 7).has_value());
-    ModelLoading loading{{4, 0}, {9, 0}, {4, 0}, 3, {}};
+    ModelLoading loading{{4, 0}, {9, 0}, {4, 0}, 3, ModelTier::device, 3, {}};
     REQUIRE(fold.see(loading, 8).has_value());
-    REQUIRE(fold.see(ModelNamed{{4, 0}, {10, 0}}, 8).has_value());
+    REQUIRE(fold.see(ModelNamed{{4, 0}, {10, 0}, 0}, 8).has_value());
     const EventTrace made = std::move(fold).finish();
     CHECK(made.named.trace.requests.empty());
     CHECK(made.capacity_bytes == 0);

@@ -213,16 +213,16 @@ memory::PressureInput after_release(memory::PressureInput input, u64 bytes) {
 
 std::vector<model::Resident> residents(const core::State& state, u16 device, std::span<const u64> in_use) {
     std::vector<model::Resident> list;
-    for (const auto& [serial, model] : state.catalogue.models()) {
-        if (model.device != device || model.state != ModelState::resident) continue;
-        const memory::AllocationRow& row = state.books.allocation(model.allocation)->row;
+    for (const auto& [serial, copy] : state.catalogue.copies()) {
+        if (copy.device != device || copy.state != ModelState::resident) continue;
+        const memory::AllocationRow& row = state.books.allocation(copy.allocation)->row;
         model::Resident resident;
         resident.serial = serial;
         resident.size_bytes = row.granted_bytes;
-        resident.loaded_wall_ns = model.loaded_wall_ns;
-        resident.touched_wall_ns = std::max(model.loaded_wall_ns, row.accessed_wall_ns);
-        resident.load_ns = model.load_ns;
-        resident.pinned = model.request.pinned;
+        resident.loaded_wall_ns = copy.loaded_wall_ns;
+        resident.touched_wall_ns = std::max(copy.loaded_wall_ns, row.accessed_wall_ns);
+        resident.load_ns = copy.load_ns;
+        resident.pinned = copy.pinned;
         resident.in_use = std::ranges::binary_search(in_use, row.id.serial);
         list.push_back(resident);
     }
@@ -233,15 +233,15 @@ Outlook outlook_of(const core::State& state, u16 device, const memory::PressureI
     return Place{state, device, machine}.outlook(released_bytes);
 }
 
-u64 unload_on_copy(core::State& copy, u16 device, const memory::PressureInput& machine, std::span<const u64> models, u64 now_wall_ns,
+u64 unload_on_copy(core::State& copy, u16 device, const memory::PressureInput& machine, std::span<const u64> copies, u64 now_wall_ns,
                    Outlook& after) {
     const u64 committed_bytes = copy.books.sums(device).committed;
     ReclaimCommand command;
     command.device = device;
     command.wanted_bytes = number_max;
     command.reach = ReclaimReach::models_only;
-    command.models.assign(models.begin(), models.end());
-    if (!models.empty()) (void)carry_out(copy, command, {now_wall_ns, now_wall_ns});  // Never refused: it goes as far as it can.
+    command.copies.assign(copies.begin(), copies.end());
+    if (!copies.empty()) (void)carry_out(copy, command, {now_wall_ns, now_wall_ns});  // Never refused: it goes as far as it can.
     const u64 freed_bytes = committed_bytes - copy.books.sums(device).committed;
     after = Place{copy, device, machine}.outlook(freed_bytes);
     return freed_bytes;

@@ -81,9 +81,9 @@ struct Surroundings {
 [[nodiscard]] Outlook outlook_of(const core::State& state, u16 device, const memory::PressureInput& machine, u64 released_bytes = 0);
 /// Decides and applies to the copy, with every block's release done at once; false where the core would refuse.
 bool carry_out(core::State& copy, const Command& command, Moment now);
-/// Unloads these models (serials) of a device from the copy, as the core would, with their blocks released at once; answers what was freed
+/// Gives up these copies (serials) on a device from the copy, as the core would, with their blocks released at once; answers what was freed
 /// and sets how the device is then.
-u64 unload_on_copy(core::State& copy, u16 device, const memory::PressureInput& machine, std::span<const u64> models, u64 now_wall_ns,
+u64 unload_on_copy(core::State& copy, u16 device, const memory::PressureInput& machine, std::span<const u64> copies, u64 now_wall_ns,
                    Outlook& after);
 
 /// The models on a device as policies see them. O(models).

@@ -101,7 +101,7 @@ private:
         if (!carry_out(trial, command, now_)) return;
         advice.freed_bytes = committed - trial.books.sums(device_).committed;
         advice.after = outlook_of(trial, device_, machine(), advice.freed_bytes);
-        advice.reason = over + "; " + std::to_string(plan.blocks.size()) + " empty blocks and " + std::to_string(plan.models.size()) +
+        advice.reason = over + "; " + std::to_string(plan.blocks.size()) + " empty blocks and " + std::to_string(plan.copies.size()) +
                         " models that nobody uses could go: " + bytes_text(advice.freed_bytes) + ".";
         list_.push_back(std::move(advice));
     }

@@ -36,11 +36,6 @@ struct StateLookup {
         if (found == nullptr) return std::nullopt;
         return Found{found->owner, found->request.device_id, {}};
     }
-    [[nodiscard]] Maybe model(u64 serial) const {
-        const model::Model* found = state.catalogue.model(serial);
-        if (found == nullptr) return std::nullopt;
-        return Found{core::model_owner, device(found->device), {}};
-    }
     [[nodiscard]] Maybe transfer(u64 serial) const {
         const auto& all = state.transfers.transfers();
         const auto found = all.find(serial);
@@ -65,7 +60,6 @@ struct RollLookup {
     [[nodiscard]] Maybe block(BlockKey key) const { return found(roll.blocks_, key); }
     [[nodiscard]] Maybe allocation(u64 serial) const { return found(roll.allocations_, serial); }
     [[nodiscard]] Maybe operation(u64 serial) const { return found(roll.operations_, serial); }
-    [[nodiscard]] Maybe model(u64 serial) const { return found(roll.models_, serial); }
     [[nodiscard]] Maybe transfer(u64 serial) const { return found(roll.transfers_, serial); }
 };
 
@@ -116,9 +110,9 @@ Attribution attribute_one(const Lookup& lookup, const E& event) {
     } else if constexpr (names<E>("mdl_") && requires { event.device; }) {
         return from(Found{core::model_owner, lookup.device(event.device), {}});
     } else if constexpr (names<E>("mdl_")) {
-        whose = from(lookup.model(event.id.serial));
         whose.owner = core::model_owner;
         whose.known = true;  // Models are everybody's to see.
+        if constexpr (requires { event.target; }) whose.device_id = lookup.device(event.target);
     } else if constexpr (
         requires { event.block; } && !requires { event.owner; }) {
         return from(lookup.block(event.block));
@@ -157,7 +151,6 @@ Roll::Roll(const core::State& state) {
     for (const auto& [serial, allocation] : state.books.allocations()) allocations_.emplace(serial, belongs(lookup.allocation(serial)));
     for (const auto& [serial, move] : state.books.moves()) moves_.emplace(serial, belongs(lookup.block(move.block)).device);
     for (const auto& [serial, operation] : state.catalogue.operations()) operations_.emplace(serial, belongs(lookup.operation(serial)));
-    for (const auto& [serial, model] : state.catalogue.models()) models_.emplace(serial, belongs(lookup.model(serial)));
     for (const auto& [serial, transfer] : state.transfers.transfers()) transfers_.emplace(serial, belongs(lookup.transfer(serial)));
 }
 
@@ -202,10 +195,6 @@ void Roll::note(const Event& event, const Attribution& whose) {
                 moves_.erase(kind.id.serial);
             } else if constexpr (names<E>("op_") && requires { kind.owner; }) {
                 operations_[kind.id.serial] = belongs;
-            } else if constexpr (std::is_same_v<E, ModelLoading>) {
-                models_[kind.id.serial] = belongs;
-            } else if constexpr (std::is_same_v<E, ModelGone>) {
-                models_.erase(kind.id.serial);
             } else if constexpr (requires {
                                      kind.plan.owner;
                                      kind.plan.id;

@@ -54,7 +54,6 @@ private:
     std::map<u64, u32> moves_;  ///< Allocation → the device of its second place.
     std::map<BlockKey, Belongs> blocks_;
     std::map<u64, Belongs> operations_;
-    std::map<u64, Belongs> models_;
     std::map<u64, Belongs> transfers_;
 };
 }  // namespace vramd::report

@@ -87,8 +87,8 @@ void History::note(const core::State& before, const Event& event, u64 wall_ns) {
         leave(device_of(row.block), flow_of(row), wall_ns);
     } else if (const auto* gone = std::get_if<ModelGone>(&event)) {
         const model::Model* model = before.catalogue.model(gone->id.serial);
-        if (model == nullptr || before.books.allocation(model->allocation) == nullptr) return;
-        const memory::AllocationRow& row = before.books.allocation(model->allocation)->row;
+        if (model == nullptr || before.books.allocation(gone->allocation) == nullptr) return;
+        const memory::AllocationRow& row = before.books.allocation(gone->allocation)->row;
         name_track(device_of(row.block), NameKind::model, model->request.name, wall_ns).left(row.granted_bytes, wall_ns);
     } else if (const auto* moved = std::get_if<AllocationMoved>(&event)) {
         const memory::AllocationRow& row = before.books.allocation(moved->id)->row;

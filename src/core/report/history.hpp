@@ -139,7 +139,7 @@ private:
     };
     struct Loaded {
         std::string name;
-        u64 allocation = 0;
+        u64 copies = 0;
     };
     void on(const DeviceAdded& event, u64 wall_ns);
     void on(const BlockReserved& event, u64 wall_ns);
@@ -155,6 +155,7 @@ private:
     void on(const TransferQueued& event, u64 wall_ns);
     void on(const TransferEnded& event, u64 wall_ns);
     void on(const ModelLoading& event, u64 wall_ns);
+    void on(const ModelCopying& event, u64 wall_ns);
     void on(const ModelGone& event, u64 wall_ns);
     void release(u64 serial, u64 wall_ns);
     void take(const Place& place);

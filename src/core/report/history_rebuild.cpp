@@ -19,7 +19,7 @@ Rebuilding::Rebuilding(const core::State& state) {
         allocations_.emplace(serial, std::move(held));
     }
     for (const auto& [serial, model] : state.catalogue.models())
-        models_.emplace(serial, Loaded{model.request.name, model.allocation.serial});
+        models_.emplace(serial, Loaded{model.request.name, state.catalogue.copies_of(serial).size()});
     for (const auto& [serial, transfer] : state.transfers.transfers())
         if (transfer.is_open()) transfers_.emplace(serial, std::pair(transfer.plan.source_device, transfer.plan.target_device));
     for (const auto& [serial, operation] : state.catalogue.operations())
@@ -144,15 +144,19 @@ void Rebuilding::on(const TransferEnded& event, u64 wall_ns) {
 
 void Rebuilding::on(const ModelLoading& event, u64) {
     const auto load = loads_.find(event.operation.serial);
-    if (load != loads_.end()) models_.insert_or_assign(event.id.serial, Loaded{load->second, event.allocation.serial});
+    if (load != loads_.end()) models_.insert_or_assign(event.id.serial, Loaded{load->second, 1});
+}
+
+void Rebuilding::on(const ModelCopying& event, u64) {
+    if (const auto found = models_.find(event.id.serial); found != models_.end()) found->second.copies += 1;
 }
 
 void Rebuilding::on(const ModelGone& event, u64 wall_ns) {
     const auto found = models_.find(event.id.serial);
     if (found == models_.end()) return;
-    if (const auto held = allocations_.find(found->second.allocation); held != allocations_.end())
+    if (const auto held = allocations_.find(event.allocation.serial); held != allocations_.end())
         if (const std::string* device = device_of(held->second.place.block))
             history_.name_track(*device, NameKind::model, found->second.name, wall_ns).left(held->second.place.bytes, wall_ns);
-    models_.erase(found);
+    if (--found->second.copies == 0) models_.erase(found);
 }
 }  // namespace vramd::report

@@ -39,7 +39,7 @@ LimitsImpact impact(const core::State& state, const core::ReclaimScope& scope, c
     const core::ReclaimPlan plan = core::plan_reclaim(state, scope, told.over_bytes);
     told.reclaimable_bytes = plan.bytes;
     told.reclaimable_blocks = plan.blocks.size();
-    for (const u64 serial : plan.models) told.models.push_back(state.catalogue.model(serial)->names.front());
+    for (const u64 serial : plan.copies) told.models.push_back(state.catalogue.model(state.catalogue.copy(serial)->model)->names.front());
     told.remains_over_bytes = less(told.over_bytes, plan.bytes);
     told.available_bytes_before = state.books.free_bytes(scope.device);
     told.available_bytes_after = less(usable, sums.live + sums.zombie);

@@ -39,9 +39,9 @@ DeviceBooks device_books(const core::State& state, u16 device, Detail detail) {
     for (const auto& [key, block] : state.books.blocks())
         if (block.row.device == device && block.space && block.row.state != BlockState::releasing) count_holes(told, *block.space, detail);
     told.largest_free_bytes = std::min(told.largest_free_bytes, told.free_bytes);  // A hole may be kept back by limits that came later.
-    for (const auto& [serial, model] : state.catalogue.models())
-        if (model.device == device && model.state == ModelState::resident && !model.request.pinned)
-            told.reclaimable_bytes += state.books.allocation(model.allocation)->row.granted_bytes;
+    for (const auto& [serial, copy] : state.catalogue.copies())
+        if (copy.device == device && copy.state == ModelState::resident && !copy.pinned)
+            told.reclaimable_bytes += state.books.allocation(copy.allocation)->row.granted_bytes;
     return told;
 }
 
@@ -93,26 +93,42 @@ AllocationPage allocations(const core::State& state, const Caller& caller, const
 }
 
 ModelTold model(const core::State& state, const model::Model& model) {
-    const memory::Allocation& memory = *state.books.allocation(model.allocation);
     ModelTold told;
     told.id = model.id;
     told.names = model.names;
     told.path = model.request.path;
     told.type = model.request.type;
     told.format = model.inspection->format;
-    told.state = model.state;
-    told.device_id = state.books.devices()[model.device].id;
-    told.allocation = model.allocation;
-    told.operation = model.operation;
-    const u64 granule = state.books.devices()[model.device].granule_bytes;
-    told.predicted_bytes = round_up(std::max<u64>(model.inspection->memory_bytes, 1), granule);
-    told.size_bytes = memory.row.granted_bytes;
+    std::vector<const model::Copy*> copies = state.catalogue.copies_of(model.id.serial);
+    // First what can be used, then what is kept for use, then what came first.
+    std::ranges::stable_sort(copies, {}, [](const model::Copy* copy) { return std::pair(copy->state, copy->tier); });
+    std::ranges::stable_partition(copies, [](const model::Copy* copy) { return copy->state == ModelState::resident; });
+    for (const model::Copy* copy : copies) {
+        ModelPlaceTold place;
+        place.device_id = state.books.devices()[copy->device].id;
+        place.tier = copy->tier;
+        place.state = copy->state;
+        place.allocation = copy->allocation;
+        const u64 granule = state.books.devices()[copy->device].granule_bytes;
+        place.predicted_bytes = round_up(std::max<u64>(model.inspection->memory_bytes, 1), granule);
+        place.size_bytes = state.books.allocation(copy->allocation)->row.granted_bytes;
+        place.pinned = copy->pinned;
+        place.operation = copy->operation;
+        place.loaded_wall_ns = copy->loaded_wall_ns;
+        place.load_ns = copy->load_ns;
+        told.places.push_back(std::move(place));
+    }
+    const auto loaded = std::ranges::find_if(
+        told.places, [](const ModelPlaceTold& place) { return place.tier == ModelTier::device && place.state == ModelState::resident; });
+    const auto wanted = std::ranges::find(told.places, ModelTier::device, &ModelPlaceTold::tier);
+    const bool waited_for = !state.catalogue.waiting_for_model(model.id.serial).empty();
+    const bool cached = told.places.front().state == ModelState::resident;
+    told.state = loaded != told.places.end()                            ? ModelState::resident
+                 : wanted != told.places.end() || waited_for || !cached ? ModelState::loading
+                                                                        : ModelState::cached;
     told.tensor_bytes = model.inspection->tensor_bytes;
     told.tensor_count = model.inspection->tensors.size();
     told.estimated_size_mb = model.request.estimated_size_mb;
-    told.pinned = model.request.pinned;
-    told.loaded_wall_ns = model.loaded_wall_ns;
-    told.load_ns = model.load_ns;
     return told;
 }
 
@@ -165,8 +181,12 @@ OperationTold operation(const core::State& state, const model::Operation& operat
     } else if (model == nullptr) {
         told.stage = "inspect";
     } else {
-        const BlockKey block = state.books.allocation(model->allocation)->row.block;
-        told.stage = state.books.block(block)->row.state == BlockState::ready ? "load" : "reserve";
+        const model::Copy* copy = state.catalogue.copy_on(model->id.serial, operation.target);
+        const bool first = copy == nullptr;  // What it is made from comes first, if that is on its way.
+        if (first) copy = state.catalogue.copies_of(model->id.serial).front();
+        const BlockKey block = state.books.allocation(copy->allocation)->row.block;
+        const bool ready = state.books.block(block)->row.state == BlockState::ready && !(first && copy->state == ModelState::resident);
+        told.stage = !ready ? "reserve" : first ? "cache" : "load";
     }
     return told;
 }

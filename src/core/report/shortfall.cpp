@@ -157,10 +157,10 @@ private:
     void unload_pinned() {
         const model::Model* best = nullptr;
         u64 best_bytes = number_max;
-        for (const auto& [serial, model] : state_.catalogue.models()) {
-            const memory::AllocationRow& row = books_.allocation(model.allocation)->row;
-            const bool stays =
-                model.device != device_ || model.state != ModelState::resident || !model.request.pinned || model.names.size() > 1;
+        for (const auto& [serial, copy] : state_.catalogue.copies()) {
+            const memory::AllocationRow& row = books_.allocation(copy.allocation)->row;
+            const model::Model& model = *state_.catalogue.model(copy.model);
+            const bool stays = copy.device != device_ || copy.state != ModelState::resident || !copy.pinned || model.names.size() > 1;
             if (stays || std::ranges::binary_search(command_.in_use, row.id.serial) || row.granted_bytes < shortage_) continue;
             if (row.granted_bytes >= best_bytes || !state_.transfers.of(row.id.serial).empty()) continue;
             best = &model;

@@ -55,6 +55,19 @@ struct AllocationTold {
     std::string model;                 ///< The name of the model it holds; empty: none.
 };
 
+/// A copy of a model.
+struct ModelPlaceTold {
+    std::string device_id;
+    ModelTier tier = ModelTier::device;
+    ModelState state = ModelState::loading;  ///< Loading or resident.
+    AllocationId allocation;
+    u64 predicted_bytes = 0;  ///< What the header said that it takes there.
+    u64 size_bytes = 0;       ///< What it took.
+    bool pinned = false;
+    OperationId operation;    ///< That loaded it.
+    u64 loaded_wall_ns = 0;   ///< 0 while loading.
+    u64 load_ns = 0;
+};
 struct ModelTold {
     ModelId id;
     std::vector<std::string> names;  ///< The first is the one it was loaded by.
@@ -62,17 +75,11 @@ struct ModelTold {
     ModelType type = ModelType::other;
     ModelFormat format = ModelFormat::safetensors;
     ModelState state = ModelState::loading;
-    std::string device_id;
-    AllocationId allocation;
-    OperationId operation;
-    u64 predicted_bytes = 0;   ///< What the header said a load takes.
-    u64 size_bytes = 0;        ///< What it took.
+    std::vector<ModelPlaceTold> places;  ///< At least one; the first is the best one to use.
     u64 tensor_bytes = 0;
     u64 tensor_count = 0;
     u64 estimated_size_mb = 0;
-    bool pinned = false;
-    u64 loaded_wall_ns = 0;    ///< 0 while loading.
-    u64 load_ns = 0;
+    [[nodiscard]] const ModelPlaceTold& best() const { return places.front(); }
 };
 
 /// What a defragmentation or an optimize does, or would do.
