@@ -4,7 +4,9 @@
 #include <deque>
 #include <map>
 
+#include "base/clock.hpp"
 #include "base/mutex.hpp"
+#include "engine/known_headers.hpp"
 #include "worker/open_beneath.hpp"
 
 namespace vramd::engine {
@@ -51,7 +53,11 @@ public:
         auto files = open_files(folders_, path);
         if (!files) return done(std::unexpected(files.error()));
         auto shared = std::make_shared<Files>(*std::move(files));
-        ask(job, "inspect " + path, shared, std::make_shared<Inspected>(std::move(done)));
+        if (auto header = unchanged(path, *shared)) {
+            remember(job, *shared, std::move(header->plan));
+            return done(std::move(header->model));
+        }
+        ask(job, path, shared, std::make_shared<Inspected>(std::move(done)));
     }
 
     void load(u64 job, const std::string& path, const Inspection& expected, Destination into, std::move_only_function<void(u64)> progress,
@@ -87,7 +93,7 @@ public:
             if (auto known = recall(job)) work->plan = std::move(known->plan);
             fill(job, path, *files, *work, shared_done);
         };
-        ask(job, "inspect " + path, files, std::make_shared<Inspected>(go_on));
+        ask(job, path, files, std::make_shared<Inspected>(go_on));
     }
 
     void cancel(u64 job) override {
@@ -164,25 +170,36 @@ private:
         return known;
     }
 
+    /// The header as it was read before, if all its files are as they were then; they are open then, as after an inspection.
+    std::optional<KnownHeader> unchanged(const std::string& path, Files& files) {
+        auto header = headers_.find(path);
+        if (!header || !open_others(files, header->other_names())) return std::nullopt;
+        if (settled_state(*files.open, read_clocks().wall_ns) != header->files) return std::nullopt;
+        return header;
+    }
+
     /// Reads the header, and once more with the files that it names.
-    void ask(u64 job, const std::string& what, std::shared_ptr<Files> files, std::shared_ptr<Inspected> done) {
+    void ask(u64 job, const std::string& path, std::shared_ptr<Files> files, std::shared_ptr<Inspected> done) {
         worker::InspectJob work;
         work.files = files->open;
-        work.done = [this, job, what, files, done](Result<worker::Inspection> inspection) {
+        const FilesState state = settled_state(*files->open, read_clocks().wall_ns);
+        work.done = [this, job, path, files, done, state](Result<worker::Inspection> inspection) {
             const bool cancelled = forget(job);
             if (!inspection) return (*done)(std::unexpected(inspection.error()));
             if (cancelled) return (*done)(refuse(Code::cancelled, "operation", "The load was cancelled."));
             if (inspection->needed_files.empty()) {
                 remember(job, *files, inspection->plan);
+                headers_.keep({path, state, inspection->model, inspection->plan});
                 return (*done)(std::move(inspection->model));
             }
             if (!files->open->others.empty())
                 return (*done)(refuse(Code::invalid_model, "files", "The model asks for further files without end."));
             if (const auto opened = open_others(*files, inspection->needed_files); !opened) return (*done)(std::unexpected(opened.error()));
-            ask(job, what, files, done);
+            ask(job, path, files, done);
         };
         submit(
-            job, what, [&] { return loaders_->inspect(std::move(work)); }, [&](const Error& error) { (*done)(std::unexpected(error)); });
+            job, "inspect " + path, [&] { return loaders_->inspect(std::move(work)); },
+            [&](const Error& error) { (*done)(std::unexpected(error)); });
     }
 
     /// Enters the job before it is submitted: its `done` may come before the submission returns.
@@ -216,6 +233,7 @@ private:
 
     std::shared_ptr<Loaders> loaders_;
     ModelFolders folders_;
+    KnownHeaders headers_;
     Mutex lock_;
     std::map<u64, Entry> jobs_ GUARDED_BY(lock_);
     std::deque<Known> known_ GUARDED_BY(lock_);  ///< Of jobs inspected and perhaps to be loaded, oldest first.
