@@ -16,6 +16,7 @@ struct LedgerEvent {
     std::optional<std::string> operation_id;
     std::optional<std::string> model_id;
     std::optional<std::string> transfer_id;
+    std::optional<std::string> block_id;
     std::optional<std::string> kind;
     std::optional<std::string> state;
     std::optional<std::string> name;
@@ -39,8 +40,8 @@ struct LedgerEvent {
 };
 BOOST_DESCRIBE_STRUCT(LedgerEvent, (),
                       (sequence, type, at, device_id, from_device_id, owner, allocation_id, target_allocation_id, operation_id, model_id,
-                       transfer_id, kind, state, name, path, purpose, allocation_type, size_bytes, granted_bytes, capacity_bytes, bytes,
-                       persistent, lease_seconds, duration_ms, from, to, cause, level_percentage, reason, code, detail))
+                       transfer_id, block_id, kind, state, name, path, purpose, allocation_type, size_bytes, granted_bytes, capacity_bytes,
+                       bytes, persistent, lease_seconds, duration_ms, from, to, cause, level_percentage, reason, code, detail))
 template <>
 inline constexpr auto description<LedgerEvent> = describe(
     "LedgerEvent", "One event of the ledger. Every event has sequence, type and at; the other fields are there where its type has them.",
@@ -64,6 +65,7 @@ inline constexpr auto description<LedgerEvent> = describe(
      {.member = "operation_id", .tells = "The operation.", .example = R"("op_0q3xw8c5k2mzn1")", .presence = Presence::optional},
      {.member = "model_id", .tells = "The model.", .example = R"("mdl_0q3xw8c5k2mzn1")", .presence = Presence::optional},
      {.member = "transfer_id", .tells = "The transfer.", .example = R"("xfr_0q3xw8c5k2mzn1")", .presence = Presence::optional},
+     {.member = "block_id", .tells = "The block of physical memory.", .example = R"("blk_7")", .presence = Presence::optional},
      {.member = "kind",
       .tells = "What kind of block, operation or transfer it is.",
       .example = R"("dedicated")",

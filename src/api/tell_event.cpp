@@ -30,6 +30,7 @@ void tell_names(LedgerEvent& told, const E& event) {
     if constexpr (requires { tell_id(told, event.id); }) tell_id(told, event.id);
     if constexpr (requires { tell_id(told, event.operation); }) tell_id(told, event.operation);
     if constexpr (requires { tell_id(told, event.allocation); }) tell_id(told, event.allocation);
+    if constexpr (requires { event.block; }) told.block_id = "blk_" + std::to_string(event.block);
     if constexpr (requires { std::string(event.name); }) told.name = event.name;
     if constexpr (requires { std::string(event.purpose); }) told.purpose = unless_empty(event.purpose);
     if constexpr (requires { EnumNames<decltype(event.kind)>::names; }) told.kind = word(event.kind);

@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <charconv>
 
+#include "base/percentages.hpp"
 #include "cli/figures.hpp"
 #include "cli/show.hpp"
 #include "cli/trace_file.hpp"
@@ -159,17 +159,9 @@ Told<model::Watermarks> marks_of(const Given& given) {
         return std::unexpected(
             Failure(Exit::usage, "watermarks: '" + text + "' is not two percentages from 0 to 100, the lower one last, such as 80,70."));
     };
-    double percent[2] = {};
-    const char* at = text.data();
-    const char* const end = at + text.size();
-    for (double& one : percent) {
-        const auto [next, failed] = std::from_chars(at, end, one, std::chars_format::fixed);
-        if (failed != std::errc{} || !(one >= 0 && one <= 100)) return wrong();
-        at = next;
-        if (&one == percent && (at == end || *at++ != ',')) return wrong();
-    }
-    if (at != end || percent[0] < percent[1]) return wrong();
-    return model::Watermarks{static_cast<u64>(percent[0] * 100 + 0.5), static_cast<u64>(percent[1] * 100 + 0.5)};
+    const auto marks = parse_percentages(text, 2);
+    if (!marks || (*marks)[0] < (*marks)[1]) return wrong();
+    return model::Watermarks{(*marks)[0], (*marks)[1]};
 }
 
 void add_notes(Simulated& run) {

@@ -52,9 +52,13 @@ namespace vramd::core {
 
 /// Adds the events that end an allocation: its move's end, then `freed` or `dropped`, and the release of blocks that are left empty.
 void end_allocation(const State& state, Decision& decision, const memory::Allocation& allocation, Event ended);
+/// Whether models go for what is needed only, or down to the low watermark where the high one is passed (Catalogue::marks).
+enum class Ahead : u8 { no, of_need };
 /// Reclaims what `scope` allows, if with it and the releases under way a block of `size_bytes` would fit the device; false, and nothing
 /// added, if not.
-[[nodiscard]] bool make_room(const State& state, Decision& decision, const ReclaimScope& scope, u64 size_bytes);
+[[nodiscard]] bool make_room(const State& state, Decision& decision, const ReclaimScope& scope, u64 size_bytes, Ahead ahead = Ahead::no);
+/// A block of `size_bytes` that fits comes: where it passes the high watermark, models go down to the low one, as far as they may.
+void keep_marks(const State& state, Decision& decision, const ReclaimScope& scope, u64 size_bytes);
 /// Gives a move's second place back, and its block if nothing else is in it.
 void drop_move(const State& state, Decision& decision, const memory::Allocation& allocation, Code reason);
 /// Ends the open transfers of an allocation whose block is lost: each fails with `error`, and what it was to make elsewhere goes.

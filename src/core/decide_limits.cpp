@@ -30,7 +30,8 @@ Result<Decision> decide_one(const State& state, const ReclaimCommand& command, M
         return refuse(Code::invalid_field, "reclaim", "A reclaim needs a device, and either bytes wanted or bytes to come down to.");
     Decision decision;
     decision.device = command.device;
-    const ReclaimScope scope{command.device, command.reach, command.preserve, command.frozen, command.in_use, command.copies, now.wall_ns};
+    const ReclaimScope scope{command.device, command.reach,  command.preserve, command.frozen,
+                             command.in_use, command.copies, now.wall_ns,      command.idle_min_ns};
     const u64 wanted = command.wanted_bytes ? *command.wanted_bytes : excess_bytes(state, command.device, *command.down_to_bytes);
     reclaim(state, decision, plan_reclaim(state, scope, wanted));
     return decision;

@@ -214,16 +214,19 @@ Decision place_known(const State& state, const Needs& needs, const model::Model&
         if (here->device == *target && here->tier == ModelTier::ram && needs.operation.request.tier == ModelTier::device)
             decision.events.push_back(
                 ModelTiered{model.id, here->allocation, here->device, ModelTier::device, needs.operation.request.pinned});
-        if (here->state == ModelState::resident) end_operation(decision, id, OperationState::succeeded, {}, needs.now.wall_ns);
+        if (here->state == ModelState::resident) {
+            decision.events.push_back(AllocationAccessed{here->allocation, needs.now.wall_ns, 0});  // Asked for is as good as read.
+            end_operation(decision, id, OperationState::succeeded, {}, needs.now.wall_ns);
+        }
         return decision;
     }
     const u64 granted = round_up(size_bytes, state.books.devices()[*target].granule_bytes);
+    std::vector<u64> in_use = needs.in_use;  // What the copy is made from stays.
+    in_use.insert(std::ranges::upper_bound(in_use, whole->allocation.serial), whole->allocation.serial);
+    const ReclaimScope scope{*target, ReclaimReach::models, {}, needs.frozen, in_use, {}, needs.now.wall_ns};
     if (const auto refusal = why_not(state, needs, *target, granted)) {
         const bool full = refusal->code == Code::insufficient_memory && !needs.is_closed(*target);
-        std::vector<u64> in_use = needs.in_use;  // What the copy is made from stays.
-        in_use.insert(std::ranges::upper_bound(in_use, whole->allocation.serial), whole->allocation.serial);
-        if (full &&
-            make_room(state, decision, {*target, ReclaimReach::models, {}, needs.frozen, in_use, {}, needs.now.wall_ns}, size_bytes)) {
+        if (full && make_room(state, decision, scope, size_bytes, Ahead::of_need)) {
             decision.again_after_release = false;  // Asked by an effect, not by whoever asked for the load.
             decision.effects.push_back(PlaceModelEffect{id, PlaceModelEffect::When::after_release});
             return decision;
@@ -231,8 +234,10 @@ Decision place_known(const State& state, const Needs& needs, const model::Model&
         return failed(state, id, *refusal, needs.now.wall_ns);
     }
     const ModelTier tier = needs.operation.request.tier;
-    if (tier == ModelTier::ram)
-        if (auto refusal = bound_cache(state, decision, needs, granted)) return failed(state, id, *std::move(refusal), needs.now.wall_ns);
+    if (tier == ModelTier::device)
+        keep_marks(state, decision, scope, size_bytes);
+    else if (auto refusal = bound_cache(state, decision, needs, granted))
+        return failed(state, id, *std::move(refusal), needs.now.wall_ns);
     reserve(state, decision, needs, model.id, *target, tier, size_bytes, [&](AllocationId allocation) {
         return ModelCopying{model.id, id, allocation, *target, tier};
     });
@@ -259,9 +264,10 @@ Decision place_new(const State& state, const Needs& needs, const Inspection& ins
         tier = ModelTier::ram;
     } else if (const auto refusal = why_not(state, needs, device, granted_on(device))) {
         const bool full = refusal->code == Code::insufficient_memory && !needs.is_closed(device);
-        if (full && make_room(state, decision, needs.scope(device), size_bytes)) return again(std::move(decision), id);
+        if (full && make_room(state, decision, needs.scope(device), size_bytes, Ahead::of_need)) return again(std::move(decision), id);
         return failed(state, id, *refusal, needs.now.wall_ns);
     }
+    if (tier == ModelTier::device) keep_marks(state, decision, needs.scope(device), size_bytes);
     if (tier == ModelTier::ram && way == ByCache::no)
         if (auto refusal = bound_cache(state, decision, needs, granted_on(device)))
             return failed(state, id, *std::move(refusal), needs.now.wall_ns);

@@ -121,7 +121,9 @@ Result<Decision> decide_one(const State& state, const SetCacheCommand& command, 
     if (!device) return no_device(state.books, command.device_id);
     Decision decision;
     const auto& cache = state.catalogue.cache();
-    if (cache && cache->device == *device && cache->max_bytes == command.max_bytes && cache->order == command.order) return decision;
+    if (cache && cache->device == *device && cache->max_bytes == command.max_bytes && cache->order == command.order &&
+        cache->marks == command.marks)
+        return decision;
     // What the cache kept elsewhere, or beyond its new bound, counts as loaded: nobody's memory goes by a change of the configuration.
     u64 kept = 0;
     for (const auto& [serial, copy] : state.catalogue.copies()) {
@@ -133,7 +135,7 @@ Result<Decision> decide_one(const State& state, const SetCacheCommand& command, 
             decision.events.push_back(
                 ModelTiered{state.catalogue.model(copy.model)->id, copy.allocation, copy.device, ModelTier::device, false});
     }
-    decision.events.push_back(CacheSet{*device, command.max_bytes, command.order});
+    decision.events.push_back(CacheSet{*device, command.max_bytes, command.order, command.marks});
     return decision;
 }
 }  // namespace vramd::core

@@ -9,11 +9,19 @@ namespace vramd::core {
 namespace {
 bool has(std::span<const u64> sorted, u64 value) { return std::ranges::binary_search(sorted, value); }
 
+u64 touched_wall_ns(const State& state, const model::Copy& copy) {
+    return std::max(copy.loaded_wall_ns, state.books.allocation(copy.allocation)->row.accessed_wall_ns);
+}
+u64 idle_ns(const State& state, const model::Copy& copy, const ReclaimScope& scope) {
+    return scope.now_wall_ns - std::min(scope.now_wall_ns, touched_wall_ns(state, copy));
+}
+
 /// Copies of models on the device in the order of their turns.
 std::vector<const model::Copy*> in_turn(const State& state, const ReclaimScope& scope) {
     std::vector<const model::Copy*> list;
     const auto add = [&](const model::Copy& copy) {
-        const bool reached = scope.reach != ReclaimReach::cache_only || copy.tier == ModelTier::ram;
+        const bool cached_only = scope.reach == ReclaimReach::cache_only || scope.reach == ReclaimReach::cache;
+        const bool reached = copy.tier == ModelTier::ram || (!cached_only && idle_ns(state, copy, scope) >= scope.idle_min_ns);
         if (copy.device == scope.device && copy.state == ModelState::resident && reached) list.push_back(&copy);
     };
     for (const u64 serial : scope.copies)
@@ -25,7 +33,7 @@ std::vector<const model::Copy*> in_turn(const State& state, const ReclaimScope& 
         return model::Resident{.serial = row.id.serial,
                                .size_bytes = row.granted_bytes,
                                .loaded_wall_ns = copy->loaded_wall_ns,
-                               .touched_wall_ns = std::max(copy->loaded_wall_ns, row.accessed_wall_ns),
+                               .touched_wall_ns = touched_wall_ns(state, *copy),
                                .load_ns = copy->load_ns};
     };
     const EvictionOrder order = state.catalogue.order();
@@ -57,7 +65,7 @@ void take_empty_blocks(const State& state, const ReclaimScope& scope, u64 wanted
 
 ReclaimPlan plan_reclaim(const State& state, const ReclaimScope& scope, u64 wanted_bytes) {
     ReclaimPlan plan;
-    const bool blocks_too = scope.reach == ReclaimReach::empty_blocks || scope.reach == ReclaimReach::models;
+    const bool blocks_too = scope.reach != ReclaimReach::models_only && scope.reach != ReclaimReach::cache_only;
     if (blocks_too) take_empty_blocks(state, scope, wanted_bytes, plan);
     if (scope.reach == ReclaimReach::empty_blocks || plan.bytes >= wanted_bytes) return plan;
     std::vector<u64> sizes;  // Of the copies.
@@ -93,16 +101,30 @@ u64 excess_bytes(const State& state, u16 device, u64 down_to_bytes) {
     return staying > down_to_bytes ? staying - down_to_bytes : 0;
 }
 
-bool make_room(const State& state, Decision& decision, const ReclaimScope& scope, u64 size_bytes) {
+namespace {
+/// How much is to go ahead of need where so many more bytes come.
+u64 beyond_marks(const State& state, u16 device, u64 size_bytes) {
+    const u64 coming = round_up(size_bytes, state.books.devices()[device].granule_bytes);
+    return model::watermark(excess_bytes(state, device, 0) + coming, state.books.usable_bytes(device), state.catalogue.marks());
+}
+}  // namespace
+
+bool make_room(const State& state, Decision& decision, const ReclaimScope& scope, u64 size_bytes, Ahead ahead) {
     const u64 usable = state.books.usable_bytes(scope.device);
     const u64 granule = state.books.devices()[scope.device].granule_bytes;
     if (size_bytes > round_down(usable, granule)) return false;
-    const u64 wanted = excess_bytes(state, scope.device, usable - round_up(size_bytes, granule));
+    const u64 needed = excess_bytes(state, scope.device, usable - round_up(size_bytes, granule));
+    const u64 wanted = ahead == Ahead::of_need ? std::max(needed, beyond_marks(state, scope.device, size_bytes)) : needed;
     const ReclaimPlan plan = plan_reclaim(state, scope, wanted);
-    if (plan.bytes < wanted) return false;
+    if (plan.bytes < needed) return false;
     reclaim(state, decision, plan);
     decision.freed_bytes = 0;  // Of the request nothing is freed.
     decision.again_after_release = true;
     return true;
+}
+
+void keep_marks(const State& state, Decision& decision, const ReclaimScope& scope, u64 size_bytes) {
+    reclaim(state, decision, plan_reclaim(state, scope, beyond_marks(state, scope.device, size_bytes)));
+    decision.freed_bytes = 0;  // Of the request nothing is freed.
 }
 }  // namespace vramd::core

@@ -22,6 +22,7 @@ struct ReclaimScope {
     std::span<const u64> in_use;            ///< Serials of allocations that somebody uses, sorted.
     std::span<const u64> copies = {};       ///< Serials of those that may go, in their order; empty: all, in the usual one.
     u64 now_wall_ns = 0;                    ///< From when on what is idle counts as idle.
+    u64 idle_min_ns = 0;                    ///< What is loaded for use and was touched later stays.
 };
 /// What would be taken, in order.
 struct ReclaimPlan {

@@ -308,3 +308,78 @@ TEST_CASE("which models go first is what was set: by load, by touch, or by what 
     CHECK(plan.copies == std::vector<u64>{tiers.copy("large", 0)->allocation.serial});
     CHECK(plan.bytes == 6 * mib);
 }
+
+TEST_CASE("a load that passes the high watermark lets models go down to the low one at once; up to it, and without marks, nothing goes") {
+    const auto held_after = [](Watermarks marks, u64 last_bytes) {
+        Tiers tiers(0, 10 * mib, 10 * mib);
+        REQUIRE(tiers.give(SetCacheCommand{"a", 0, EvictionOrder::fifo, marks}));
+        for (const char* const name : {"one", "two", "three"}) tiers.load(name, "a", 2 * mib + static_cast<u64>(name[1]) * 4096);
+        const OperationId last = tiers.begin("last", "a");
+        tiers.inspect(last, last_bytes);
+        tiers.go_on(last_bytes);
+        CHECK(tiers.operation(last).state == OperationState::succeeded);
+        std::string names;
+        for (const auto& [serial, model] : tiers.state.catalogue.models()) names += model.names.front() + " ";
+        return names;
+    };
+    // Each of the three takes 2 MiB and some 400 KiB: 7.3 MiB in all.
+    CHECK(held_after({80'00, 70'00}, 64 * kib) == "one two three last ");
+    CHECK(held_after({80'00, 70'00}, mib) == "two three last ");
+    CHECK(held_after({80'00, 20'00}, mib) == "last ");
+    CHECK(held_after(no_watermarks, mib) == "one two three last ");
+    CHECK(held_after({80'00, 70'00}, 5 * mib) == "last ");  // One had to go for it; down to 70 % all three.
+}
+
+TEST_CASE("ahead of need nothing goes that is pinned or used, and a load that fits goes on all the same") {
+    Tiers tiers(0, 10 * mib, 10 * mib);
+    REQUIRE(tiers.give(SetCacheCommand{"a", 0, EvictionOrder::fifo, {50'00, 10'00}}));
+    tiers.load("used", "a", 4 * mib);
+    const OperationId last = tiers.begin("last", "a");
+    Inspection inspection;
+    inspection.identity.inode = 7;
+    inspection.memory_bytes = 3 * mib;
+    REQUIRE(tiers.give(InspectedCommand{last, inspection, 1, 2, {}, {tiers.copy("used", 0)->allocation.serial}}));
+    tiers.go_on();
+    CHECK(tiers.operation(last).state == OperationState::succeeded);
+    CHECK(tiers.copy("used", 0));
+}
+
+TEST_CASE("a copy that is made from the cache passes the watermark like a load, and what it is made from stays") {
+    Tiers tiers(8 * mib);
+    REQUIRE(tiers.give(SetCacheCommand{"a", 8 * mib, EvictionOrder::fifo, {50'00, 40'00}}));
+    tiers.load("one", "b", 6 * mib);
+    tiers.load("two", "b", 5 * mib);
+    CHECK(!tiers.copy("one", 1));
+    CHECK(tiers.copy("two", 1));
+    CHECK(tiers.copy("two", 0)->tier == ModelTier::ram);
+}
+
+TEST_CASE("memory of idle models is given back only where they are idle for as long as is asked, cached copies at once") {
+    Tiers tiers;
+    tiers.load("old", "a", 2 * mib);
+    tiers.load("new", "a", 3 * mib);
+    tiers.load("kept", "a", mib, ModelTier::ram);
+    const auto gone = [&](ReclaimReach reach, u64 idle_min_ns) {
+        const ReclaimPlan plan = plan_reclaim(tiers.state, {0, reach, {}, {}, {}, {}, tiers.now.wall_ns, idle_min_ns}, number_max);
+        std::string names;
+        for (const u64 serial : plan.copies)
+            names += tiers.state.catalogue.model(tiers.state.catalogue.copy(serial)->model)->names.front() + " ";
+        return names;
+    };
+    CHECK(gone(ReclaimReach::cache, 0) == "kept ");
+    const u64 old_is_idle_ns = tiers.now.wall_ns - tiers.copy("old", 0)->loaded_wall_ns;
+    CHECK(gone(ReclaimReach::models, old_is_idle_ns) == "kept old ");
+    CHECK(gone(ReclaimReach::models, old_is_idle_ns + 1) == "kept ");
+    CHECK(gone(ReclaimReach::models, 0) == "kept old new ");
+}
+
+TEST_CASE("who asks for a model that is there touches it: under lru it is not the next to go") {
+    Tiers tiers(0, 10 * mib, 10 * mib);
+    REQUIRE(tiers.give(SetCacheCommand{"a", 0, EvictionOrder::lru, no_watermarks}));
+    tiers.load("old", "a", 4 * mib);
+    tiers.load("newer", "a", 3 * mib);
+    tiers.load("old", "a", 4 * mib);
+    tiers.load("third", "a", 5 * mib);
+    CHECK(tiers.copy("old", 0));
+    CHECK(!tiers.state.catalogue.model_named("newer"));
+}

@@ -89,12 +89,14 @@ enum class Look : u8 {
 
 /// One look at the device, taken on that call. What is unknown is absent; nothing is estimated.
 struct Reading {
-    u64 capacity_bytes = 0;                     ///< As configured.
-    u64 held_bytes = 0;                         ///< In blocks that have a key.
-    u64 pool_bytes = 0;                         ///< Kept for the next blocks; given back when memory runs low.
-    std::string memory_type;                    ///< "systemMemory", "gpuMemory", "simulated".
-    std::optional<u64> physical_bytes;          ///< The hardware's memory.
-    std::optional<u64> os_available_bytes;      ///< What the system could still give (the smallest of MemAvailable and the cgroups' rooms).
+    u64 capacity_bytes = 0;                 ///< As configured.
+    u64 held_bytes = 0;                     ///< In blocks that have a key.
+    u64 pool_bytes = 0;                     ///< Kept for the next blocks; given back when memory runs low.
+    u64 returning_bytes = 0;                ///< On their way back to the system, and still in use in its figures.
+    std::string memory_type;                ///< "systemMemory", "gpuMemory", "simulated".
+    std::string common_memory;              ///< What several devices take from, and whose shortage gets processes killed; empty: neither.
+    std::optional<u64> physical_bytes;      ///< The hardware's memory.
+    std::optional<u64> os_available_bytes;  ///< What the system could still give (the smallest of MemAvailable and the cgroups' rooms).
     std::optional<u64> system_available_bytes;  ///< Of the hardware's memory alone, whatever a cgroup allows us of it.
     std::optional<u64> other_processes_bytes;   ///< In use on the hardware and not held by a device of this process.
     std::optional<u64> group_limit_bytes;       ///< The tightest cgroup memory limit over this process.
@@ -173,6 +175,10 @@ public:
     /// The present state. A few small file reads; never waits for a block.
     [[nodiscard]] virtual Reading read(Look look) = 0;
     [[nodiscard]] Reading read() { return read(Look::whole); }
+
+    /// Gives at least so many of the bytes that are kept for the next blocks back to the system, as far as there are any, and keeps none
+    /// anew for a second. Answers how many are back. May wait for what is being freed.
+    virtual u64 give_back(u64 bytes) = 0;
 
     /// A real small copy through the device, compared. Errors: `device_lost`, with the cause.
     [[nodiscard]] virtual Result<void> health_check() = 0;

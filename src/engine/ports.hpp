@@ -9,6 +9,7 @@
 
 #include "base/clock.hpp"
 #include "base/fd.hpp"
+#include "core/relief.hpp"
 #include "device/device.hpp"
 #include "terms/model.hpp"
 #include "transfer/engine.hpp"
@@ -109,7 +110,9 @@ struct Options {
     std::string cache_device_id;  ///< Where the RAM cache is; empty: nowhere.
     u64 cache_max_bytes = 0;      ///< Of copies that are loaded nowhere for use.
     EvictionOrder eviction = EvictionOrder::fifo;
+    Watermarks watermarks = no_watermarks;
     u64 sample_every_ns = 0;  ///< How often pressure is looked at; 0: never by itself.
+    core::ReliefMarks relief = core::no_relief;
 };
 
 struct Ports {

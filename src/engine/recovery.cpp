@@ -146,12 +146,12 @@ void Runner::make_ledger_room() {
 
 /// The RAM cache is where the configuration has it; none is one that may hold nothing.
 Result<void> Runner::set_cache() {
-    SetCacheCommand command{options_.cache_device_id, options_.cache_max_bytes, options_.eviction};
+    SetCacheCommand command{options_.cache_device_id, options_.cache_max_bytes, options_.eviction, options_.watermarks};
     {
         const Lock lock(lock_);
         const auto& cache = state_.catalogue.cache();
         if (command.device_id.empty() && !cache) return {};
-        if (command.device_id.empty()) command = {state_.books.devices()[cache->device].id, 0, options_.eviction};
+        if (command.device_id.empty()) command = {state_.books.devices()[cache->device].id, 0, options_.eviction, options_.watermarks};
     }
     TRY_DO(commit(std::move(command)));
     return {};

@@ -312,8 +312,20 @@ private:
     };
     void begin_history();
     void rebuild_history(u64 upto_sequence, u64 begun_wall_ns);
+    /// What a look at a device found, for relief.
+    struct Looked {
+        u16 device = 0;
+        std::string memory;  ///< device::Reading::common_memory.
+        memory::Pressure pressure;
+        u64 returning_bytes = 0;
+    };
     void sample();
-    void sample_one(const std::string& device_id, const device::Reading& reading, std::vector<Command>& commands);
+    [[nodiscard]] std::optional<Looked> sample_one(const std::string& device_id, const device::Reading& reading,
+                                                   std::vector<Command>& commands);
+    [[nodiscard]] u64 releasing_bytes(std::string_view device_id);
+    // relief.cpp
+    void relieve(const std::vector<Looked>& looks);
+    void relieve_memory(std::span<const Looked> sharing);
     [[nodiscard]] PressureTold judge_now(u16 index, const device::Reading& reading) REQUIRES(lock_);
     // insight.cpp
     [[nodiscard]] report::Surroundings surroundings(const std::map<std::string, device::Reading>& readings) REQUIRES(lock_);
@@ -365,7 +377,8 @@ private:
 
     report::History past_ GUARDED_BY(lock_);
     std::map<std::string, Watched, std::less<>> watched_ GUARDED_BY(lock_);
-    WorkTold work_ GUARDED_BY(lock_);  ///< Of transfers, what ended; the rest is counted when asked for.
+    std::map<std::string, u64, std::less<>> relieved_ns_;  ///< When something last went, by memory; of the sampling chain alone.
+    WorkTold work_ GUARDED_BY(lock_);                      ///< Of transfers, what ended; the rest is counted when asked for.
 
     Mutex small_lock_;                                     ///< Never held together with lock_ in the other order: lock_ first.
     std::map<u64, u64> progress_ GUARDED_BY(small_lock_);  ///< Operation serial → bytes landed.

@@ -1,4 +1,5 @@
-/// Looking at the devices ten times a second: crossings of thresholds become events, and the history gets what the ledger does not hold.
+/// Looking at the devices ten times a second, and more often where memory is nearly short: crossings of thresholds become events, the
+/// history gets what the ledger does not hold, and relief is called for.
 /// And the past of before this start, read back from the ledger beside everything else.
 #include <cmath>
 
@@ -7,6 +8,7 @@
 namespace vramd::engine {
 namespace {
 constexpr std::size_t recent_max = 256;        // 25.6 s at ten looks a second: what a trend is taken from.
+constexpr u64 near_every_ns = 20 * ns_per_ms;  // Close to where memory must be given back: the first goes within 50 ms.
 constexpr u64 shape_every_ns = ns_per_second;  // How the free memory lies costs a walk over the blocks.
 constexpr std::size_t snapshots_tried_max = 64;
 constexpr u64 batches_between_looks = 1024;
@@ -113,17 +115,20 @@ void Runner::rebuild_history(u64 upto_sequence, u64 begun_wall_ns) {
     past_.absorb(earlier);
 }
 
-void Runner::sample_one(const std::string& device_id, const device::Reading& reading, std::vector<Command>& commands) {
+std::optional<Runner::Looked> Runner::sample_one(const std::string& device_id, const device::Reading& reading,
+                                                 std::vector<Command>& commands) {
     const Lock lock(lock_);
     const auto index = state_.books.device_named(device_id);
-    if (!index || stopping_) return;
+    if (!index || stopping_) return std::nullopt;
     const Moment now = ports_.clock();
     const memory::Pressure pressure = memory::judge(report::pressure_input(state_, *index, machine_of(reading)));
     Watched& watched = watched_[device_id];
-    auto& [at_ns, used] = watched.recent.emplace_back(now.monotonic_ns, std::array<u64, memory::pressure_parts>{});
-    for (std::size_t part = 0; part < memory::pressure_parts; ++part)
-        if (pressure.parts[part]) used[part] = pressure.parts[part]->used_bytes;
-    if (watched.recent.size() > recent_max) watched.recent.pop_front();
+    if (watched.recent.empty() || now.monotonic_ns >= watched.recent.back().first + options_.sample_every_ns) {
+        auto& [at_ns, used] = watched.recent.emplace_back(now.monotonic_ns, std::array<u64, memory::pressure_parts>{});
+        for (std::size_t part = 0; part < memory::pressure_parts; ++part)
+            if (pressure.parts[part]) used[part] = pressure.parts[part]->used_bytes;
+        if (watched.recent.size() > recent_max) watched.recent.pop_front();
+    }
     if (now.monotonic_ns >= watched.shape_due_ns) {
         watched.shape_due_ns = now.monotonic_ns + shape_every_ns;
         const FreeFigures figures = memory::figures_of(state_.books, *index);
@@ -131,11 +136,30 @@ void Runner::sample_one(const std::string& device_id, const device::Reading& rea
     }
     if (const auto crossed = watched.band.step(pressure.level, now.monotonic_ns))
         commands.emplace_back(PressureCommand{*index, *crossed, static_cast<u16>(pressure.level), pressure.cause});
+    return Looked{*index, reading.common_memory, pressure, 0};
+}
+
+u64 Runner::releasing_bytes(std::string_view device_id) {
+    const Lock lock(lock_);
+    const auto index = state_.books.device_named(device_id);
+    return index ? state_.books.sums(*index).zombie + state_.books.unwanted_bytes(*index) : 0;
 }
 
 void Runner::sample() {
     std::vector<Command> commands;
-    for (auto& [id, configured] : devices_) sample_one(id, configured.device->read(device::Look::use), commands);
+    std::vector<Looked> looks;
+    bool near = false;
+    for (auto& [id, configured] : devices_) {
+        // Before the reading: what is released while it is made is in it still.
+        const u64 going_bytes = releasing_bytes(id);
+        const device::Reading reading = configured.device->read(device::Look::use);
+        auto looked = sample_one(id, reading, commands);
+        if (!looked) continue;
+        looked->returning_bytes = going_bytes + reading.returning_bytes;
+        if (looked->memory.empty()) continue;  // Its shortage kills nobody: whoever wants room there asks for it.
+        near = near || core::is_near(looked->pressure, options_.relief);
+        looks.push_back(*std::move(looked));
+    }
     for (Command& command : commands) {
         const PressureCommand crossing = std::get<PressureCommand>(command);
         if (commit(std::move(command))) continue;
@@ -143,8 +167,10 @@ void Runner::sample() {
         const Lock lock(lock_);
         watched_[state_.books.devices()[crossing.device].id].band = memory::BandWatch(state_.pressures.band(crossing.device));
     }
+    relieve(looks);
     const Lock lock(lock_);
     if (stopping_) return;
-    ports_.executor->post_at(ports_.clock().monotonic_ns + options_.sample_every_ns, [this] { sample(); });
+    const u64 wait_ns = near ? std::min(options_.sample_every_ns, near_every_ns) : options_.sample_every_ns;
+    ports_.executor->post_at(ports_.clock().monotonic_ns + wait_ns, [this] { sample(); });
 }
 }  // namespace vramd::engine

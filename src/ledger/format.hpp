@@ -13,7 +13,7 @@
 namespace vramd::ledger {
 static_assert(std::endian::native == std::endian::little, "docs/ledger.md stores little-endian numbers as they lie in memory");
 
-inline constexpr u32 format_version = 2;
+inline constexpr u32 format_version = 3;
 inline constexpr u64 segment_magic = 0x31474c444d415256;   // "VRAMDLG1"
 inline constexpr u64 snapshot_magic = 0x314e53444d415256;  // "VRAMDSN1"
 inline constexpr u64 segment_head_bytes = 512;

@@ -59,9 +59,12 @@ Result<std::vector<engine::ConfiguredDevice>> open_devices(const program::Settin
 }
 
 /// The RAM cache is a part of the first host device.
-Result<void> take_settings(engine::Options& options, const program::Settings& settings, const std::vector<engine::ConfiguredDevice>& devices) {
+Result<void> take_settings(engine::Options& options, const program::Settings& settings,
+                           const std::vector<engine::ConfiguredDevice>& devices) {
     options.read_only = settings.read_only;
     options.eviction = settings.eviction;
+    options.watermarks = settings.watermarks;
+    options.relief = settings.relief;
     if (devices.empty()) return {};
     options.cache_device_id = devices.front().device_id;  // Also where it may hold nothing: which models go first is kept with it.
     if (settings.ram_cache == "0") return {};
@@ -148,11 +151,31 @@ void arm_failpoint(u64 generation) {
         ledger::kill_at_step(nth);
 }
 
-/// Pressure is looked at ten times a second.
-engine::Options sampling() {
+engine::Options options_of(const keeper::Takeover& kept, const keeper::Places& places) {
     engine::Options options;
     options.sample_every_ns = ns_per_second / 10;
+    options.state_directory = places.state_directory / "ledger";
+    options.boot_id = boot_id();
+    options.life = options.boot_id + "/" + std::to_string(kept.life);  // The memory ends with the machine or with the keeper.
+    options.version = VRAMD_VERSION;
+    options.keeper_pid = static_cast<i32>(kept.keeper_pid);
+    options.generation = kept.generation;
+    options.started_wall_ns = kept.started_wall_ns;
     return options;
+}
+
+/// Asks for what the configuration names, as anybody could; what is there already stays as it is.
+void preload(engine::Engine& engine, const std::vector<LoadRequest>& models) {
+    for (const LoadRequest& request : models) {
+        const auto failed = [name = request.name](const Error& error) { say("preload " + name + ": " + describe(error)); };
+        const auto begun = engine.load_model({{"vramd", Role::admin}, request}, [failed](Result<report::OperationTold> ended) {
+            if (!ended)
+                failed(ended.error());
+            else if (ended->error)
+                failed(*ended->error);
+        });
+        if (!begun) failed(begun.error());
+    }
 }
 
 Result<void> run(const program::Settings& settings, std::span<char* const> arguments) {
@@ -184,14 +207,7 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     ports.measure_limits = [] { return transfer::measure_limits(0); };
     TRY(ports.devices, open_devices(settings));
     for (keeper::KeptBlock& block : kept.blocks) ports.kept.push_back({block.key, block.size_bytes, std::move(block.descriptor)});
-    engine::Options options = sampling();
-    options.state_directory = places.state_directory / "ledger";
-    options.boot_id = boot_id();
-    options.life = options.boot_id + "/" + std::to_string(kept.life);  // The memory ends with the machine or with the keeper.
-    options.version = VRAMD_VERSION;
-    options.keeper_pid = static_cast<i32>(kept.keeper_pid);
-    options.generation = kept.generation;
-    options.started_wall_ns = kept.started_wall_ns;
+    engine::Options options = options_of(kept, places);
     TRY_DO(take_settings(options, settings, ports.devices));
     const std::string line = ready_line(kept.listeners, places, ports.devices);
     auto transfers = ports.transfer;
@@ -203,6 +219,7 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     TRY(auto server, http::Server::start(std::move(serving), *api));
     api->count_by([&server] { return server->counts(); });
     TRY_DO(link->ready(line));
+    preload(*engine, settings.preload);
     (void)serve(signals, *link, places, arguments);
     {
         // Both at once: no connection is accepted from now on, so that new ones wait for the next core; requests that run may end; who

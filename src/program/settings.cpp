@@ -12,7 +12,9 @@
 #include <sstream>
 
 #include "base/nearest.hpp"
+#include "base/percentages.hpp"
 #include "device/spec.hpp"
+#include "program/preload.hpp"
 
 namespace vramd::program {
 namespace {
@@ -35,8 +37,24 @@ constexpr Setting settings_table[] = {
     {"ram_cache", "--ram-cache", "VRAMD_RAM_CACHE", 0,
      "what models may hold of the first host device that are loaded nowhere (80%); 0: no cache"},
     {"eviction", "--eviction", "VRAMD_EVICTION", 0, "which models go first when room is wanted: fifo, lru or smart (fifo)"},
+    {"watermarks", "--watermarks", "VRAMD_WATERMARKS", 0,
+     "HIGH,LOW: a load that takes a device beyond HIGH % lets models go down to LOW % (80,70); 100,100: only for need"},
+    {"relief", "--relief", "VRAMD_RELIEF", 0,
+     "at which pressure of the machine or the control group cached copies go, models idle for 10 minutes too, and any unused one "
+     "(75,90,95); 100,100,100: never"},
 };
-enum Row : std::size_t { row_listen, row_socket, row_state_dir, row_device, row_model_dir, row_token_file, row_ram_cache, row_eviction };
+enum Row : std::size_t {
+    row_listen,
+    row_socket,
+    row_state_dir,
+    row_device,
+    row_model_dir,
+    row_token_file,
+    row_ram_cache,
+    row_eviction,
+    row_watermarks,
+    row_relief
+};
 
 std::vector<std::string> split(const std::string& text, char separator) {
     if (separator == 0) return {text};
@@ -106,6 +124,7 @@ Result<void> check_values(const Setting& setting, const std::vector<std::string>
 Result<void> check_file(const toml::table& file, const std::string& path) {
     for (const auto& [key, node] : file) {
         const std::string_view name = key.str();
+        if (name == preload_key) continue;  // Not of the table: read by preload_of.
         const std::string where = path + ":" + std::to_string(node.source().begin.line);
         const auto* setting = std::ranges::find_if(settings_table, [name](const Setting& row) { return row.key == name; });
         if (setting == std::end(settings_table))
@@ -177,7 +196,8 @@ Result<Asked> read_words(std::span<char* const> arguments, Words& words) {
     CLI::App* serve = app.add_subcommand("serve", "serve until SIGTERM");
     CLI::App* print = app.add_subcommand("config", "print every setting of serve with these flags, and where it comes from");
     std::string keys;
-    for (const Setting& setting : settings_table) keys += std::string(keys.empty() ? "" : ", ") + setting.key;
+    for (const Setting& setting : settings_table) keys += std::string(setting.key) + ", ";
+    keys += "and tables [[preload]]";
     for (CLI::App* verb : {serve, print}) {
         verb->add_option("--config", words.config, "a TOML file with the keys " + keys + " (VRAMD_CONFIG)");
         for (std::size_t i = 0; i < words.flags.size(); ++i)
@@ -220,6 +240,37 @@ Result<void> settle_places(Settings& settings, const std::vector<std::vector<std
     return {};
 }
 
+/// The value of a setting that has one text, or its default, which `vramd config` shows then.
+std::string value_of(Settings& settings, const std::vector<std::vector<std::string>>& values, Row row, const char* otherwise) {
+    if (!values[row].empty()) return values[row].front();
+    settings.origins[row].value = otherwise;
+    return otherwise;
+}
+
+/// Which models stay, which go, and when.
+Result<void> settle_eviction(Settings& settings, const std::vector<std::vector<std::string>>& values) {
+    settings.ram_cache = value_of(settings, values, row_ram_cache, "80%");
+    if (settings.ram_cache != "0") TRY_DO(device::parse_size(settings.ram_cache));
+    const std::string eviction = value_of(settings, values, row_eviction, "fifo");
+    const auto order = enum_named<EvictionOrder>(eviction);
+    if (!order) return refuse(Code::invalid_field, "--eviction", "--eviction must be fifo, lru or smart, not '" + eviction + "'.");
+    settings.eviction = *order;
+    const std::string watermarks = value_of(settings, values, row_watermarks, "80,70");
+    const auto marks = parse_percentages(watermarks, 2);
+    if (!marks || (*marks)[0] < (*marks)[1])
+        return refuse(Code::invalid_field, "--watermarks",
+                      "--watermarks must be two percentages from 0 to 100, the lower one last, such as 80,70; not '" + watermarks + "'.");
+    settings.watermarks = {(*marks)[0], (*marks)[1]};
+    const std::string relief = value_of(settings, values, row_relief, "75,90,95");
+    const auto levels = parse_percentages(relief, 3);
+    if (!levels || !std::ranges::is_sorted(*levels))
+        return refuse(
+            Code::invalid_field, "--relief",
+            "--relief must be three percentages from 0 to 100, none lower than the one before, such as 75,90,95; not '" + relief + "'.");
+    settings.relief = {(*levels)[0], (*levels)[1], (*levels)[2]};
+    return {};
+}
+
 std::string lines_of(const std::vector<Origin>& origins, bool plain) {
     std::ostringstream out;
     for (const Origin& origin : origins) {
@@ -247,6 +298,7 @@ Result<Asked> read_settings(std::span<char* const> arguments, const Environment&
         TRY_DO(check_file(file, config.value));
     }
     Settings& settings = asked.settings;
+    TRY(settings.preload, preload_of(file, config.value));
     std::vector<std::vector<std::string>> values(words.flags.size());
     for (std::size_t i = 0; i < values.size(); ++i) {
         TRY(Origin origin, resolve(settings_table[i], words.flags[i], file, config.value, environment, values[i]));
@@ -265,16 +317,10 @@ Result<Asked> read_settings(std::span<char* const> arguments, const Environment&
     if (!values[row_token_file].empty()) settings.token_file = values[row_token_file].front();
     if (words.after_failures) settings.read_only = engine::ReadOnly::after_failures;
     if (words.read_only) settings.read_only = engine::ReadOnly::asked;
-    settings.ram_cache = values[row_ram_cache].empty() ? "80%" : values[row_ram_cache].front();
-    if (settings.ram_cache != "0") TRY_DO(device::parse_size(settings.ram_cache));
-    if (values[row_ram_cache].empty()) settings.origins[row_ram_cache].value = settings.ram_cache;
-    const std::string eviction = values[row_eviction].empty() ? "fifo" : values[row_eviction].front();
-    const auto order = enum_named<EvictionOrder>(eviction);
-    if (!order) return refuse(Code::invalid_field, "--eviction", "--eviction must be fifo, lru or smart, not '" + eviction + "'.");
-    settings.eviction = *order;
-    if (values[row_eviction].empty()) settings.origins[row_eviction].value = eviction;
+    TRY_DO(settle_eviction(settings, values));
     if (values[row_device].empty()) settings.origins[row_device].value = "auto";
     if (values[row_model_dir].empty()) settings.origins[row_model_dir].value = settings.model_folders.front();
+    settings.origins.push_back(origin_of(settings.preload, file, config.value));
     settings.origins.push_back({"read_only", words.read_only ? "true" : "false", words.read_only ? "flag" : "default"});
     settings.origins.push_back(std::move(config));
     if (asked.verb == Verb::config) asked.text = lines_of(settings.origins, words.plain);

@@ -26,6 +26,9 @@ struct Settings {
     std::string token_file;                         ///< Empty: none.
     std::string ram_cache;                          ///< A size, a share of the first host device, or "0".
     EvictionOrder eviction = EvictionOrder::fifo;
+    Watermarks watermarks;
+    core::ReliefMarks relief;
+    std::vector<LoadRequest> preload;  ///< Models to load at each start.
     engine::ReadOnly read_only = engine::ReadOnly::no;
     std::vector<Origin> origins;
 };

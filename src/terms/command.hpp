@@ -139,7 +139,8 @@ struct AddDeviceCommand {
 struct SetCacheCommand {
     std::string device_id;
     u64 max_bytes = 0;
-    EvictionOrder order = EvictionOrder::fifo;  ///< Which models go first, there and everywhere.
+    EvictionOrder order = EvictionOrder::fifo;  ///< Which models go first, there and everywhere;
+    Watermarks marks = no_watermarks;           ///< and from where on they go ahead of need.
 };
 /// Blocks whose memory did not come back after a restart (their device or descriptor is gone).
 struct BlocksLostCommand {
@@ -165,7 +166,7 @@ struct MoveCommand {
 /// The bytes lie at the second place, or did not get there.
 struct MovedCommand {
     AllocationId id;
-    bool stale = false;  ///< The content was written, or is being used, since the copy began: it does not count.
+    bool stale = false;          ///< The content was written, or is being used, since the copy began: it does not count.
     std::optional<Code> failed;  ///< Why the copy did not end.
 };
 
@@ -224,7 +225,9 @@ struct ReclaimCommand {
     std::vector<std::string> preserve;  ///< Names of models that stay, sorted.
     std::vector<u64> frozen;            ///< Set by the engine, as is the next: as in AllocateCommand.
     std::vector<u64> in_use;
-    std::vector<u64> copies;  ///< Serials of the models' allocations that may go, in their order; empty: all, those that were loaded first before.
+    std::vector<u64>
+        copies;  ///< Serials of the models' allocations that may go, in their order; empty: all, those that were loaded first before.
+    u64 idle_min_ns = 0;  ///< What is loaded for use goes only if nobody touched it for so long.
 };
 
 /// Begin a defragmentation or an optimize.
@@ -245,13 +248,15 @@ struct UpkeepToldCommand {
 /// Give back arenas that are empty.
 struct ReleaseEmptyCommand {
     u16 device = 0;
-    std::string owner;         ///< Only this owner's; empty: anybody's.
-    std::vector<u64> frozen;   ///< Set by the engine: as in AllocateCommand.
+    std::string owner;        ///< Only this owner's; empty: anybody's.
+    std::vector<u64> frozen;  ///< Set by the engine: as in AllocateCommand.
 };
 
-using Command = std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, AccessCommand, LoadModelCommand, UnloadModelCommand, CancelOperationCommand,
-                             BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand, ZeroFailedCommand, InspectedCommand, LoadedCommand,
-                             OperationFailedCommand, AddDeviceCommand, BlocksLostCommand, RecoverCommand, ExpireCommand,
-                             MoveCommand, MovedCommand, PressureCommand, TransferCommand, CancelTransferCommand, ScheduleTransfersCommand, ExpireTransferCommand, TransferredCommand,
-                             UpkeepCommand, UpkeepToldCommand, ReleaseEmptyCommand, SetLimitsCommand, ReclaimCommand, UncacheCommand, PlaceModelCommand, SetCacheCommand>;
+using Command =
+    std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, AccessCommand, LoadModelCommand, UnloadModelCommand,
+                 CancelOperationCommand, BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand, ZeroFailedCommand,
+                 InspectedCommand, LoadedCommand, OperationFailedCommand, AddDeviceCommand, BlocksLostCommand, RecoverCommand,
+                 ExpireCommand, MoveCommand, MovedCommand, PressureCommand, TransferCommand, CancelTransferCommand,
+                 ScheduleTransfersCommand, ExpireTransferCommand, TransferredCommand, UpkeepCommand, UpkeepToldCommand, ReleaseEmptyCommand,
+                 SetLimitsCommand, ReclaimCommand, UncacheCommand, PlaceModelCommand, SetCacheCommand>;
 }  // namespace vramd

@@ -79,14 +79,14 @@ struct AllocationReserved {
     std::string purpose;
     bool persistent = true;
     bool shareable = false;
-    u64 lease_seconds = 0;             ///< 0: no lease.
+    u64 lease_seconds = 0;  ///< 0: no lease.
     u64 lease_until_monotonic_ns = 0;
     u64 wall_ns = 0;
-    u64 model = 0;                     ///< The serial of the model it is made for; 0: none.
+    u64 model = 0;  ///< The serial of the model it is made for; 0: none.
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
-        visit(s.id, s.block, s.offset_bytes, s.size_bytes, s.granted_bytes, s.alignment_bytes, s.type, s.owner, s.purpose, s.persistent, s.shareable,
-              s.lease_seconds, s.lease_until_monotonic_ns, s.wall_ns, s.model);
+        visit(s.id, s.block, s.offset_bytes, s.size_bytes, s.granted_bytes, s.alignment_bytes, s.type, s.owner, s.purpose, s.persistent,
+              s.shareable, s.lease_seconds, s.lease_until_monotonic_ns, s.wall_ns, s.model);
     }
 };
 struct AllocationReady {
@@ -109,7 +109,7 @@ struct AllocationDropped {
 struct AllocationFreed {
     AllocationId id;
     Code reason{};  ///< timed_out: its lease ended; cancelled: freed by its owner; device_lost: its memory is gone;
-                  ///< insufficient_memory: its model was evicted to make room.
+                    ///< insufficient_memory: its model was evicted to make room.
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
         visit(s.id, s.reason);
@@ -369,16 +369,18 @@ struct CacheSet {
     u16 device = 0;
     u64 max_bytes = 0;
     EvictionOrder order = EvictionOrder::fifo;
+    Watermarks marks = no_watermarks;  ///< Ahead of which need models go, on every device.
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
-        visit(s.device, s.max_bytes, s.order);
+        visit(s.device, s.max_bytes, s.order, s.marks);
     }
 };
 
-using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady, BlockReleasing, BlockGone, AllocationReserved, AllocationReady,
-                           AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted, OperationEnded, ModelLoading, ModelResident,
-                           ModelNamed, ModelGone, ModelUnnamed, OperationCancelling, MoveReserved, AllocationMoved, MoveDropped,
-                           PressureChanged, TransferQueued, TransferBegun, TransferCancelling, TransferEnded, UpkeepStarted, UpkeepTold, BlockDirtied, KeyUsed, LimitsSet, ModelCopying, ModelTiered, CacheSet>;
+using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady, BlockReleasing, BlockGone, AllocationReserved,
+                           AllocationReady, AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted,
+                           OperationEnded, ModelLoading, ModelResident, ModelNamed, ModelGone, ModelUnnamed, OperationCancelling,
+                           MoveReserved, AllocationMoved, MoveDropped, PressureChanged, TransferQueued, TransferBegun, TransferCancelling,
+                           TransferEnded, UpkeepStarted, UpkeepTold, BlockDirtied, KeyUsed, LimitsSet, ModelCopying, ModelTiered, CacheSet>;
 
 /// The event's name towards people: "allocationReady", ….
 [[nodiscard]] std::string_view name_of(const Event& event);

@@ -89,7 +89,7 @@ std::vector<Event> samples_of_models() {
         OperationCancelling{.id = {0x01, 0x02}},
         ModelCopying{.id = {0x01, 0x02}, .operation = {0x03, 0x04}, .allocation = {0x05, 0x06}, .device = 0x0708, .tier = ModelTier::ram},
         ModelTiered{.id = {0x01, 0x02}, .allocation = {0x03, 0x04}, .device = 0x0506, .tier = ModelTier::ram, .pinned = true},
-        CacheSet{.device = 0x0102, .max_bytes = 0x0304, .order = EvictionOrder::smart},
+        CacheSet{.device = 0x0102, .max_bytes = 0x0304, .order = EvictionOrder::smart, .marks = {0x0405, 0x0607}},
     };
 }
 

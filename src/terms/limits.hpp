@@ -39,7 +39,7 @@ struct LimitsChange {
 };
 /// Whether what is over the limits is reclaimed at once, as far as it can be.
 enum class Enforce : u8 { later, immediately };
-/// What may be reclaimed: arenas that hold nothing; these and models that nobody uses or pinned; such models alone; or what is in the RAM
-/// cache's tier alone.
-enum class ReclaimReach : u8 { empty_blocks, models, models_only, cache_only };
+/// What may be reclaimed: arenas that hold nothing; these and models that nobody uses or pinned; such models alone; what is in the RAM
+/// cache's tier alone; or this and arenas that hold nothing.
+enum class ReclaimReach : u8 { empty_blocks, models, models_only, cache_only, cache };
 }  // namespace vramd

@@ -12,9 +12,9 @@ namespace vramd {
 /// One tensor, as the loader reported it and the core checked it.
 struct Tensor {
     std::string name;
-    std::string dtype;        ///< As the format names it, lower case: "f32", "bf16", "q4_k", …
-    std::vector<u64> shape;   ///< In elements, as the file orders them; empty for a scalar.
-    u64 offset_bytes = 0;     ///< In the model's allocation.
+    std::string dtype;       ///< As the format names it, lower case: "f32", "bf16", "q4_k", …
+    std::vector<u64> shape;  ///< In elements, as the file orders them; empty for a scalar.
+    u64 offset_bytes = 0;    ///< In the model's allocation.
     u64 size_bytes = 0;
     bool operator==(const Tensor&) const = default;
     template <class Self, class V>
@@ -43,10 +43,10 @@ struct FileIdentity {
 /// A request to load, as it was accepted.
 struct LoadRequest {
     std::string name;
-    std::string path;         ///< As the caller gave it: relative to a model folder, or absolute beneath one.
+    std::string path;  ///< As the caller gave it: relative to a model folder, or absolute beneath one.
     ModelType type = ModelType::other;
     u64 estimated_size_mb = 0;  ///< 0: none given. Kept for the caller; the file's header is the truth.
-    std::string device_id;    ///< Empty: the policy chooses.
+    std::string device_id;      ///< Empty: the policy chooses.
     Priority priority = Priority::normal;
     bool pinned = false;
     ModelTier tier = ModelTier::device;  ///< `ram`: into the RAM cache, on no device beyond it.
@@ -55,6 +55,20 @@ struct LoadRequest {
         visit(self.name, self.path, self.type, self.estimated_size_mb, self.device_id, self.priority, self.pinned, self.tier);
     }
 };
+
+/// From where room is made ahead of need, and down to where, in hundredths of a percent of what a device may hand out. The same under
+/// every order.
+struct Watermarks {
+    u64 high = 80'00;  ///< Usage beyond it begins an eviction.
+    u64 low = 70'00;   ///< What it goes down to; ≤ high.
+    bool operator==(const Watermarks&) const = default;
+    template <class Self, class V>
+    static void fields(Self& self, V&& visit) {
+        visit(self.high, self.low);
+    }
+};
+/// Nothing goes ahead of need.
+inline constexpr Watermarks no_watermarks{100'00, 100'00};
 
 /// What a file's header says, checked against the file.
 struct Inspection {

@@ -4,8 +4,11 @@ import hashlib
 import http.client
 import os
 import random
+import shutil
 import signal
+import tempfile
 import threading
+import time
 import unittest
 
 from daemon import ROOT, Daemon
@@ -69,6 +72,37 @@ class Tiers(unittest.TestCase):
             gone = daemon.delete("/api/model/unload?name=vad&keepCached=false").ok()
             self.assertEqual((gone["freedBytes"], gone["status"]), (loaded["sizeBytes"], "freed"))
             daemon.get("/api/model/info?name=vad").problem(404, "not-found")
+
+    def test_a_model_whose_file_is_as_it_was_is_loaded_again_without_a_process(self):
+        def started(daemon):
+            """Faults of pages in the processes that the core has started and reaped: more only after another one."""
+            with open(f"/proc/{daemon.core_pid()}/stat", encoding="ascii") as file:
+                return int(file.read().rsplit(")", 1)[1].split()[8])
+
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(os.path.join(SAMPLES, "sharded"), os.path.join(folder, "sharded"))
+            path = os.path.join(folder, "sharded", "silero_vad.safetensors.index.json")
+            while time.time() < os.stat(path).st_ctime + 1.1:  # Until its times of change can be relied on.
+                pass
+            with self.daemon("--model-dir", folder) as daemon:
+                self.load(daemon, "vad", path).ok()
+                content = self.sum_at(daemon, self.places(daemon, "vad")["b"])
+                before = started(daemon)
+                self.assertGreater(before, 0)
+                self.assertEqual(self.load(daemon, "again", path).ok()["state"], "resident")
+                for name in ("vad", "again"):
+                    daemon.delete(f"/api/model/unload?name={name}&keepCached=false").ok()
+                daemon.delete("/api/model/cache").ok()
+                daemon.get("/api/model/info?name=vad").problem(404, "not-found")
+                self.load(daemon, "vad", path).ok()
+                self.assertEqual(self.sum_at(daemon, self.places(daemon, "vad")["b"]), content)
+                self.assertEqual(started(daemon), before)
+                daemon.delete("/api/model/unload?name=vad").ok()
+                daemon.delete("/api/model/cache").ok()
+                shard = next(name for name in os.listdir(os.path.join(folder, "sharded")) if name.endswith(".safetensors"))
+                os.utime(os.path.join(folder, "sharded", shard))  # Its header has to be read anew.
+                self.load(daemon, "vad", path).ok()
+                self.assertGreater(started(daemon), before)
 
     def test_the_cache_is_filled_shown_and_emptied_by_hand(self):
         with self.daemon("--ram-cache", "8MiB") as daemon:

@@ -64,7 +64,9 @@ std::string run(Choices& choices, u64 steps) {
     try {
         const u64 capacity = std::array{512 * kib, mib, 4 * mib}[choices.below(3)];
         const u64 cache = capacity / 4 * choices.below(4);
-        World world(1, {{"a", capacity}, {"b", 256 * kib}}, cache);
+        // The device "a" is the whole of its machine: what is in use there is what the machine has in use.
+        const core::ReliefMarks relief = choices.below(2) == 0 ? core::no_relief : core::ReliefMarks{};
+        World world(1, {{"a", capacity}, {"b", 256 * kib}}, cache, relief);
         for (const char* path : {"p0", "p1", "p2"}) world.files[path] = {1000 + choices.below(50'000), choices.below(1000), 1};
         Clients clients(world, choices, met);
         for (u64 i = 0; i < steps && !choices.exhausted(); ++i) clients.act(choices);

@@ -114,8 +114,8 @@ bool SimLoading::step(Choices& choices) {
     return true;
 }
 
-World::World(u64 seed, std::map<std::string, u64> capacities_then, u64 cache_max_bytes_then)
-    : capacities(std::move(capacities_then)), cache_max_bytes(cache_max_bytes_then), secrets_(seed ^ 0x5eed) {
+World::World(u64 seed, std::map<std::string, u64> capacities_then, u64 cache_max_bytes_then, core::ReliefMarks relief_then)
+    : capacities(std::move(capacities_then)), cache_max_bytes(cache_max_bytes_then), relief(relief_then), secrets_(seed ^ 0x5eed) {
     // In memory where there is such a folder: the histories are many, and a disk shows nothing more.
     std::string pattern = access("/dev/shm", W_OK) == 0 ? "/dev/shm/vramd-simulation-XXXXXX" : "/tmp/vramd-simulation-XXXXXX";
     if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
@@ -127,6 +127,7 @@ World::World(u64 seed, std::map<std::string, u64> capacities_then, u64 cache_max
         device::sim::Backing::Options options;
         options.id = id;
         options.capacity_bytes = capacity;
+        if (id == "a") options.common_memory = "machine";
         if (id == "b") options.granularity_bytes = 16 * kib;  // So that what moves there takes another size.
         backings.push_back(std::make_unique<device::sim::Backing>(options));
     }
@@ -175,6 +176,9 @@ void World::start() {
     options.cache_device_id = "a";
     options.cache_max_bytes = cache_max_bytes;
     options.eviction = static_cast<EvictionOrder>(cache_max_bytes / kib % 3);
+    options.relief = relief;
+    options.sample_every_ns = relief == core::no_relief ? 0 : 100 * ns_per_ms;
+    options.watermarks = cache_max_bytes / kib % 2 == 0 ? Watermarks{} : no_watermarks;
     core_ = std::make_unique<engine::Runner>(std::move(options), std::move(ports));
     if (const auto recovered = core_->recover(); !recovered) throw std::runtime_error("recovery: " + describe(recovered.error()));
 }

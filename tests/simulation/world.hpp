@@ -76,7 +76,7 @@ private:
 /// One machine with its daemon. Not synchronised: everything happens in the caller's thread.
 class World {
 public:
-    World(u64 seed, std::map<std::string, u64> capacities_then, u64 cache_max_bytes_then);
+    World(u64 seed, std::map<std::string, u64> capacities_then, u64 cache_max_bytes_then, core::ReliefMarks relief_then);
     ~World();
 
     engine::Runner& core() { return *core_; }
@@ -93,7 +93,8 @@ public:
     void disarm();
 
     std::map<std::string, u64> capacities;  ///< As configured at the next start.
-    u64 cache_max_bytes = 0;                    ///< The same of the RAM cache, on "a".
+    u64 cache_max_bytes = 0;                ///< The same of the RAM cache, on "a".
+    core::ReliefMarks relief;               ///< For "a", which is the whole of its machine.
     std::map<std::string, ModelFile> files;
     std::vector<std::unique_ptr<device::sim::Backing>> backings;
     std::shared_ptr<SimVault> vault = std::make_shared<SimVault>();

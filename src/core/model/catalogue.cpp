@@ -110,7 +110,7 @@ void Catalogue::apply(const ModelTiered& event) {
     found->second.pinned = event.pinned;
 }
 
-void Catalogue::apply(const CacheSet& event) { cache_ = Cache{event.device, event.max_bytes, event.order}; }
+void Catalogue::apply(const CacheSet& event) { cache_ = Cache{event.device, event.max_bytes, event.order, event.marks}; }
 
 void Catalogue::apply(const ModelNamed& event) {
     const auto found = models_.find(event.id.serial);
@@ -286,17 +286,14 @@ struct Catalogue::Saved {
     std::vector<SavedModel> models;
     std::vector<SavedCopy> copies;
     bool has_cache = false;
-    u16 cache_device = 0;
-    u64 cache_max_bytes = 0;
-    EvictionOrder cache_order = EvictionOrder::fifo;
+    CacheSet cache;
     std::vector<SavedOperation> operations;
     std::vector<u64> finished;
     u64 next_model = 1;
     u64 next_operation = 1;
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
-        visit(s.models, s.copies, s.has_cache, s.cache_device, s.cache_max_bytes, s.cache_order, s.operations, s.finished, s.next_model,
-              s.next_operation);
+        visit(s.models, s.copies, s.has_cache, s.cache, s.operations, s.finished, s.next_model, s.next_operation);
     }
 };
 
@@ -305,7 +302,7 @@ void Catalogue::save(std::vector<std::byte>& out) const {
     for (const auto& [serial, model] : models_) saved.models.push_back({model, *model.inspection});
     for (const auto& [serial, copy] : copies_) saved.copies.push_back({copy});
     saved.has_cache = cache_.has_value();
-    if (cache_) saved.cache_device = cache_->device, saved.cache_max_bytes = cache_->max_bytes, saved.cache_order = cache_->order;
+    if (cache_) saved.cache = {cache_->device, cache_->max_bytes, cache_->order, cache_->marks};
     for (const auto& [serial, operation] : operations_) saved.operations.push_back({operation});
     saved.finished.assign(finished_.begin(), finished_.end());
     saved.next_model = next_model_;
@@ -326,7 +323,7 @@ Result<Catalogue> Catalogue::restore(std::span<const std::byte> bytes) {
         catalogue.models_.emplace(row.model.id.serial, std::move(row.model));
     }
     for (SavedCopy& row : saved.copies) catalogue.copies_.emplace(row.copy.allocation.serial, std::move(row.copy));
-    if (saved.has_cache) catalogue.cache_ = Cache{saved.cache_device, saved.cache_max_bytes, saved.cache_order};
+    if (saved.has_cache) catalogue.apply(saved.cache);
     for (SavedOperation& row : saved.operations) catalogue.operations_.emplace(row.operation.id.serial, std::move(row.operation));
     catalogue.finished_.assign(saved.finished.begin(), saved.finished.end());
     catalogue.next_model_ = saved.next_model;

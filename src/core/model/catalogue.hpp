@@ -46,6 +46,7 @@ struct Cache {
     u16 device = 0;
     u64 max_bytes = 0;  ///< Of copies that nobody has loaded for use.
     EvictionOrder order = EvictionOrder::fifo;
+    Watermarks marks = no_watermarks;
 };
 
 /// What an operation of upkeep is about; unused in others.
@@ -114,6 +115,8 @@ public:
     [[nodiscard]] const std::optional<Cache>& cache() const { return cache_; }
     /// Which models go first.
     [[nodiscard]] EvictionOrder order() const { return cache_ ? cache_->order : EvictionOrder::fifo; }
+    /// From where on models go ahead of need.
+    [[nodiscard]] Watermarks marks() const { return cache_ ? cache_->marks : no_watermarks; }
     /// The copy that this operation is loading, if it is still loading.
     [[nodiscard]] const Copy* loading_by(OperationId operation) const;
     /// Running operations that cannot end well without this loading copy, oldest first: those that want it where it is, and all that wait

@@ -37,11 +37,7 @@ struct EvictionRule {
 [[nodiscard]] const EvictionRule& rule_of(EvictionPolicy policy);
 [[nodiscard]] inline u64 default_target(EvictionPolicy policy) { return rule_of(policy).target; }
 
-/// From where room is made ahead of need, and down to where, in hundredths of a percent of the capacity. The same under every order.
-struct Watermarks {
-    u64 high = 80'00;  ///< Usage beyond it begins an eviction.
-    u64 low = 70'00;   ///< What it goes down to; ≤ high.
-};
+using vramd::Watermarks;
 /// How many bytes are to go where `usage_bytes` of `capacity_bytes` are used: 0 up to the high mark, what lies above the low one beyond it.
 /// Exact for all figures. With both marks at 100 %: what does not fit.
 [[nodiscard]] u64 watermark(u64 usage_bytes, u64 capacity_bytes, const Watermarks& marks = {});

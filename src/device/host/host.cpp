@@ -182,6 +182,7 @@ public:
 
     using Device::read;
     Reading read(Look look) override;
+    u64 give_back(u64 bytes) override { return pool_->give_back(bytes); }
 
     Result<void> health_check() override {
         TRY_DO(check_lost());
@@ -309,7 +310,9 @@ Reading HostDevice::read(Look look) {
     Reading reading;
     reading.capacity_bytes = facts_.capacity_bytes;
     reading.memory_type = "systemMemory";
+    reading.common_memory = "system";
     reading.pool_bytes = pool_->bytes();
+    reading.returning_bytes = pool_->returning_bytes();  // Before the system's figures: what has just gone is in neither.
     const MemInfo info = system_.memory();
     reading.physical_bytes = info.total_bytes;
     const auto group = system_.group();

@@ -9,6 +9,7 @@
 namespace vramd::device::host {
 namespace {
 constexpr std::chrono::milliseconds look_every{100};  // Pressure triggers need a privilege, so MemAvailable is looked at, at 10 Hz.
+constexpr std::chrono::seconds no_spares_for{1};
 constexpr u64 spare_size_bytes_max = 256 * mib;
 constexpr u64 spare_waste_factor_max = 4;  // A block smaller than a spare by more is made fresh: cutting wastes more than it saves.
 constexpr u64 entries_max = 1024;          // Each is a descriptor and a mapping.
@@ -138,6 +139,21 @@ u64 Pool::give_way(u64 bytes) {
     return freed;  // `going` is unmapped here, off the lock.
 }
 
+u64 Pool::give_back(u64 bytes) {
+    {
+        const Lock lock(mutex_);
+        wanted_until_ = std::chrono::steady_clock::now() + no_spares_for;
+    }
+    return give_way(bytes);
+}
+
+u64 Pool::returning_bytes() const {
+    const Lock lock(mutex_);
+    u64 sum = discarding_bytes_;
+    for (const Memory& memory : discarded_) sum += memory.size_bytes();
+    return sum;
+}
+
 u64 Pool::bytes() const {
     const Lock lock(mutex_);
     return entry_bytes_ + spare_bytes_;
@@ -190,6 +206,7 @@ bool Pool::zero_one(std::unique_lock<Mutex>& lock) {
 
 bool Pool::spare_one(std::unique_lock<Mutex>& lock) {
     if (low_ || spare_size_bytes_ == 0 || spare_bytes_ + spare_size_bytes_ > limits_.spare_bytes) return false;
+    if (std::chrono::steady_clock::now() < wanted_until_) return false;
     lock.unlock();
     std::optional<Memory> spare;
     const auto available = available_();
@@ -220,7 +237,7 @@ void Pool::work() {
         if (discard_one(lock) || zero_one(lock) || spare_one(lock)) continue;
         idle_ = true;
         changed_.notify_all();
-        const bool holds = entry_bytes_ + spare_bytes_ > 0 || low_;
+        const bool holds = entry_bytes_ + spare_bytes_ > 0 || low_ || std::chrono::steady_clock::now() < wanted_until_;
         if (!holds) {
             wake_.wait(lock);
             continue;

@@ -43,8 +43,12 @@ public:
     void discard(Memory memory);
     /// Frees at least `bytes` now, if there is so much pooled or on its way back; answers how much it freed. Waits for what is being freed.
     u64 give_way(u64 bytes);
+    /// The same because the system wants it: no spares are made for a second.
+    u64 give_back(u64 bytes);
     /// Held for the next blocks: entries and spares.
     [[nodiscard]] u64 bytes() const;
+    /// On its way back to the system.
+    [[nodiscard]] u64 returning_bytes() const;
     /// Waits until the thread has nothing to do; for tests and benchmarks.
     void settle();
 
@@ -73,10 +77,11 @@ private:
     std::deque<Memory> discarded_ GUARDED_BY(mutex_);
     u64 entry_bytes_ GUARDED_BY(mutex_) = 0;  // With what is in hand.
     u64 spare_bytes_ GUARDED_BY(mutex_) = 0;
-    u64 in_hand_bytes_ GUARDED_BY(mutex_) = 0;     // Size of the entry that the thread is zeroing; 0: none.
-    u64 discarding_bytes_ GUARDED_BY(mutex_) = 0;  // Size of what the thread is giving back; 0: nothing.
-    u64 discards_ GUARDED_BY(mutex_) = 0;          // Ended so far.
-    bool low_ GUARDED_BY(mutex_) = false;          // Memory ran low at the last look: no spares are made.
+    u64 in_hand_bytes_ GUARDED_BY(mutex_) = 0;                               // Size of the entry that the thread is zeroing; 0: none.
+    u64 discarding_bytes_ GUARDED_BY(mutex_) = 0;                            // Size of what the thread is giving back; 0: nothing.
+    u64 discards_ GUARDED_BY(mutex_) = 0;                                    // Ended so far.
+    bool low_ GUARDED_BY(mutex_) = false;                                    // Memory ran low at the last look: no spares are made.
+    std::chrono::steady_clock::time_point wanted_until_ GUARDED_BY(mutex_);  // The system wants memory: likewise.
     bool idle_ GUARDED_BY(mutex_) = false;
     bool stop_ GUARDED_BY(mutex_) = false;
     std::jthread thread_;

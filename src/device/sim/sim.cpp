@@ -141,12 +141,15 @@ public:
     }
 
     using Device::read;
+    u64 give_back(u64) override { return 0; }  // It has no pool.
+
     Reading read(Look) override {
         const Lock lock(hardware_->mutex);
         Reading reading;
         reading.capacity_bytes = hardware_->options.capacity_bytes;
         for (const auto& [key, stored] : known_) reading.held_bytes += stored->spec.size_bytes;
         reading.memory_type = "simulated";
+        reading.common_memory = hardware_->options.common_memory;
         reading.physical_bytes = hardware_->options.capacity_bytes;
         reading.os_available_bytes = hardware_->told_available.value_or(hardware_->available_bytes());
         reading.system_available_bytes = reading.os_available_bytes;

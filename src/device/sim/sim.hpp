@@ -21,6 +21,7 @@ public:
         std::string id = "sim0";
         u64 capacity_bytes = 0;
         u64 granularity_bytes = 4096;
+        std::string common_memory = {};  ///< Reading::common_memory.
     };
     explicit Backing(Options options);
 
