@@ -1,11 +1,11 @@
 /// A block with what lies in it, in the order of the places.
 ///
 /// An arena's sub-allocator keeps its live ranges in that order already, so beside it a block keeps only whose range each is: a serial per
-/// slot of the sub-allocator, 8 bytes and no search, where a tree by offset costs 64.
+/// slot of the sub-allocator, 8 bytes and no search, where a tree by offset costs 64. Copies of a block share both until one changes.
 #pragma once
 #include <iterator>
-#include <optional>
 
+#include "base/shared_part.hpp"
 #include "core/memory/rows.hpp"
 #include "core/memory/suballocator.hpp"
 #include "core/memory/suballocator_table.hpp"
@@ -13,30 +13,33 @@
 namespace vramd::memory {
 class Occupants;
 
-/// Copyable; not synchronised.
+/// Copied in O(1); not synchronised, but a copy may be another thread's.
 class Block {
 public:
     BlockRow row;
-    std::optional<SubAllocator> space;  ///< Arenas only. Ranges come and go together with `enter` and `leave`.
+    SharedPart<SubAllocator> space;  ///< Arenas only, else null. Ranges come and go together with `enter` and `leave`.
 
     /// The places taken in it: an allocation's first one, or the one that it is being moved to.
     [[nodiscard]] Occupants allocations() const;
     /// Whose the live range of this handle is; a block without `space` has one occupant, and its handle is null.
-    [[nodiscard]] u64 serial(Handle handle) const { return space ? serials_[handle.index] : sole_; }
+    [[nodiscard]] u64 serial(Handle handle) const { return space ? (*serials_)[handle.index] : sole_; }
     void enter(Handle handle, u64 serial) {
         ++count_;
         if (!space) {
             sole_ = serial;
             return;
         }
-        while (serials_.size() <= handle.index) (void)serials_.add();  // Slots are numbered from 1 up without gaps.
-        serials_[handle.index] = serial;
+        if (!serials_) serials_ = SharedPart<Serials>::made_of();
+        Serials& serials = serials_.own();
+        while (serials.size() <= handle.index) (void)serials.add();  // Slots are numbered from 1 up without gaps.
+        serials[handle.index] = serial;
     }
     void leave() { --count_; }
 
 private:
     friend class Occupants;
-    ChunkedTable<u64, 7> serials_;
+    using Serials = ChunkedTable<u64, 7>;
+    SharedPart<Serials> serials_;  ///< Null until something came.
     u64 sole_ = 0;
     u64 count_ = 0;
 };

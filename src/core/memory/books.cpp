@@ -24,7 +24,7 @@ void Books::apply(const BlockReserved& event) {
     Block block;
     block.row = {event.block, event.size_bytes, 0, names_.take(event.owner), event.device, event.kind, BlockState::creating};
     if (event.kind == BlockKind::arena) {
-        block.space.emplace(event.size_bytes, arena_granule_bytes);
+        block.space = SharedPart<SubAllocator>::made_of(event.size_bytes, arena_granule_bytes);
         arenas_[{event.device, event.owner}].insert(event.block);
     }
     blocks_.emplace(event.block, std::move(block));
@@ -103,7 +103,7 @@ Handle Books::take_range(BlockKey key, u64 offset_bytes, u64 size_bytes, u64 gra
     Block& block = found->second;
     Handle handle;
     if (block.space) {
-        const auto placement = block.space->reserve_at(offset_bytes, size_bytes);
+        const auto placement = block.space.own().reserve_at(offset_bytes, size_bytes);
         INVARIANT(placement && placement->granted_bytes == granted_bytes);
         handle = placement->handle;
     } else {
@@ -118,7 +118,7 @@ Handle Books::take_range(BlockKey key, u64 offset_bytes, u64 size_bytes, u64 gra
 void Books::give_range(BlockKey key, u64 granted_bytes, Handle handle) {
     Block& block = blocks_.at(key);
     if (block.space) {
-        const Freed freed = block.space->free(handle);
+        const Freed freed = block.space.own().free(handle);
         INVARIANT(freed == Freed::freed);
     }
     block.leave();

@@ -48,6 +48,8 @@ bool answers_alike(const Table& table, const Model& model, u64 key) {
 void live_a_life(Choices& choices) {
     Table table;
     Model model;
+    Table copy;
+    Model copied;
     u64 next = 1;
     const u64 leaving = 1 + choices.below(9);  // Of ten steps: from a table that only grows to one that is mostly emptied.
     for (u64 step = 0; step < 400; ++step) {
@@ -69,13 +71,20 @@ void live_a_life(Choices& choices) {
             model.erase(gone);
         }
         if (choices.one_in(40)) {
-            const Table copy = table;
-            table = copy;
+            REQUIRE(same(copy, copied));  // What was done to the one has not changed the other.
+            if (choices.one_in(2)) {
+                copy = table;
+                copied = model;
+            } else {
+                std::swap(table, copy);
+                std::swap(model, copied);
+            }
         }
         REQUIRE(answers_alike(table, model, choices.below(next + 2)));
         if (step % 16 == 0) REQUIRE(same(table, model));
     }
     REQUIRE(same(table, model));
+    REQUIRE(same(copy, copied));
     while (!model.empty()) {
         table.erase(model.begin()->first);
         model.erase(model.begin());
