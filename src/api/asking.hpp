@@ -32,7 +32,7 @@ public:
     Result<report::OperationTold> cancel(CancelOperationCommand) override { return refusal(); }
     void available_models(engine::Done<std::vector<engine::AvailableModel>> done) override { done(refusal()); }
     Result<OperationId> upkeep(UpkeepCommand, engine::Done<report::OperationTold>) override { return refusal(); }
-    Result<report::UpkeepProgress> try_upkeep(const UpkeepCommand&) override { return refusal(); }
+    void try_upkeep(UpkeepCommand, engine::Done<report::UpkeepProgress> done) override { done(refusal()); }
     engine::SystemTold system() override { return (void)refusal(), engine::SystemTold{}; }
     std::vector<engine::DeviceTold> devices() override { return (void)refusal(), std::vector<engine::DeviceTold>{}; }
     Result<engine::DeviceTold> device(std::string_view) override { return refusal(); }
@@ -57,7 +57,7 @@ public:
     std::vector<engine::AnalysisTold> analysis(std::string_view, report::Window) override {
         return (void)refusal(), std::vector<engine::AnalysisTold>{};
     }
-    Result<std::vector<report::Advice>> advice(const Caller&) override { return refusal(); }
+    void advice(const Caller&, engine::Done<std::vector<report::Advice>> done) override { done(refusal()); }
     std::vector<engine::ModelsOfDevice> model_memory() override { return (void)refusal(), std::vector<engine::ModelsOfDevice>{}; }
     void optimize_models(engine::OptimizeModelsRequest, engine::Done<engine::OptimizedModels> done) override { done(refusal()); }
     Result<report::LimitsTold> limits(std::string_view) override { return refusal(); }

@@ -53,7 +53,7 @@ void answer_again(const Call& call, const engine::KeyTold& used, Answer<ChangedL
 [[nodiscard]] Result<MemoryPressure> read_pressures(const Plain& asked);
 [[nodiscard]] Result<DevicePressure> read_pressure(const Plain& asked);
 [[nodiscard]] Result<Analytics> read_analytics(const Asked<AnalyticsQuery, Nothing>& asked);
-[[nodiscard]] Result<Recommendations> read_optimization(const Plain& asked);
+void read_optimization(Plain asked, Answer<Recommendations> answer);
 [[nodiscard]] Result<ModelsMemory> read_model_memory(const Plain& asked);
 void optimize_models(Asked<Nothing, OptimizeModelsRequest> asked, Answer<OptimizedModels> answer);
 

@@ -57,13 +57,15 @@ Result<Analytics> read_analytics(const Asked<AnalyticsQuery, Nothing>& asked) {
     return analytics;
 }
 
-Result<Recommendations> read_optimization(const Plain& asked) {
-    TRY(const std::vector<report::Advice> advice, asked.call.engine().advice(asked.call.caller));
-    Recommendations told;
-    told.measured_at = time_of_ns(read_clocks().wall_ns);
-    for (const report::Advice& one : advice)
-        if (is_offered(one)) told.recommendations.push_back(tell_advice(one));
-    return told;
+void read_optimization(Plain asked, Answer<Recommendations> answer) {
+    asked.call.engine().advice(asked.call.caller, [answer = std::move(answer)](const Result<std::vector<report::Advice>>& advice) mutable {
+        if (!advice) return std::move(answer)(std::unexpected(advice.error()));
+        Recommendations told;
+        told.measured_at = time_of_ns(read_clocks().wall_ns);
+        for (const report::Advice& one : *advice)
+            if (is_offered(one)) told.recommendations.push_back(tell_advice(one));
+        std::move(answer)(told);
+    });
 }
 
 Result<ModelsMemory> read_model_memory(const Plain& asked) {

@@ -59,11 +59,13 @@ template <class T>
 void run(const Call& call, UpkeepCommand command, Course course, T (*tell)(const report::UpkeepProgress&), Answer<T> answer) {
     engine::Engine& engine = call.engine();
     if (course == Course::tried) {
-        const auto tried = engine.try_upkeep(command);
-        if (!tried) return std::move(answer)(std::unexpected(tried.error()));
-        T told = tell(*tried);
-        told.dry_run = true;
-        return std::move(answer)(told);
+        engine.try_upkeep(std::move(command), [answer = std::move(answer), tell](const Result<report::UpkeepProgress>& tried) mutable {
+            if (!tried) return std::move(answer)(std::unexpected(tried.error()));
+            T told = tell(*tried);
+            told.dry_run = true;
+            std::move(answer)(told);
+        });
+        return;
     }
     const auto contested = std::make_shared<ContestedAnswer<T>>(std::move(answer));
     engine::Done<report::OperationTold> ended;

@@ -225,8 +225,8 @@ public:
     /// Errors: not_found (device, an allocation that is to stay), invalid_field, conflict (one works on the device already), busy,
     /// read_only.
     [[nodiscard]] virtual Result<OperationId> upkeep(UpkeepCommand command, Done<report::OperationTold> ended) = 0;
-    /// What it would do now, tried on a copy of the state; nothing is recorded. Errors: as `upkeep`'s.
-    [[nodiscard]] virtual Result<report::UpkeepProgress> try_upkeep(const UpkeepCommand& command) = 0;
+    /// What it would do now, tried on a copy of the state away from the caller's thread; nothing is recorded. Errors: as `upkeep`'s.
+    virtual void try_upkeep(UpkeepCommand command, Done<report::UpkeepProgress> done) = 0;
 
     // What is told. Each takes the lock for the time of one fold; another's things answer as missing ones to a `Role::user`.
     [[nodiscard]] virtual SystemTold system() = 0;
@@ -258,8 +258,8 @@ public:
     /// Empty `device_id`: every device. One that is not there has no row.
     [[nodiscard]] virtual std::vector<PastTold> past(std::string_view device_id, report::Window window) = 0;
     [[nodiscard]] virtual std::vector<AnalysisTold> analysis(std::string_view device_id, report::Window window) = 0;
-    /// What would help, most first; tried on a copy of the state, outside the lock. O(state).
-    [[nodiscard]] virtual Result<std::vector<report::Advice>> advice(const Caller& caller) = 0;
+    /// What would help, most first; tried on a copy of the state, outside the lock and away from the caller's thread. O(state).
+    virtual void advice(const Caller& caller, Done<std::vector<report::Advice>> done) = 0;
     [[nodiscard]] virtual std::vector<ModelsOfDevice> model_memory() = 0;
     [[nodiscard]] virtual WorkTold work() = 0;
     /// Unloads models until each device's pressure is below the target. Errors: not_found (device, an excluded model), read_only.

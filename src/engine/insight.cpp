@@ -114,16 +114,42 @@ std::vector<AnalysisTold> Runner::analysis(std::string_view device_id, report::W
     return list;
 }
 
-Result<std::vector<report::Advice>> Runner::advice(const Caller& caller) {
-    const auto readings = read_devices();
-    report::Surroundings around;
-    StateCopy copy;
+void Runner::advice(const Caller& caller, Done<std::vector<report::Advice>> done) {
+    aside([this, caller, done = std::move(done)]() mutable {
+        const auto readings = read_devices();
+        report::Surroundings around;
+        StateCopy copy;
+        {
+            const Lock lock(lock_);
+            around = surroundings(readings);
+            copy.take(state_);
+        }
+        done(report::advise(std::move(copy.state), caller, around));
+    });
+}
+
+void Runner::aside(std::move_only_function<void()> work) {
     {
         const Lock lock(lock_);
-        around = surroundings(readings);
-        copy.take(state_);  // A third of what saving it would take.
+        asides_.push_back(std::move(work));
+        if (asides_.size() > 1) return;
     }
-    return report::advise(std::move(copy.state), caller, around);
+    ports_.executor->post([this] { next_aside(); });
+}
+
+void Runner::next_aside() {
+    std::move_only_function<void()> work;
+    {
+        const Lock lock(lock_);
+        work = std::move(asides_.front());
+    }
+    work();
+    {
+        const Lock lock(lock_);
+        asides_.pop_front();
+        if (asides_.empty()) return;
+    }
+    ports_.executor->post([this] { next_aside(); });
 }
 
 std::vector<ModelsOfDevice> Runner::model_memory() {

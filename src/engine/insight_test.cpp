@@ -129,6 +129,13 @@ struct Timed {
         REQUIRE(answer->has_value());
         return **std::move(answer);
     }
+    std::vector<report::Advice> advice(const Caller& caller) {
+        std::optional<Result<std::vector<report::Advice>>> answer;
+        core->advice(caller, [&answer](Result<std::vector<report::Advice>> result) { answer = std::move(result); });
+        time->run_due();
+        REQUIRE(answer.has_value());
+        return std::move(**answer);
+    }
     PressureTold pressure() { return core->pressure(admin, "a").value(); }
     u64 sequence() { return core->system().ledger_sequence; }
 
@@ -280,10 +287,9 @@ TEST_CASE("a model with two names goes by both, and what is advised is what then
     REQUIRE(daemon.core->load_model(again, {}));
     daemon.time->run_due();
     REQUIRE(daemon.core->model("uno").has_value());
-    const auto advice = daemon.core->advice(admin);
-    REQUIRE(advice.has_value());
-    REQUIRE(!advice->empty());
-    const report::Advice& best = advice->front();
+    const auto advice = daemon.advice(admin);
+    REQUIRE(!advice.empty());
+    const report::Advice& best = advice.front();
     CHECK(best.kind == report::AdviceKind::evict_models);
     CHECK(best.freed_bytes == 55 * mib);
     const OptimizedModels done = daemon.optimize({.caller = admin,
@@ -317,7 +323,7 @@ TEST_CASE("an empty arena that could go back, and memory nobody touched for a da
     const AllocationId gone = daemon.allocate(1000, "bert");
     daemon.free(gone);
     daemon.time->jump(86'400 * second);
-    const auto advice = daemon.core->advice(admin).value();
+    const auto advice = daemon.advice(admin);
     const auto unused = std::ranges::find(advice, report::AdviceKind::free_unused, &report::Advice::kind);
     REQUIRE(unused != advice.end());
     CHECK(unused->call.path == "/api/memory/allocations/" + to_text(kept));
@@ -326,6 +332,6 @@ TEST_CASE("an empty arena that could go back, and memory nobody touched for a da
     REQUIRE(empty != advice.end());
     CHECK(empty->after.uncommitted_bytes == empty->before.uncommitted_bytes + empty->freed_bytes);
     // Another user is told nothing of it.
-    const auto others = daemon.core->advice({"carl", Role::user}).value();
+    const auto others = daemon.advice({"carl", Role::user});
     for (const report::Advice& one : others) CHECK(one.kind != report::AdviceKind::free_unused);
 }

@@ -86,11 +86,14 @@ void Runner::optimize_models(OptimizeModelsRequest request, Done<OptimizedModels
     work->request = std::move(request);
     work->done = std::move(done);
     work->begun_ns = ports_.clock().monotonic_ns;
+    if (work->request.run == Run::dry)
+        return aside([this, work = std::move(work)] {
+            const auto planned = plan_models(*work);
+            if (!planned) return work->done(std::unexpected(planned.error()));
+            work->answer.duration_ns = ports_.clock().monotonic_ns - work->begun_ns;
+            work->done(std::move(work->answer));
+        });
     if (const auto planned = plan_models(*work); !planned) return work->done(std::unexpected(planned.error()));
-    if (work->request.run == Run::dry) {
-        work->answer.duration_ns = ports_.clock().monotonic_ns - work->begun_ns;
-        return work->done(std::move(work->answer));
-    }
     reclaim_planned(*work);
     work->released_until_ns = ports_.clock().monotonic_ns + released_within_ns;
     models_optimized(std::move(work));

@@ -52,7 +52,7 @@ public:
     void available_models(Done<std::vector<AvailableModel>> done) override;
 
     Result<OperationId> upkeep(UpkeepCommand command, Done<report::OperationTold> ended) override;
-    Result<report::UpkeepProgress> try_upkeep(const UpkeepCommand& command) override;
+    void try_upkeep(UpkeepCommand command, Done<report::UpkeepProgress> done) override;
 
     SystemTold system() override;
     std::vector<DeviceTold> devices() override;
@@ -73,7 +73,7 @@ public:
     Result<PressureTold> pressure(const Caller& caller, std::string_view device_id) override;
     std::vector<PastTold> past(std::string_view device_id, report::Window window) override;
     std::vector<AnalysisTold> analysis(std::string_view device_id, report::Window window) override;
-    Result<std::vector<report::Advice>> advice(const Caller& caller) override;
+    void advice(const Caller& caller, Done<std::vector<report::Advice>> done) override;
     std::vector<ModelsOfDevice> model_memory() override;
     WorkTold work() override;
     void optimize_models(OptimizeModelsRequest request, Done<OptimizedModels> done) override;
@@ -256,6 +256,7 @@ private:
     void evict_models(UpkeepRun& run);
     void note_upkeep(const Event& event, Told& told) REQUIRES(lock_);
     void wake(const std::shared_ptr<UpkeepRun>& run, Told& told) REQUIRES(lock_);
+    [[nodiscard]] Result<report::UpkeepProgress> tried_upkeep(const UpkeepCommand& command);
     [[nodiscard]] core::AtHand at_hand() const REQUIRES(lock_);
 
     // content.cpp
@@ -330,6 +331,10 @@ private:
     // insight.cpp
     [[nodiscard]] report::Surroundings surroundings(const std::map<std::string, device::Reading>& readings) REQUIRES(lock_);
     [[nodiscard]] std::map<std::string, device::Reading> read_devices();
+    /// Runs what works long on a copy of the state: on the executor, so that no lane of HTTP waits for it, and one after the other, so that
+    /// it has one of the executor's threads at most.
+    void aside(std::move_only_function<void()> work);
+    void next_aside();
     [[nodiscard]] PastTold past_of(const std::string& device_id, report::Window window) REQUIRES(lock_);
     // model_upkeep.cpp
     struct Optimizing;
@@ -373,6 +378,7 @@ private:
     /// By allocation serial: who comes after one of these is turned away, so each ends as freed.
     std::map<u64, std::deque<WaitingFree>> freeing_ GUARDED_BY(lock_);
     std::map<BlockKey, u64> frozen_ GUARDED_BY(lock_);
+    std::deque<std::move_only_function<void()>> asides_ GUARDED_BY(lock_);  ///< The first is under way.
     std::map<u64, bool> moving_ GUARDED_BY(lock_);  ///< Allocation serial → written since its copy to a second place began.
 
     report::History past_ GUARDED_BY(lock_);

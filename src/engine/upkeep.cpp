@@ -57,7 +57,11 @@ Result<OperationId> Runner::upkeep(UpkeepCommand command, Done<report::Operation
     return decision.operation;
 }
 
-Result<report::UpkeepProgress> Runner::try_upkeep(const UpkeepCommand& command) {
+void Runner::try_upkeep(UpkeepCommand command, Done<report::UpkeepProgress> done) {
+    aside([this, command = std::move(command), done = std::move(done)]() mutable { done(tried_upkeep(command)); });
+}
+
+Result<report::UpkeepProgress> Runner::tried_upkeep(const UpkeepCommand& command) {
     StateCopy copy;
     core::AtHand hand;
     UpkeepRequest request;

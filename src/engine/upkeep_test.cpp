@@ -67,7 +67,9 @@ bool all_hold(Daemon& daemon, const std::vector<AllocationId>& ids) {
 TEST_CASE("a defragmentation gains blocks, and every id keeps its bytes, through a restart too") {
     Daemon daemon;
     const auto kept = thinned(daemon, 8);
-    const auto tried = daemon.core->try_upkeep(asked());
+    std::promise<Result<report::UpkeepProgress>> answer;
+    daemon.core->try_upkeep(asked(), [&answer](Result<report::UpkeepProgress> result) { answer.set_value(std::move(result)); });
+    const auto tried = answer.get_future().get();
     REQUIRE(tried);
     const auto told = run(daemon, asked());
     REQUIRE(told);

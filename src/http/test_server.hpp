@@ -203,7 +203,8 @@ private:
 /// Listening sockets on a free loopback port and in a folder of its own, and a server on both.
 class TestServer {
 public:
-    explicit TestServer(Caps caps = {}, u32 threads = 2) {
+    /// Serves its own handler unless another is given, which must outlive it.
+    explicit TestServer(Caps caps = {}, u32 threads = 2, Handler* other = nullptr) {
         char folder[] = "/tmp/vramd-http-XXXXXX";
         folder_ = mkdtemp(folder);
         unix_address.door = Door::unix_socket;
@@ -213,7 +214,7 @@ public:
         options.caps = caps;
         options.listeners.push_back({listen_tcp(), Door::tcp});
         options.listeners.push_back({listen_unix(), Door::unix_socket});
-        server = *Server::start(std::move(options), handler);
+        server = *Server::start(std::move(options), other == nullptr ? handler : *other);
     }
     ~TestServer() {
         server.reset();
