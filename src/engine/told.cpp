@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/runner.hpp"
+#include "engine/state_copy.hpp"
 
 namespace vramd::engine {
 /// Between devices of system memory every link is the machine's own memory, which `measure_links` measured.
@@ -104,11 +105,16 @@ AuditTold Runner::audit() {
         return blocks;
     };
     {
-        const Lock lock(lock_);
-        told.findings = core::audit(state_);
-        told.state_hash = core::state_hash(state_);
-        told.ledger_sequence = ledger_->sequence();
-        told.checked = state_.books.allocations().size() + state_.books.blocks().size() + state_.catalogue.models().size();
+        StateCopy copy;
+        {
+            const Lock lock(lock_);
+            copy.take(state_);
+            told.ledger_sequence = ledger_->sequence();
+        }
+        const core::State& state = copy.state;
+        told.findings = core::audit(state);
+        told.state_hash = core::state_hash(state);
+        told.checked = state.books.allocations().size() + state.books.blocks().size() + state.catalogue.models().size();
     }
     // Registry against backend, both ways. Blocks come and go meanwhile: only what holds before and after is a finding.
     const auto before = blocks_by_state();
