@@ -176,6 +176,17 @@ void append_record(const Session& session, const json::object& object, std::size
     }
 }
 
+/// A line for each name at the key, in "list.key" each item's.
+std::string name_lines(const json::object& object, std::string_view key) {
+    const std::size_t dot = key.find('.');
+    const json::value* const list = dot == std::string_view::npos ? nullptr : object.if_contains(key.substr(0, dot));
+    if (list == nullptr || !list->is_array()) return text_at(object, key) + "\n";
+    std::string lines;
+    for (const json::value& item : list->get_array())
+        if (item.is_object()) lines += text_at(item.get_object(), key.substr(dot + 1)) + "\n";
+    return lines;
+}
+
 void flatten(const json::object& object, const std::string& prefix, std::vector<std::string>& heads, std::vector<std::string>& cells) {
     for (const auto& pair : object) {
         const std::string key = prefix + std::string(pair.key().data(), pair.key().size());
@@ -245,7 +256,7 @@ Told<void> show_record(Session& session, const std::string& body, std::string_vi
     if (object == nullptr) return std::unexpected(Failure(Exit::failed, "The server's answer is not an object."));
     std::string out;
     if (format == Format::name) {
-        out = text_at(*object, name) + "\n";
+        out = name_lines(*object, name);
     } else if (format == Format::csv) {
         std::vector<std::string> heads, cells;
         flatten(*object, {}, heads, cells);
@@ -254,6 +265,12 @@ Told<void> show_record(Session& session, const std::string& body, std::string_vi
         append_record(session, *object, 0, out);
     }
     session.out(out);
+    return {};
+}
+
+Told<void> show_done(Session& session, const std::string& body, std::string_view about) {
+    if (session.wishes().format != Format::name) return show_record(session, body, {});
+    session.out(std::string(about) + "\n");
     return {};
 }
 

@@ -32,8 +32,10 @@ struct ListView {
 /// An answer that has its list in it (a status with devices), shown from its body.
 [[nodiscard]] Told<void> show_items(Session& session, const std::string& body, const ListView& view);
 
-/// One record: for a person, a line per field.
+/// One record: for a person, a line per field. `name` is the key of -o name; of "list.key" each item of the list has one.
 [[nodiscard]] Told<void> show_record(Session& session, const std::string& body, std::string_view name);
+/// What came of a change whose answer does not say what it is about: `about`, as the user called it, is what -o name shows.
+[[nodiscard]] Told<void> show_done(Session& session, const std::string& body, std::string_view about);
 
 /// A field's value as a person reads it, by what its name ends with: "durationMs" as "0.84 ms", "sizeBytes" as "2.00 MiB".
 [[nodiscard]] std::string figure_text(const Session& session, std::string_view key, const json::object& object);

@@ -28,7 +28,7 @@ Told<void> run_upkeep(Session& session, const Given& given, const UpkeepCall& ca
     TRY(const http::ClientReply reply,
         session.ask({.method = "POST", .target = target, .body = json::serialize(request), .wait_ms_max = 3'600'000}));
     const std::string* const location = reply.headers.find("Location");
-    if (reply.status != 202 || location == nullptr) return show_record(session, reply.body, "stoppedBy");
+    if (reply.status != 202 || location == nullptr) return show_record(session, reply.body, "devices.deviceId");
     if (given.has("detach")) {
         if (session.wishes().format != Format::table) return show_record(session, reply.body, "id");
         TRY(const json::value body, parse_document(reply.body));
@@ -39,6 +39,6 @@ Told<void> run_upkeep(Session& session, const Given& given, const UpkeepCall& ca
     TRY(const json::object operation,
         follow(session, *location, {what, what + " is cancelled; what was moved stays where it is.", what + " was done already."}));
     const json::value* const result = operation.if_contains(call.result);
-    return show_record(session, exact_text(result != nullptr ? *result : json::value(operation)), "stoppedBy");
+    return show_record(session, exact_text(result != nullptr ? *result : json::value(operation)), "devices.deviceId");
 }
 }  // namespace vramd::cli

@@ -30,7 +30,8 @@ Told<void> run(Session& session, const Given& given) {
     if (changes == 0) return show_list(session, "/api/model/cache", {}, {model_columns, "name", "items", "The RAM cache is empty."});
     const std::string target = "/api/model/cache" + (given.has("drop") ? "/" + http::percent_encoded(given.text("drop")) : "");
     TRY(const http::ClientReply reply, session.ask({.method = "DELETE", .target = target}));
-    return show_record(session, reply.body, "status");
+    if (given.has("drop")) return show_done(session, reply.body, given.text("drop"));
+    return show_record(session, reply.body, "deviceAfter.deviceId");
 }
 }  // namespace
 

@@ -25,7 +25,7 @@ Told<void> run(Session& session, const Given& given) {
     }
     TRY(const http::ClientReply reply,
         session.ask({.method = "POST", .target = "/api/memory/operations/clear", .body = json::serialize(request)}));
-    return show_record(session, reply.body, "bytes");
+    return show_done(session, reply.body, what);
 }
 }  // namespace
 

@@ -17,7 +17,7 @@ Told<void> run(Session& session, const Given& given) {
         if (!reply && reply.error().exit == Exit::done) continue;  // --curl: one command for each.
         if (!reply) return std::unexpected(reply.error());
         if (session.wishes().format != Format::table) {
-            TRY_DO(show_record(session, reply->body, "status"));
+            TRY_DO(show_done(session, reply->body, id));
             continue;
         }
         TRY(const json::value body, parse_document(reply->body));

@@ -66,7 +66,7 @@ Told<void> run(Session& session, const Given& given) {
     const auto reply = session.ask(std::move(call));
     progress.clear();
     if (!reply) return std::unexpected(reply.error());
-    return show_record(session, reply->body, "bytes");
+    return show_done(session, reply->body, given.text("id"));
 }
 }  // namespace
 

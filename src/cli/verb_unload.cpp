@@ -16,7 +16,7 @@ Told<void> run(Session& session, const Given& given) {
     const std::string device = given.text("device");
     const std::string target = "/api/model/unload" + (device.empty() ? "" : "/" + http::percent_encoded(device)) + query.text();
     TRY(const http::ClientReply reply, session.ask({.method = "DELETE", .target = target}));
-    return show_record(session, reply.body, "status");
+    return show_done(session, reply.body, given.text("model"));
 }
 }  // namespace
 

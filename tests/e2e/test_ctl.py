@@ -54,18 +54,18 @@ SHOWN = [
     (["version"], ["vramctl", "daemon"], None),
     (["simulate", "TRACE", "--capacity", "10"], ["POLICY", "fifo", "smart", "hindsight"], None),
 ]
-DONE = [  # What changes something: made anew for each format.
-    (["alloc", "64KiB", "--device", "a", "--purpose", "made here"], ["alc_", "64.0 KiB", "made here"]),
-    (["clear", "KEPT", "--fill", "7"], ["4.00 KiB"]),
-    (["copy", "KEPT", "OTHER", "--size", "1KiB"], ["1.00 KiB"]),
-    (["put", "KEPT", "FILE"], ["3 B"]),
-    (["limits", "set", "a", "--max", "75%", "--reserve", "1MiB", "--quota", "anna=2GiB,bob=none", "--dry-run"], ["48.0 MiB", "1.00 MiB"]),
-    (["defragment", "a", "--dry-run"], ["balanced"]),
-    (["optimize", "a", "--operations", "garbageCollect"], ["garbageCollect"]),
-    (["free", "SPARE"], ["SPARE", "freed"]),
-    (["move", "SPARE", "b"], ["succeeded"]),
-    (["load", MODEL, "--name", "again"], ["again", "resident"]),
-    (["unload", "again"], ["freed"]),
+DONE = [  # What changes something, with what -o name shows of it: made anew for each format.
+    (["alloc", "64KiB", "--device", "a", "--purpose", "made here"], ["alc_", "64.0 KiB", "made here"], r"alc_\w+"),
+    (["clear", "KEPT", "--fill", "7"], ["4.00 KiB"], "KEPT"),
+    (["copy", "KEPT", "OTHER", "--size", "1KiB"], ["1.00 KiB"], "OTHER"),
+    (["put", "KEPT", "FILE"], ["3 B"], "KEPT"),
+    (["limits", "set", "a", "--max", "75%", "--reserve", "1MiB", "--quota", "anna=2GiB,bob=none", "--dry-run"], ["48.0 MiB", "1.00 MiB"], "a"),
+    (["defragment", "a", "--dry-run"], ["balanced"], "a"),
+    (["optimize", "a", "--operations", "garbageCollect"], ["garbageCollect"], "a"),
+    (["free", "SPARE"], ["SPARE", "freed"], "SPARE"),
+    (["move", "SPARE", "b"], ["succeeded"], r"xfr_\w+"),
+    (["load", MODEL, "--name", "again"], ["again", "resident"], "(m|again)"),
+    (["unload", "again"], ["freed"], "again"),
 ]
 RAW = [["cat", "KEPT"], ["events", "--last", "3"], ["completion", "bash"], ["completion", "zsh"], ["completion", "fish"]]
 FAILS = [
@@ -200,7 +200,7 @@ class Ctl(unittest.TestCase):
 
     def test_what_is_done_is_told_as_a_table_and_as_json(self):
         for more in ([], ["-o", "json"]):
-            for words, texts in DONE:
+            for words, texts, _ in DONE:
                 with self.subTest(words=words, more=more):
                     told = self.done(words, *more)
                     if more:
@@ -211,6 +211,22 @@ class Ctl(unittest.TestCase):
         self.assertEqual(self.ctl("cat", "KEPT", "--size", "4").stdout, b"abc\x07")
         self.assertEqual(self.ctl("cat", "OTHER", "--size", "2").stdout, b"\x07\x07")
         self.assertEqual(self.ctl("cat", "KEPT", "-o", "json").stdout, b"abc" + b"\x07" * 4093)
+
+    def test_every_verb_shows_names_one_a_line_or_says_that_it_has_none(self):
+        for words in [words for words, *_ in SHOWN] + RAW:
+            with self.subTest(words=words):
+                told = self.ctl(*words, "-o", "name")
+                if told.returncode == 2:
+                    self.assertEqual(told.stdout, b"")
+                    self.assertIn(f"{words[0]} writes what it is about as it is: -o name does not apply", told.stderr.decode())
+                    continue
+                self.assertEqual((told.returncode, told.stderr), (0, b""), told)
+                for line in told.stdout.decode().splitlines():
+                    self.assertRegex(line, r"^\S")
+        for words, _, name in DONE:
+            with self.subTest(words=words):
+                told = self.done(words, "-o", "name")
+                self.assertRegex(told.stdout.decode(), f"^{self.said(name)}\n$")
 
     def test_other_formats_have_a_row_for_each_thing(self):
         ids = sorted(record["id"] for record in self.daemon.get("/api/memory/allocations").ok()["items"])
@@ -313,7 +329,7 @@ class Ctl(unittest.TestCase):
             for environment in ({"TERM": "xterm-256color"}, {"TERM": "dumb"}, {"NO_COLOR": "1", "CLICOLOR_FORCE": "1"}):
                 told = self.ctl(*words, environment=environment)
                 self.assertNotIn(b"\x1b", told.stdout + told.stderr, words)
-        for words, _ in DONE:
+        for words, *_ in DONE:
             told = self.done(words)
             self.assertNotIn(b"\x1b", told.stdout + told.stderr, words)
 
