@@ -33,7 +33,8 @@ struct EventsWanted {
 class EventStreams {
 public:
     static constexpr u64 readers_max = 10'000;
-    static constexpr u64 piece_bytes = 64 * kib;
+    /// What a reader that takes nothing costs, besides its connection: the piece that its socket did not take.
+    static constexpr u64 piece_bytes = 16 * kib;
     /// A reader that there is nothing for hears so every now and then: where it stands, and that the daemon lives.
     static constexpr u64 silence_ns_max = 15 * ns_per_second;
 

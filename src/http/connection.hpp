@@ -54,7 +54,7 @@ private:
     Awaitable<void> send_source(std::string_view head, std::span<const std::byte> first);
     Awaitable<void> send_stream();
     Awaitable<u64> fill();
-    Awaitable<void> write(std::string_view front, std::span<const std::byte> back);
+    Awaitable<void> write(std::string_view front, std::span<const std::byte> middle, std::string_view back = {});
     Awaitable<void> linger();
     void set_deadline(u64 wait_ms);
     [[nodiscard]] const Caps& caps() const { return lane_.shared.caps; }

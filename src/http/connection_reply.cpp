@@ -127,8 +127,7 @@ Awaitable<void> Connection::send_stream() {
             char* end = std::to_chars(digits.data(), digits.data() + 16, piece.size(), 16).ptr;
             *end++ = '\r';
             *end++ = '\n';
-            piece += "\r\n";
-            co_await write(std::string_view(digits.data(), end), std::as_bytes(std::span(piece)));
+            co_await write(std::string_view(digits.data(), end), std::as_bytes(std::span(piece)), "\r\n");
         } else {
             co_await write({}, std::as_bytes(std::span(piece)));
         }
@@ -136,15 +135,18 @@ Awaitable<void> Connection::send_stream() {
     exchange_->tell_gone();  // Later pushes are answered `gone`.
 }
 
-/// Writes both, in one call where the socket takes them.
-Awaitable<void> Connection::write(std::string_view front, std::span<const std::byte> back) {
-    while (!ended_ && (!front.empty() || !back.empty())) {
-        const std::array<asio::const_buffer, 2> parts = {asio::buffer(front.data(), front.size()), asio::buffer(back.data(), back.size())};
+/// Writes all three, in one call where the socket takes them. They are not joined: a reader that takes nothing then costs its piece once.
+Awaitable<void> Connection::write(std::string_view front, std::span<const std::byte> middle, std::string_view back) {
+    while (!ended_ && (!front.empty() || !middle.empty() || !back.empty())) {
+        const std::array<asio::const_buffer, 3> parts = {
+            asio::buffer(front.data(), front.size()), asio::buffer(middle.data(), middle.size()), asio::buffer(back.data(), back.size())};
         boost::system::error_code full;
         const u64 written = socket_.write_some(parts, full);
         const u64 of_front = std::min<u64>(written, front.size());
+        const u64 of_middle = std::min<u64>(written - of_front, middle.size());
         front.remove_prefix(of_front);
-        back = back.subspan(written - of_front);
+        middle = middle.subspan(of_middle);
+        back.remove_prefix(written - of_front - of_middle);
         if (!full || full == asio::error::interrupted) continue;
         if (full != asio::error::would_block && full != asio::error::try_again) break;
         timed_out_ = false;
@@ -153,6 +155,6 @@ Awaitable<void> Connection::write(std::string_view front, std::span<const std::b
         deadline_ns_ = 0;
         if (failed) break;
     }
-    if (!front.empty() || !back.empty()) abort();
+    if (!front.empty() || !middle.empty() || !back.empty()) abort();
 }
 }  // namespace vramd::http

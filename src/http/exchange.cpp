@@ -114,8 +114,7 @@ Exchange::Piece Exchange::poll_stream(std::string& into) {
         const Lock lock(mutex_);
         if (overflowed_) return Piece::overflowed;
         if (!pending_.empty()) {
-            into = std::move(pending_);
-            pending_.clear();
+            into = std::exchange(pending_, {});  // A string that is moved to leaves its own memory where it comes from.
             return Piece::bytes;
         }
         if (finished_) return Piece::finished;
