@@ -62,7 +62,7 @@ PastTold Runner::past_of(const std::string& device_id, report::Window window) {
     PastTold told;
     told.device_id = device_id;
     told.window = window;
-    told.span = past_.span(device_id, window, now).value_or(report::Span{});
+    told.span = past_.span(device_id, window, now).value_or(report::Span{now, now, {}, {}});
     told.owners = past_.named(device_id, report::NameKind::owner, window, now);
     told.purposes = past_.named(device_id, report::NameKind::purpose, window, now);
     told.models = past_.named(device_id, report::NameKind::model, window, now);

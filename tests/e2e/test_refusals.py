@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """What a refusal tells: what was wrong, what there is instead, and a remedy that can be followed."""
+import datetime
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 from daemon import BIN, Daemon
@@ -90,6 +92,11 @@ class ReadOnly(unittest.TestCase):
             for path, body in (("allocations/allocate", {"sizeBytes": 5}), ("allocations/allocate/a", {"sizeBytes": 5}), ("operations/defragment", {}),
                                ("operations/optimize", {"operations": ["compact"]}), ("operations/defragment/a", {})):
                 self.assertEqual(daemon.post("/api/memory/" + path, body).problem(503, "read-only")["detail"], reason)
+            before = time.time()
+            for past in daemon.get("/api/memory/usage?window=1h").ok()["past"]:  # It knows nothing of the past, and makes none up.
+                self.assertEqual(past["from"], past["to"])
+                begun = datetime.datetime.strptime(past["from"], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
+                self.assertTrue(before - 1 < begun < time.time() + 1, past)
             dry = daemon.post("/api/memory/operations/defragment", {"dryRun": True}).problem(404, "not-found")
             self.assertEqual(dry["detail"], "There is no device; none is in the books yet.")
             generation = daemon.get("/api/system").ok()["generation"]
