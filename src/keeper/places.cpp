@@ -13,6 +13,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/disk.hpp"
+
 namespace vramd::keeper {
 namespace {
 /// The value of `flag` among the arguments, the last one given.
@@ -107,10 +109,14 @@ void export_places(const Places& places) {
     (void)setenv("VRAMD_SOCKET", places.attach_socket.c_str(), 1);
 }
 
+/// What the lock takes of a disk: a block of most file systems.
+static constexpr u64 lock_bytes = 4096;
+
 /// A failed call, with the place that it failed on: the state directory is a setting, and its owner must see which.
 static Error failed_on(std::string_view call, int errno_value, const std::filesystem::path& place) {
     Error error = system_error(call, errno_value);
-    error.detail = "The state directory cannot be used: " + place.native() + ": " + error.detail;
+    error.detail =
+        "The state directory cannot be used: " + place.native() + ": " + error.detail + room_on_disk(place, lock_bytes, errno_value);
     return error;
 }
 
@@ -129,8 +135,10 @@ Result<Fd> lock_directory(const std::filesystem::path& directory) {
                       "Another vramd (pid " + (pid.empty() ? "unknown" : pid) + ") runs on " + directory.native() + ".");
     }
     const std::string pid = std::to_string(getpid());
-    if (ftruncate(lock.get(), 0) != 0 || pwrite(lock.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()))
-        return std::unexpected(failed_on("pwrite", errno, directory / "lock"));
+    if (ftruncate(lock.get(), 0) != 0) return std::unexpected(failed_on("ftruncate", errno, directory / "lock"));
+    const ssize_t written = pwrite(lock.get(), pid.data(), pid.size(), 0);
+    if (written != static_cast<ssize_t>(pid.size()))  // A part of it only: there was no room for the rest.
+        return std::unexpected(failed_on("pwrite", written < 0 ? errno : ENOSPC, directory / "lock"));
     return lock;
 }
 }  // namespace vramd::keeper

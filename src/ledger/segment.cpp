@@ -3,12 +3,12 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 
+#include "base/disk.hpp"
 #include "base/fd.hpp"
 #include "base/invariant.hpp"
 #include "ledger/directory.hpp"
@@ -26,23 +26,20 @@ Result<std::byte*> map_whole(const Fd& file, u64 bytes, int protection) {
 }
 
 /// A disk's refusal, with what a person needs to mend it: the place, how much is needed and how much there is.
-Error no_space(const Fd& file, u64 bytes, const std::filesystem::path& path, std::string_view call, int errno_value) {
+Error no_space(u64 bytes, const std::filesystem::path& path, std::string_view call, int errno_value) {
     Error error = failed_on(call, errno_value, path);
-    struct statvfs disk {};
-    if ((errno_value != ENOSPC && errno_value != EDQUOT) || fstatvfs(file.get(), &disk) != 0) return error;
-    error.detail += " " + std::to_string(bytes) + " bytes are needed there and " + std::to_string(u64{disk.f_bavail} * disk.f_frsize) +
-                    " are free. Make room, or choose another state directory.";
+    error.detail += room_on_disk(path, bytes, errno_value);
     return error;
 }
 
 /// Takes the file's space from the disk; a file system without fallocate(2) is made to by writing.
 Result<void> take_space(const Fd& file, u64 bytes, const std::filesystem::path& path) {
     if (fallocate(file.get(), 0, 0, static_cast<off_t>(bytes)) == 0) return {};
-    if (errno != EOPNOTSUPP) return std::unexpected(no_space(file, bytes, path, "fallocate", errno));
+    if (errno != EOPNOTSUPP) return std::unexpected(no_space(bytes, path, "fallocate", errno));
     static constexpr std::array<std::byte, page_bytes> zeros{};
     for (u64 offset = 0; offset < bytes; offset += page_bytes)
         if (pwrite(file.get(), zeros.data(), page_bytes, static_cast<off_t>(offset)) != static_cast<ssize_t>(page_bytes))
-            return std::unexpected(no_space(file, bytes, path, "pwrite", errno));
+            return std::unexpected(no_space(bytes, path, "pwrite", errno));
     return {};
 }
 }  // namespace

@@ -134,12 +134,17 @@ class FirstStart(unittest.TestCase):
     def test_a_full_disk_is_told_with_the_place_what_is_needed_and_what_is_free(self):
         state = os.path.join(self.folder, "state")
         os.makedirs(state)
-        told = self.serve(["unshare", "-m", "sh", "-c", f'mount -t tmpfs -o size=1m small {state} && exec "$@"', "sh"])
-        self.assertEqual((told.returncode, told.stdout), (1, ""))
-        self.assertIn(f"{state}/ledger/spare: fallocate: No space left on device. 16777216 bytes are needed there and ", told.stderr)
-        free = int(told.stderr.split("are needed there and ")[1].split()[0])
-        self.assertTrue(900_000 < free < 1 << 20, free)
-        self.assertIn(" are free. Make room, or choose another state directory.", told.stderr)
+        for size, before, failed, needed, least, most, end in (
+                ("size=1m", "true", "ledger/spare: fallocate", 16 << 20, 900_000, 1 << 20, "are free."),
+                ("size=1m", f"cat /dev/zero > {state}/full 2> /dev/null; true", "lock: pwrite", 4096, 0, 0, "are free."),
+                ("size=1m,nr_inodes=2", f"touch {state}/one", "lock: open", 4096, 900_000, 1 << 20, "are free, but no further file can be made.")):
+            with self.subTest(failed=failed):
+                told = self.serve(["unshare", "-m", "sh", "-c", f'mount -t tmpfs -o {size} small {state} && {{ {before}; }} && exec "$@"', "sh"])
+                self.assertEqual((told.returncode, told.stdout), (1, ""))
+                self.assertIn(f"{state}/{failed}: No space left on device. {needed} bytes are needed there and ", told.stderr)
+                free = int(told.stderr.split("are needed there and ")[1].split()[0])
+                self.assertTrue(least <= free <= most, free)
+                self.assertIn(f" {end} Make room, or choose another state directory.", told.stderr)
 
 
 if __name__ == "__main__":
