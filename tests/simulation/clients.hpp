@@ -85,6 +85,13 @@ private:
         bool served = false;     ///< It has its place and will be told of it.
         u64 overtaken = 0;       ///< Blocks that others got on its device while it was the oldest.
     };
+    /// What a device looked like after the last step.
+    struct Watched {
+        u64 revision = 0;  ///< Of its limits.
+        BlockKey newest_block = 0;
+        u64 newest_copy = 0;       ///< Serial of the model's copy that came last.
+        std::set<u64> could_go{};  ///< Serials of copies that nobody used.
+    };
     struct Deed {
         void (Clients::*act)(Choices&);
         u64 weight;
@@ -148,19 +155,26 @@ private:
     void see_upkeeps();
     [[nodiscard]] UpkeepCommand any_upkeep(Choices& choices);
 
-    // clients_limits.cpp
+    // clients_set_limits.cpp
     void set_limits(Choices& choices);
+    void set_stale_limits(SetLimitsCommand command, u64 revision);
+    [[nodiscard]] engine::LimitsChanged try_limits(const SetLimitsCommand& command);
+    void check_tried(const engine::LimitsChanged& tried, const engine::LimitsChanged& changed, Enforce enforce);
+    void check_enforced(const std::string& device_id);
+    void check_emergency(const core::State& state);
+    [[nodiscard]] std::set<u64> evictable(const core::State& state, u16 device) const;
+
+    // clients_limits.cpp
     void want(Choices& choices);
     void follow_advice(Choices& choices);
     void rest(Choices& choices);
     void lift_limits();
-    [[nodiscard]] bool change_limits(const SetLimitsCommand& command);
+    std::optional<engine::LimitsChanged> change_limits(const SetLimitsCommand& command);
     [[nodiscard]] static LimitsChange any_change(Choices& choices, u64 capacity_bytes);
     [[nodiscard]] bool free_as_advised(const std::string& advice);
     void ask(AllocateCommand command, u64 timeout_ns);
     void took_asked(const AllocateCommand& command, const report::AllocationTold& record);
     void refused(const AllocateCommand& command, const Error& error, bool alone);
-    void check_enforced(const std::string& device_id);
     void see_served();
     void check_admitted(const core::State& state) const;
     void check_order(const core::State& state);
@@ -200,6 +214,7 @@ private:
     std::set<std::string> pinned_;                     ///< Names of resident models that were pinned: they stay until they are unloaded.
     std::map<std::string, DeviceLimits> limits_;       ///< As acknowledged, by device.
     std::map<std::string, u64> seen_capacity_;         ///< By device, at the last look.
+    std::map<std::string, Watched> watched_;           ///< By device.
     std::map<u64, Wanted> wanted_;                     ///< By secret, which rises with age.
     std::optional<AllocateCommand> refusal_;           ///< The newest that was refused at once.
     std::string refusal_reason_;

@@ -1,4 +1,4 @@
-/// Limits, quotas and the reserve as admins set them, requests that wait for room, and what a refusal advises.
+/// Limits as admins have set them, requests that wait for room, and what a refusal advises.
 ///
 /// The model keeps the limits as they were answered and works out by itself what they allow; of a request it knows when it was made, what
 /// it asks and how urgent it is. Who was served, and in which order, is read from the allocations: each carries its request's secret.
@@ -40,7 +40,7 @@ u64 Clients::usable(const std::string& device, u64 capacity_bytes) const {
 
 LimitsChange Clients::any_change(Choices& choices, u64 capacity_bytes) {
     LimitsChange change;
-    switch (choices.below(6)) {
+    switch (choices.below(7)) {
         case 0:
             change.max_bytes = capacity_bytes / 4 + choices.below(capacity_bytes * 3 / 4 + 1);
             break;
@@ -51,6 +51,9 @@ LimitsChange Clients::any_change(Choices& choices, u64 capacity_bytes) {
             change.reserve_bytes = choices.below(capacity_bytes / 2);
             break;
         case 3:
+            change.emergency_hundredths = 3'000 + choices.below(7'001);
+            break;
+        case 4:
             change.owner_quotas.emplace();
             for (u64 i = choices.below(3); i > 0; --i)
                 (*change.owner_quotas)[caller_of(choices.below(3)).owner] = choices.below(capacity_bytes / 2);
@@ -58,64 +61,31 @@ LimitsChange Clients::any_change(Choices& choices, u64 capacity_bytes) {
         default:
             change.max_hundredths = 100'00;
             change.reserve_bytes = 0;
+            change.emergency_hundredths = 100'00;
             change.owner_quotas.emplace();
     }
     return change;
 }
 
-void Clients::set_limits(Choices& choices) {
-    SetLimitsCommand command;
-    command.caller = admin;
-    command.device_id = choices.one_in(2) ? "a" : "b";
-    const u64 capacity = world_.core().limits(command.device_id)->capacity_bytes;
-    command.change = any_change(choices, capacity);
-    command.enforce = choices.one_in(2) ? Enforce::immediately : Enforce::later;
-    if (!change_limits(command)) return;
-    if (command.enforce == Enforce::immediately) check_enforced(command.device_id);
-}
-
-/// Sets them and notes what is allowed from then on; false where the ledger could not take it just now.
-bool Clients::change_limits(const SetLimitsCommand& command) {
+/// Sets them and notes what is allowed from then on; nothing where the ledger could not take it just now.
+std::optional<engine::LimitsChanged> Clients::change_limits(const SetLimitsCommand& command) {
     const DeviceLimits before = limits_[command.device_id];
     DeviceLimits& limits = limits_[command.device_id];
     if (command.change.max_bytes) limits.form = LimitForm::bytes, limits.max_bytes = *command.change.max_bytes;
     if (command.change.max_hundredths) limits.form = LimitForm::percentage, limits.max_hundredths = *command.change.max_hundredths;
     if (command.change.reserve_bytes) limits.reserve_bytes = *command.change.reserve_bytes;
+    if (command.change.emergency_hundredths) limits.emergency_hundredths = *command.change.emergency_hundredths;
     if (command.change.owner_quotas) limits.owner_quotas = *command.change.owner_quotas;
     if (command.change.owner_quotas)
         for (auto& [secret, wanted] : wanted_) wanted.had_quota = wanted.had_quota || quota_of(wanted.command);
     const auto changed = world_.core().set_limits(command, engine::Trial::real);
     if (!changed && changed.error().code != Code::read_only) fail("limits cannot be set: " + describe(changed.error()));
-    if (!changed) return limits_[command.device_id] = before, false;
+    if (!changed) return limits_[command.device_id] = before, std::nullopt;
     if (changed->limits.usable_bytes != usable(command.device_id, changed->limits.capacity_bytes))
         fail("limits are told that were not set");
     met_["limits were set"] += 1;
     met_["limits evicted a model"] += changed->reclaimed.models.size();
-    return true;
-}
-
-/// What is over the limits went, as far as nobody uses or pinned it.
-void Clients::check_enforced(const std::string& device_id) {
-    std::set<AllocationId> used;
-    for (const auto& [id, transferring] : transfers_) used.insert(transferring.told.plan.source);
-    for (const Reader& reader : readers_) used.insert(reader.id);
-    world_.core().look([&](const core::State& state) {
-        const u16 device = *state.books.device_named(device_id);
-        const memory::DeviceSums& sums = state.books.sums(device);
-        // What is still being made and nobody wants any more goes by itself as soon as it is there.
-        u64 going = sums.zombie;
-        for (const auto& [key, block] : state.books.blocks())
-            if (block.row.device == device && block.row.state == BlockState::creating && block.allocations().empty())
-                going += block.row.size_bytes;
-        if (sums.committed - going <= usable(device_id, state.books.devices()[device].capacity_bytes)) return;
-        for (const auto& [serial, copy] : state.catalogue.copies()) {
-            const auto all = state.catalogue.copies_of(copy.model);
-            const bool source = std::ranges::find(all, ModelState::loading, &model::Copy::state) != all.end();  // Of one on its way.
-            if (copy.device == device && copy.state == ModelState::resident && !copy.pinned && !source &&
-                !used.contains(copy.allocation) && state.transfers.of(serial).empty())
-                fail("limits were enforced, and a model that nobody uses stayed above them");
-        }
-    });
+    return *changed;
 }
 
 std::optional<u64> Clients::quota_of(const AllocateCommand& command) const {
@@ -282,6 +252,7 @@ void Clients::see_served() {
         check_admitted(state);
         check_order(state);
         check_overtaken(state);
+        check_emergency(state);
         next_serial_ = state.books.next_allocation();
         next_block_ = state.books.next_block();
         for (const memory::DeviceRow& row : state.books.devices()) seen_capacity_[row.id] = row.capacity_bytes;
@@ -386,6 +357,7 @@ void Clients::lift_limits() {
         command.device_id = device;
         command.change.max_hundredths = 100'00;
         command.change.reserve_bytes = 0;
+        command.change.emergency_hundredths = 100'00;
         command.change.owner_quotas.emplace();
         if (!change_limits(command)) fail("limits cannot be set at rest");
     }
