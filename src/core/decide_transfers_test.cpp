@@ -53,6 +53,18 @@ TEST_CASE("a copy to a device makes an allocation that is ready when its bytes a
     CHECK(audit(world.driver.state).empty());
 }
 
+TEST_CASE("a transfer into a block that is being made waits for it, and begins once it is there") {
+    for (const TransferMode mode : {TransferMode::copy, TransferMode::move}) {
+        TwoDevices world;
+        const auto begun = world.driver.give(world.command(mode));
+        REQUIRE(begun);
+        REQUIRE(world.driver.give(ScheduleTransfersCommand{}));
+        CHECK(world.state_of(begun->transfer) == TransferState::queued);
+        world.driver.finish();
+        CHECK(world.state_of(begun->transfer) == TransferState::running);
+    }
+}
+
 TEST_CASE("a move to a device keeps the id, and the old place is free only when the bytes are at the new one") {
     TwoDevices world;
     const auto begun = world.driver.give(world.command(TransferMode::move));
