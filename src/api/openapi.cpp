@@ -124,7 +124,7 @@ private:
         };
         if (waits(route.query) || waits(route.body))
             parameters.push_back(header({"Prefer", "respond-async is the same as waitForCompletion=false.", "respond-async"}));
-        if (route.method != http::Method::get && route.outcomes[0].media == Media::json && route.body_media != Media::octets)
+        if (takes_key(route))
             parameters.push_back(
                 header({"Idempotency-Key",
                         "Any text of up to 128 characters. A request that comes again with its key gets the first one's answer and does "
@@ -165,7 +165,7 @@ private:
             responses[std::to_string(outcome.status)] = std::move(response);
         }
         for (const CodeFacts& facts : code_table) {
-            if (!holds(route.problems | common_problems, facts.code)) continue;
+            if (!holds(problems_of(route), facts.code)) continue;
             const std::string status = std::to_string(facts.status);
             const std::string line = std::string(facts.name) + ": " + std::string(facts.title) + ". " + std::string(facts.remedy);
             if (!responses.contains(status))

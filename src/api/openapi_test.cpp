@@ -88,7 +88,7 @@ TEST_CASE("every problem that a route can answer stands under its status, with a
         for (char& c : method) c = static_cast<char>(c - 'A' + 'a');
         const Node& responses = at(at(at(paths, route.pattern), method), "responses");
         for (const CodeFacts& facts : code_table) {
-            if (!holds(route.problems | common_problems, facts.code)) continue;
+            if (!holds(problems_of(route), facts.code)) continue;
             const Node& response = at(responses, std::to_string(facts.status));
             const Node& examples = at(at(at(response, "content"), "application/problem+json"), "examples");
             CHECK_MESSAGE(examples.member(facts.name) != nullptr, route.operation << " " << facts.name);

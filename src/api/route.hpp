@@ -41,7 +41,7 @@ struct Route {
     std::string_view section;
     std::string_view summary;
     std::string_view tells;
-    CodeSet problems = 0;               ///< Beside those that every route can answer (`common_problems`).
+    CodeSet problems = 0;               ///< Beside those that follow from what it is: see `problems_of`.
     const Shape& (*query)() = nullptr;  ///< Of an object of scalars; null: takes no query.
     const Shape& (*body)() = nullptr;   ///< Of a JSON body; null: none, or not JSON.
     Media body_media = Media::none;
@@ -53,6 +53,19 @@ struct Route {
 /// What any route may answer.
 inline constexpr CodeSet common_problems = codes(Code::invalid_field, Code::malformed_request, Code::forbidden, Code::method_not_allowed,
                                                  Code::not_acceptable, Code::header_too_large, Code::system_failed, Code::busy);
+
+/// Whether a request may come with an Idempotency-Key.
+[[nodiscard]] constexpr bool takes_key(const Route& route) {
+    return route.method != http::Method::get && route.outcomes[0].media == Media::json && route.body_media != Media::octets;
+}
+/// Every code that the route can answer.
+[[nodiscard]] constexpr CodeSet problems_of(const Route& route) {
+    CodeSet all = common_problems | route.problems;
+    if (takes_key(route)) all |= codes(Code::conflict);
+    if (route.body_media != Media::none) all |= codes(Code::unsupported_media_type);
+    if (route.body_media == Media::json) all |= codes(Code::too_large);
+    return all;
+}
 
 /// The parts of the API, in the order of a first session.
 struct Section {

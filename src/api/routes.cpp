@@ -5,8 +5,8 @@
 namespace vramd::api {
 namespace {
 
-/// What a call that changes something can be refused with besides.
-constexpr CodeSet change = codes(Code::read_only, Code::conflict, Code::too_large, Code::unsupported_media_type);
+/// What a call that is recorded can be refused with besides.
+constexpr CodeSet change = codes(Code::read_only);
 constexpr CodeSet device_named = codes(Code::not_found, Code::device_lost);
 
 /// A row whose handler makes its own reply.
@@ -38,7 +38,7 @@ constexpr Route read_content_row() {
                      "Streams the content, all of it or the one range that Range names. New memory reads as zero. What is written at the "
                      "same time is seen "
                      "whole or not at all only chunk by chunk.",
-                     "The bytes.", codes(Code::not_found, Code::out_of_range, Code::unsupported, Code::device_lost)},
+                     "The bytes.", codes(Code::not_found, Code::conflict, Code::out_of_range, Code::device_lost)},
                     Media::octets, &read_content);
     row.outcomes[1] = Outcome{206, "The range of bytes that was asked for.", Media::octets, nullptr};
     row.header = {"Range", "One range of bytes; several, or another unit, answer the whole.", "bytes=0-1023"};
@@ -52,7 +52,7 @@ constexpr Route write_content_row() {
          "Streams the body into the allocation: from its start, or where Content-Range says. What does not fit is refused, and nothing of "
          "it "
          "is written where the length was known. A body that breaks off leaves what had arrived.",
-         "How much was written.", change | codes(Code::not_found, Code::leased, Code::out_of_range, Code::unsupported, Code::device_lost)},
+         "How much was written.", codes(Code::not_found, Code::conflict, Code::out_of_range, Code::device_lost)},
         Media::json, &write_content);
     row.outcomes[0].shape = &shape_of<Moved>;
     row.body_media = Media::octets;
@@ -80,17 +80,16 @@ constexpr Route set_limits_row() {
 }
 
 constexpr CodeSet allocate_problems =
-    change | device_named |
-    codes(Code::insufficient_memory, Code::limit_exceeded, Code::quota_exceeded, Code::unsupported, Code::timed_out);
+    change | device_named | codes(Code::insufficient_memory, Code::limit_exceeded, Code::quota_exceeded, Code::timed_out);
 constexpr CodeSet load_problems =
-    allocate_problems | codes(Code::path_not_allowed, Code::name_in_use, Code::invalid_model, Code::cancelled);
+    allocate_problems | codes(Code::path_not_allowed, Code::name_in_use, Code::invalid_model, Code::unsupported, Code::cancelled);
 constexpr std::string_view load_tells =
     "Finds the file beneath a model folder, reads its header in a process of its own, takes exactly the memory that it needs and reads the "
     "tensors into "
     "it. A file that is loaded already is not loaded again: the name is added. The answer comes when the model is resident, unless "
     "waitForCompletion is "
     "false.";
-constexpr CodeSet upkeep_problems = change | device_named | codes(Code::cancelled);
+constexpr CodeSet upkeep_problems = change | codes(Code::not_found, Code::cancelled);
 constexpr std::string_view upkeep_accepted = "Accepted: the operation at Location shows how far it is, and can be cancelled.";
 constexpr std::string_view defragment_tells =
     "Moves allocations into holes of their owner's other blocks, so that blocks become empty and go back to what anybody can have. Ids and "
@@ -176,23 +175,23 @@ constexpr std::array table = {
     or_accepted(remove<&free_allocation>(
                     {"/api/memory/allocations/{id}", "freeAllocation", allocations_section, "Free an allocation",
                      "Gives the memory back. Memory that is being read or written is refused as leased, unless force waits for that.",
-                     "What was freed.", change | codes(Code::not_found, Code::leased, Code::pinned)}),
+                     "What was freed.", change | codes(Code::not_found, Code::leased)}),
                 "Accepted: the record at Location is there until the memory is freed.", &shape_of<Allocation>),
 
     post<&clear>({"/api/memory/operations/clear", "clear", operations_section, "Fill memory with a byte",
                   "An allocation or a part of it, or all free memory of a device (for an admin).", "What was filled, and how fast.",
-                  change | device_named | codes(Code::leased, Code::out_of_range, Code::unsupported)}),
+                  device_named | codes(Code::out_of_range)}),
     post<&clear_device>({"/api/memory/operations/clear/{device}", "clearDevice", operations_section,
                          "Fill a device's free memory with a byte", "All that no allocation holds, in arenas and in the pool.",
-                         "What was filled, and how fast.", change | device_named | codes(Code::unsupported)}),
+                         "What was filled, and how fast.", device_named}),
     post<&optimize_models>({"/api/memory/operations/optimize-models", "optimizeModels", operations_section,
                             "Unload models to lower the pressure",
                             "Unloads models that nobody pinned, uses or excluded, in the strategy's order, until the pressure is below the "
                             "target. Each unload is decided anew; a dry run does it to a copy.",
-                            "What was unloaded, what was left and why.", change | device_named}),
+                            "What was unloaded, what was left and why.", codes(Code::not_found)}),
     post<&copy>({"/api/memory/operations/copy", "copy", operations_section, "Copy within a device",
                  "From one allocation into another, or within one; overlapping ranges are copied as if through a buffer.",
-                 "What was copied, and how fast.", change | device_named | codes(Code::leased, Code::out_of_range, Code::unsupported)}),
+                 "What was copied, and how fast.", device_named | codes(Code::out_of_range, Code::unsupported)}),
     or_accepted(post<&defragment>({"/api/memory/operations/defragment", "defragment", operations_section, "Defragment all devices",
                                    defragment_tells, "What was moved and gained.", upkeep_problems}),
                 upkeep_accepted, &shape_of<Operation>),
@@ -210,7 +209,7 @@ constexpr std::array table = {
                                       "The transfer, ended.",
                                       change | device_named |
                                           codes(Code::insufficient_memory, Code::leased, Code::pinned, Code::out_of_range, Code::timed_out,
-                                                Code::cancelled, Code::busy, Code::limit_exceeded, Code::quota_exceeded)}),
+                                                Code::cancelled, Code::limit_exceeded, Code::quota_exceeded)}),
                 "Accepted: the transfer at Location shows how far it is.", &shape_of<Transfer>),
     get<&list_transfers>({"/api/memory/transfers", "listTransfers", operations_section, "List transfers",
                           "The caller's own, or for an admin all; newest first. Ended ones stay for a while.", "A page of transfers.",
@@ -226,7 +225,7 @@ constexpr std::array table = {
         {"/api/model/available", "listAvailableModels", models_section, "Find model files",
          "Every model file beneath the model folders, with the exact memory that a load takes, read from its header. A file that "
          "cannot be loaded says why.",
-         "A page of files.", codes(Code::timed_out)}),
+         "A page of files."}),
     or_accepted(
         post<&load_model>({"/api/model/load", "loadModel", models_section, "Load a model", load_tells, "The model.", load_problems}),
         load_accepted, &shape_of<Operation>),
@@ -261,9 +260,9 @@ constexpr std::array table = {
                             change | codes(Code::not_found, Code::leased)}),
     remove<&unload_model>({"/api/model/unload", "unloadModel", models_section, "Unload a model",
                            "From wherever it is. Where the RAM cache is, its bytes stay there as long as the cache has room.",
-                           "What was freed.", change | codes(Code::not_found, Code::leased, Code::pinned)}),
+                           "What was freed.", change | codes(Code::not_found, Code::leased)}),
     remove<&unload_model_here>({"/api/model/unload/{device}", "unloadModelFromDevice", models_section, "Unload a model from a device",
-                                "From this device only.", "What was freed.", change | codes(Code::not_found, Code::leased, Code::pinned)}),
+                                "From this device only.", "What was freed.", change | codes(Code::not_found, Code::leased)}),
 
     get<&list_operations>({"/api/operations", "listOperations", progress_section, "List long work",
                            "The caller's own, or for an admin all; newest first.", "A page of operations."}),

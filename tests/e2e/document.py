@@ -27,6 +27,7 @@ class Document:
             pattern = re.compile("/".join("[^/]+" if part.startswith("{") else re.escape(part) for part in path.split("/")) + "$")
             self.routes.append((path.count("{"), path, pattern, item))
         self.routes.sort(key=lambda route: route[0])
+        self.provoked = set()  # (operation, code) of each problem that was answered.
 
     def faults(self, value, schema, where="$"):
         """A sentence for each thing in which the value is not what the schema says."""
@@ -112,7 +113,14 @@ class Document:
             if content["schema"] != {"type": "object"}:
                 self.hold(told, content["schema"], said)
             if kind == "application/problem+json":
+                self.provoked.add((operation["operationId"], told["code"]))
                 assert told["code"] in content["examples"], f"{said} with the code {told['code']}, which the document lists not for it ({sorted(content['examples'])})"
+
+    def listed(self):
+        """(operation, code) of each problem that the document lists."""
+        return {(operation["operationId"], code) for item in self.document["paths"].values() for operation in item.values()
+                for response in operation["responses"].values()
+                for code in response.get("content", {}).get("application/problem+json", {}).get("examples", {})}
 
     def hold(self, value, schema, said):
         found = self.faults(value, schema)
