@@ -152,10 +152,12 @@ class Tiers(unittest.TestCase):
                 whole[name] = self.sum_at(daemon, self.info(daemon, name)["places"][0])
             for _ in range(25):
                 before = daemon.system()
-                worker = threading.Thread(target=self.work, args=(daemon, random.Random(moments.random())))
+                killed = threading.Event()
+                worker = threading.Thread(target=self.work, args=(daemon, random.Random(moments.random()), killed))
                 worker.start()
                 threading.Event().wait(moments.random() * 0.05)  # A random moment, not a wait for anything.
                 os.kill(before["corePid"], signal.SIGKILL)
+                killed.set()
                 worker.join()
                 daemon.next_generation(before["generation"])
                 while any(operation["state"] == "running" for operation in daemon.get("/api/operations").ok()["items"]):
@@ -166,10 +168,11 @@ class Tiers(unittest.TestCase):
                 self.assertTrue(daemon.get("/api/audit").ok()["ok"])
                 self.assertTrue(daemon.get("/api/memory/models").ok()["agrees"])
 
-    def work(self, daemon, choices):
+    def work(self, daemon, choices, killed):
+        """Until the core's death is met, or was missed between two requests."""
         client = daemon.client()
         try:
-            while True:
+            while not killed.is_set():
                 name, path = choices.choice([("vad", VAD), ("det", DET)])
                 deed = choices.randrange(4)
                 if deed < 2:
