@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "engine/runner.hpp"
-#include "engine/state_copy.hpp"
 
 namespace vramd::engine {
 namespace {
@@ -118,13 +117,13 @@ void Runner::advice(const Caller& caller, Done<std::vector<report::Advice>> done
     aside([this, caller, done = std::move(done)]() mutable {
         const auto readings = read_devices();
         report::Surroundings around;
-        StateCopy copy;
+        core::State copy;
         {
             const Lock lock(lock_);
             around = surroundings(readings);
-            copy.take(state_);
+            copy = state_;
         }
-        done(report::advise(std::move(copy.state), caller, around));
+        done(report::advise(std::move(copy), caller, around));
     });
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "engine/runner.hpp"
-#include "engine/state_copy.hpp"
 
 namespace vramd::engine {
 namespace {
@@ -29,7 +28,7 @@ struct Runner::Optimizing {
 Result<void> Runner::plan_models(Optimizing& work) {
     const OptimizeModelsRequest& request = work.request;
     const auto readings = read_devices();
-    StateCopy copy;
+    core::State copy;
     report::Surroundings around;
     std::vector<std::vector<u64>> unloads;
     {
@@ -70,12 +69,12 @@ Result<void> Runner::plan_models(Optimizing& work) {
             for (const u64 serial : plan.unload) add(serial, std::nullopt);
             for (const auto& [serial, why] : plan.left) add(serial, why);
         }
-        if (request.run == Run::dry) copy.take(state_);
+        if (request.run == Run::dry) copy = state_;
     }
     if (request.run == Run::really) return {};
     for (std::size_t i = 0; i < work.devices.size(); ++i) {
         DeviceOutcome& outcome = work.answer.devices[i];
-        outcome.freed_bytes = report::unload_on_copy(copy.state, work.devices[i], *around.machine[work.devices[i]], unloads[i],
+        outcome.freed_bytes = report::unload_on_copy(copy, work.devices[i], *around.machine[work.devices[i]], unloads[i],
                                                      around.now_wall_ns, outcome.after);
     }
     return {};

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "engine/runner.hpp"
-#include "engine/state_copy.hpp"
 
 namespace vramd::engine {
 /// Between devices of system memory every link is the machine's own memory, which `measure_links` measured.
@@ -105,16 +104,15 @@ AuditTold Runner::audit() {
         return blocks;
     };
     {
-        StateCopy copy;
+        core::State copy;
         {
             const Lock lock(lock_);
-            copy.take(state_);
+            copy = state_;
             told.ledger_sequence = ledger_->sequence();
         }
-        const core::State& state = copy.state;
-        told.findings = core::audit(state);
-        told.state_hash = core::state_hash(state);
-        told.checked = state.books.allocations().size() + state.books.blocks().size() + state.catalogue.models().size();
+        told.findings = core::audit(copy);
+        told.state_hash = core::state_hash(copy);
+        told.checked = copy.books.allocations().size() + copy.books.blocks().size() + copy.catalogue.models().size();
     }
     // Registry against backend, both ways. Blocks come and go meanwhile: only what holds before and after is a finding.
     const auto before = blocks_by_state();

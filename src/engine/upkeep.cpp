@@ -7,7 +7,6 @@
 
 #include "base/invariant.hpp"
 #include "engine/runner.hpp"
-#include "engine/state_copy.hpp"
 
 namespace vramd::engine {
 namespace {
@@ -62,19 +61,19 @@ void Runner::try_upkeep(UpkeepCommand command, Done<report::UpkeepProgress> done
 }
 
 Result<report::UpkeepProgress> Runner::tried_upkeep(const UpkeepCommand& command) {
-    StateCopy copy;
+    core::State copy;
     core::AtHand hand;
     UpkeepRequest request;
     const Moment now = ports_.clock();
     {
         const Lock lock(lock_);
         TRY(request, core::checked_upkeep(state_, command, now));
-        copy.take(state_);
+        copy = state_;
         hand = at_hand();
     }
-    core::UpkeepTrial trial = core::try_upkeep(copy.state, request, command.caller.owner, hand, now);
+    core::UpkeepTrial trial = core::try_upkeep(copy, request, command.caller.owner, hand, now);
     trial.result.duration_ns = ports_.clock().monotonic_ns - now.monotonic_ns;
-    return report::upkeep(copy.state, request, std::move(trial.before), std::move(trial.result));
+    return report::upkeep(copy, request, std::move(trial.before), std::move(trial.result));
 }
 
 core::AtHand Runner::at_hand() const {
