@@ -1,18 +1,17 @@
 #include "engine/link_limits.hpp"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <fstream>
+
+#include "base/test_folder.hpp"
 
 using namespace vramd;
 using namespace vramd::engine;
 
 TEST_CASE("what the links can do comes back with its date, and a file that was cut or is another's counts as none") {
-    char pattern[] = "/tmp/vramd-links-XXXXXX";
-    REQUIRE(mkdtemp(pattern) != nullptr);
-    const std::filesystem::path folder = pattern;
-    const std::filesystem::path file = folder / "link-limits";
+    const TestFolder folder;
+    const std::filesystem::path file = folder.path / "link-limits";
     CHECK(!kept_link_limits(file));
     keep_link_limits(file, {{9'000'000'000, 12'000'000'000}, 1'700'000'000'000'000'000});
     const auto kept = kept_link_limits(file);
@@ -24,6 +23,5 @@ TEST_CASE("what the links can do comes back with its date, and a file that was c
         std::ofstream(file, std::ios::trunc) << text;
         CHECK_MESSAGE(!kept_link_limits(file), text);
     }
-    keep_link_limits(folder / "no" / "such" / "folder", {{1, 2}, 3});  // No harm.
-    std::filesystem::remove_all(folder);
+    keep_link_limits(folder.path / "no" / "such" / "folder", {{1, 2}, 3});  // No harm.
 }

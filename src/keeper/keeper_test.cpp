@@ -19,32 +19,17 @@
 
 #include "base/choices.hpp"
 #include "base/clock.hpp"
+#include "base/test_folder.hpp"
 #include "keeper/restart.hpp"
 
 using namespace vramd;
 using namespace vramd::keeper;
 
 namespace {
-class Folder {
-public:
-    Folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "vramd-keeper-XXXXXX").string();
-        REQUIRE(mkdtemp(name.data()) != nullptr);
-        path = name;
-    }
-    ~Folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path, ignored);
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    std::filesystem::path path;
-};
-
 /// A keeper in a process of its own, with this program as its core.
 class Daemon {
 public:
-    explicit Daemon(const Folder& folder, std::vector<std::string> more = {}, u64 descriptors_max = 0)
+    explicit Daemon(const TestFolder& folder, std::vector<std::string> more = {}, u64 descriptors_max = 0)
         : state_(folder.path / "state"), socket_(folder.path / "vramd.sock"), log_(folder.path / ("log." + std::to_string(++count_))) {
         int ends[2];
         REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
@@ -156,7 +141,7 @@ private:
 }  // namespace
 
 TEST_CASE("a thousand blocks outlive the core that made them, byte by byte, and come back to the next one") {
-    const Folder folder;
+    const TestFolder folder;
     Daemon daemon(folder);
     CHECK(daemon.ready_line == "vramd ready generation=1");
     const u64 descriptors = daemon.descriptors();
@@ -180,7 +165,7 @@ TEST_CASE("a thousand blocks outlive the core that made them, byte by byte, and 
 }
 
 TEST_CASE("a core killed at any moment of its storing has every acknowledged block afterwards, and at most one more") {
-    const Folder folder;
+    const TestFolder folder;
     Daemon daemon(folder);
     Choices choices = Choices::from_seed(7);
     u64 next = 1;
@@ -204,7 +189,7 @@ TEST_CASE("a core killed at any moment of its storing has every acknowledged blo
 }
 
 TEST_CASE("a second daemon on the same state directory is refused in words, with the first one's pid") {
-    const Folder folder;
+    const TestFolder folder;
     Daemon daemon(folder);
     Daemon second(folder);
     CHECK(second.wait() == exit_refused);
@@ -213,7 +198,7 @@ TEST_CASE("a second daemon on the same state directory is refused in words, with
 }
 
 TEST_CASE("the socket of a killed daemon is replaced, that of a living one is not") {
-    const Folder folder;
+    const TestFolder folder;
     {
         Daemon daemon(folder);
         CHECK(daemon.end(SIGKILL) == 1000 + SIGKILL);
@@ -231,14 +216,14 @@ TEST_CASE("the socket of a killed daemon is replaced, that of a living one is no
 }
 
 TEST_CASE("a core whose command line is refused ends the keeper with its code before anything was served") {
-    const Folder folder;
+    const TestFolder folder;
     Daemon daemon(folder, {"--fail-with=2"});
     CHECK(daemon.wait() == exit_refused);
     CHECK(!std::filesystem::exists(daemon.socket_path()));
 }
 
 TEST_CASE("the third abort within ten seconds starts the core read-only, with all blocks") {
-    const Folder folder;
+    const TestFolder folder;
     Daemon daemon(folder, {"--model-dir", "/a b"});
     CHECK(daemon.ask("store 1 10") == "stored");
     CHECK(daemon.ask("arguments").find("--model-dir /a b") != std::string::npos);
@@ -253,7 +238,7 @@ TEST_CASE("the third abort within ten seconds starts the core read-only, with al
 }
 
 TEST_CASE("a core that ends in an orderly way after three aborts leaves the read-only mode behind") {
-    const Folder folder;
+    const TestFolder folder;
     Daemon daemon(folder);
     for (int i = 0; i < 3; ++i) (void)daemon.ask("abort");
     REQUIRE(daemon.ask("arguments").find("--read-only") != std::string::npos);
@@ -263,7 +248,7 @@ TEST_CASE("a core that ends in an orderly way after three aborts leaves the read
 }
 
 TEST_CASE("a core that sends anything but a message is killed, and the keeper and its blocks stay") {
-    const Folder folder;
+    const TestFolder folder;
     Daemon daemon(folder);
     CHECK(daemon.ask("store 1 10") == "stored");
     const u64 descriptors = daemon.descriptors();
@@ -276,7 +261,7 @@ TEST_CASE("a core that sends anything but a message is killed, and the keeper an
 }
 
 TEST_CASE("an upgrade executes the binary on disk and keeps blocks, sockets, pid and life") {
-    const Folder folder;
+    const TestFolder folder;
     Daemon daemon(folder);
     CHECK(daemon.ready_line == "vramd ready generation=1");
     CHECK(daemon.ask("store 1 500") == "stored");
@@ -298,7 +283,7 @@ TEST_CASE("an upgrade executes the binary on disk and keeps blocks, sockets, pid
 }
 
 TEST_CASE("an upgrade to a binary that cannot take the keeper's place does not happen, and nothing is touched") {
-    const Folder folder;
+    const TestFolder folder;
     for (const char* const successor : {"/nonexistent", "/bin/true", "/etc/passwd"}) {
         Daemon daemon(folder, {std::string("--successor=") + successor});
         CHECK(daemon.ask("store 1 10") == "stored");
@@ -313,7 +298,7 @@ TEST_CASE("an upgrade to a binary that cannot take the keeper's place does not h
 }
 
 TEST_CASE("SIGTERM ends a willing core at once and a stubborn one when its time is over") {
-    const Folder folder;
+    const TestFolder folder;
     Daemon willing(folder);
     CHECK(willing.end(SIGTERM) == exit_done);
     CHECK(willing.log().find("killed") == std::string::npos);
@@ -324,7 +309,7 @@ TEST_CASE("SIGTERM ends a willing core at once and a stubborn one when its time 
 }
 
 TEST_CASE("SIGHUP goes to the core") {
-    const Folder folder;
+    const TestFolder folder;
     Daemon daemon(folder);
     REQUIRE(kill(daemon.pid(), SIGHUP) == 0);
     const u64 deadline_ns = monotonic_ns() + 10 * ns_per_second;
@@ -335,7 +320,7 @@ TEST_CASE("SIGHUP goes to the core") {
 }
 
 TEST_CASE("a full table refuses the next block with the limit, and has room again after a drop") {
-    const Folder folder;
+    const TestFolder folder;
     Daemon daemon(folder, {}, 100 + 64);
     CHECK(daemon.ask("store 1 80") == "stored");
     CHECK(daemon.ask("store 81 21").find("(100)") != std::string::npos);
@@ -346,7 +331,7 @@ TEST_CASE("a full table refuses the next block with the limit, and has room agai
 }
 
 TEST_CASE("the core ends when its keeper is killed") {
-    const Folder folder;
+    const TestFolder folder;
     Daemon daemon(folder);
     const pid_t core = daemon.core();
     daemon.end(SIGKILL);

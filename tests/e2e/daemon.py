@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 
 from document import Document
 
@@ -311,3 +312,16 @@ def is_zombie(pid):
             return file.read().rsplit(")", 1)[1].split()[0] == "Z"
     except OSError:
         return True
+
+
+class Served(unittest.TestCase):
+    """Tests that share one daemon, started as `served` says."""
+    served = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = Daemon(**cls.served).__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.__exit__(None, None, None)

@@ -11,7 +11,7 @@ import re
 import unittest
 import urllib.parse
 
-from daemon import Daemon
+from daemon import Served
 
 INTEGERS = [-1, 0, 1, 2, (1 << 31) - 1, 1 << 31, (1 << 31) + 1, (1 << 32), (1 << 53) - 1, (1 << 53) + 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1 << 64, 10 ** 25]
 SHOWN_BYTES_MAX = 60  # Of a value, in a problem's detail.
@@ -103,17 +103,15 @@ def allows(document, schema, value):
     return True
 
 
-class BadInput(unittest.TestCase):
+class BadInput(Served):
+    served = {"devices": ["host:a=16MiB"], "door": "unix"}
+
     @classmethod
     def setUpClass(cls):
-        cls.daemon = Daemon(devices=["host:a=16MiB"], door="unix").__enter__()
+        super().setUpClass()
         cls.document = cls.daemon.get("/openapi.json").ok()
         cls.kept = cls.daemon.allocate(4096, deviceId="a", persistent=False, leaseSeconds=86400)
         cls.daemon.put(f"/api/memory/allocation/{cls.kept['id']}/content", b"k" * 4096).ok()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.__exit__(None, None, None)
 
     def books(self):
         device = self.daemon.get("/api/memory/status").ok()["devices"][0]

@@ -7,18 +7,16 @@ import os
 import subprocess
 import unittest
 
-from daemon import BIN, Daemon
+from daemon import BIN, Served
 
 
-class Formats(unittest.TestCase):
+class Formats(Served):
+    served = {"devices": ["host:a=64MiB"], "door": "unix"}
+
     @classmethod
     def setUpClass(cls):
-        cls.daemon = Daemon(devices=["host:a=64MiB"], door="unix").__enter__()
+        super().setUpClass()
         cls.kept = cls.daemon.allocate(4096, purpose="a test's, quoted")["id"]
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.__exit__(None, None, None)
 
     def ctl(self, *words):
         return subprocess.run([os.path.join(BIN, "vramctl"), "--socket", self.daemon.socket_path, *words], capture_output=True, text=True, timeout=120,

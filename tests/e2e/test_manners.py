@@ -7,24 +7,18 @@ import subprocess
 import threading
 import unittest
 
-from daemon import Daemon
+from daemon import Served
 
 ALLOCATE = "/api/memory/allocations/allocate"
 
 
-class Manners(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.daemon = Daemon(devices=["host:a=64MiB"])
-        cls.daemon.start()
-        cls.document = json.loads(cls.daemon.get("/openapi.json").body)
+class Manners(Served):
+    served = {"devices": ["host:a=64MiB"]}
 
     @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.daemon.stop()
-        finally:
-            cls.daemon.discard()
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.document = json.loads(cls.daemon.get("/openapi.json").body)
 
     def paths(self):
         for path, item in self.document["paths"].items():

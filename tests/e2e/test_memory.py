@@ -4,21 +4,15 @@ import os
 import threading
 import unittest
 
-from daemon import Daemon
+from daemon import Served
 
 MIB = 1 << 20
 CONTENT = "/api/memory/allocation/{}/content"
 ALLOCATE = "/api/memory/allocations/allocate"
 
 
-class Memory(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.daemon = Daemon(devices=["host:a=256MiB", "host:b=64MiB"]).__enter__()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.__exit__(None, None, None)
+class Memory(Served):
+    served = {"devices": ["host:a=256MiB", "host:b=64MiB"]}
 
     def tearDown(self):
         for record in self.daemon.get("/api/memory/allocations?limit=1000").ok()["items"]:

@@ -12,7 +12,7 @@ import tempfile
 import unittest
 
 import daemon as door
-from daemon import BIN, ROOT, Answer, Daemon
+from daemon import BIN, ROOT, Answer, Daemon, Served
 from document import Document
 
 SHOWN = os.environ.get("VRAMD_PROVOKED", "")
@@ -72,7 +72,7 @@ def shown():
 
 
 @unittest.skipUnless(os.path.exists(os.path.join(SAMPLES, MODEL)), "no samples: ./dev samples")
-class Calls(unittest.TestCase):
+class Calls(Served):
     """What is the same for many calls, and a call that no other script looks at."""
 
     @classmethod
@@ -80,7 +80,8 @@ class Calls(unittest.TestCase):
         cls.own = tempfile.TemporaryDirectory()  # pylint: disable=consider-using-with
         with open(os.path.join(cls.own.name, "old.gguf"), "wb") as file:
             file.write(b"GGUF" + (1).to_bytes(4, "little") + bytes(64))
-        cls.daemon = Daemon(devices=["host:a=64MiB", "host:b=16MiB"], model_dirs=[SAMPLES, cls.own.name], door="unix").__enter__()
+        cls.served = {"devices": ["host:a=64MiB", "host:b=16MiB"], "model_dirs": [SAMPLES, cls.own.name], "door": "unix"}
+        super().setUpClass()
         cls.kept = cls.daemon.allocate(4096, persistent=False, leaseSeconds=3600, deviceId="a")["id"]
         cls.large = cls.daemon.allocate(20 * MIB, deviceId="a")["id"]
         cls.daemon.post("/api/model/load", {"name": "m", "path": MODEL, "type": "other"}).ok()
@@ -88,7 +89,7 @@ class Calls(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        cls.daemon.__exit__(None, None, None)
+        super().tearDownClass()
         cls.own.cleanup()
 
     def call(self, operation, body=None, query="", headers=None, **parameters):

@@ -9,25 +9,15 @@ import tempfile
 import time
 import unittest
 
-from daemon import BIN, Daemon
+from daemon import BIN, Daemon, Served
 
 DEVICE_FILTERS = ("/api/memory/allocations", "/api/memory/transfers", "/api/memory/analytics", "/api/events?follow=false&from=0")
 DEVICE_PATHS = ("/api/devices/{}", "/api/memory/status/{}", "/api/memory/usage/{}", "/api/memory/allocations/device/{}", "/api/memory/pressure/{}",
                 "/api/memory/limits/{}", "/api/model/status/{}")
 
 
-class Refusals(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.daemon = Daemon(devices=["host:a=64MiB", "host:b=64MiB"])
-        cls.daemon.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.daemon.stop()
-        finally:
-            cls.daemon.discard()
+class Refusals(Served):
+    served = {"devices": ["host:a=64MiB", "host:b=64MiB"]}
 
     def test_a_device_that_is_not_there_is_refused_with_those_that_are(self):
         def refused(answer, field):

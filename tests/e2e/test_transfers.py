@@ -4,7 +4,7 @@ import os
 import time
 import unittest
 
-from daemon import Daemon
+from daemon import Served
 
 MIB = 1 << 20
 CONTENT = "/api/memory/allocation/{}/content"
@@ -12,14 +12,8 @@ TRANSFER = "/api/memory/transfer"
 ENDS = ("succeeded", "failed", "cancelled")
 
 
-class Transfers(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.daemon = Daemon(devices=["host:a=256MiB", "host:b=128MiB"]).__enter__()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.__exit__(None, None, None)
+class Transfers(Served):
+    served = {"devices": ["host:a=256MiB", "host:b=128MiB"]}
 
     def tearDown(self):
         for record in self.daemon.get("/api/memory/allocations?limit=1000").ok()["items"]:
