@@ -51,7 +51,7 @@ LimitsChange Clients::any_change(Choices& choices, u64 capacity_bytes) {
             change.reserve_bytes = choices.below(capacity_bytes / 2);
             break;
         case 3:
-            change.emergency_hundredths = 3'000 + choices.below(7'001);
+            change.emergency_hundredths = choices.below(8'001);
             break;
         case 4:
             change.owner_quotas.emplace();
@@ -190,10 +190,11 @@ u64 Clients::held_on(const core::State& state, u16 device, const std::string& ow
     return held;
 }
 
-/// Does what a refusal advised, while nobody else waits: then the same request, or the smaller one, gets its place.
+/// Does what a refusal advised, while nobody else waits for anything, a transfer neither: then the same request, or the smaller one, gets
+/// its place.
 void Clients::follow_advice(Choices& choices) {
     const auto command = std::exchange(refusal_, std::nullopt);
-    if (!command || !wanted_.empty()) return;
+    if (!command || unanswered_ > 0) return;
     const engine::Shortfall told = world_.core().shortfall_of(*command);
     if (told.suggestions.empty()) return;
     const std::string& advice = told.suggestions[choices.below(told.suggestions.size())];
