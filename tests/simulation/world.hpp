@@ -82,6 +82,8 @@ public:
     engine::Runner& core() { return *core_; }
     /// Does one piece of what is due (effects, copies, loading); false if nothing was.
     bool step(Choices& choices);
+    /// The same of what was posted to the executor alone.
+    bool step_posted(Choices& choices) { return executor_->step(choices, now_ns()); }
     void advance_ns(u64 ns) { now_.monotonic_ns += ns, now_.wall_ns += ns; }
     [[nodiscard]] u64 now_ns() const { return now_.monotonic_ns; }
     /// The core dies here and another starts. Answers what is wrong with the replay (nothing, if all is well).
