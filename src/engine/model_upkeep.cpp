@@ -74,8 +74,8 @@ Result<void> Runner::plan_models(Optimizing& work) {
     if (request.run == Run::really) return {};
     for (std::size_t i = 0; i < work.devices.size(); ++i) {
         DeviceOutcome& outcome = work.answer.devices[i];
-        outcome.freed_bytes = report::unload_on_copy(copy, work.devices[i], *around.machine[work.devices[i]], unloads[i],
-                                                     around.now_wall_ns, outcome.after);
+        outcome.freed_bytes =
+            report::unload_on_copy(copy, work.devices[i], *around.machine[work.devices[i]], unloads[i], around.now_wall_ns, outcome.after);
     }
     return {};
 }
