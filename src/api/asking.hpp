@@ -17,6 +17,9 @@ public:
     void free(FreeCommand, bool, engine::Done<engine::Freed> done) override { done(refusal()); }
     Result<report::AllocationTold> renew_lease(RenewLeaseCommand) override { return refusal(); }
     Result<std::unique_ptr<engine::Content>> open_content(const Caller&, AllocationId, engine::Access) override { return refusal(); }
+    Result<std::unique_ptr<engine::Attachment>> attach(const Caller&, AllocationId, std::optional<engine::AttachMode>) override {
+        return refusal();
+    }
     void clear(engine::ClearRequest, engine::Done<engine::Moved> done) override { done(refusal()); }
     void copy(engine::CopyRequest, engine::Done<engine::Moved> done) override { done(refusal()); }
     void transfer(TransferCommand, Until, engine::Done<report::TransferTold> done) override { done(refusal()); }

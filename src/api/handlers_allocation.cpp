@@ -36,17 +36,6 @@ AllocateCommand command_of(const Call& call, const AllocateHereRequest& body, st
     return command;
 }
 
-AllocationMade made_of(const engine::Allocated& allocated) {
-    AllocationMade made;
-    static_cast<Allocation&>(made) = tell_allocation(allocated.record);
-    made.performance = tell_total(allocated.total_ns);
-    made.performance.wait_ms = milliseconds_of_ns(allocated.wait_ns);
-    made.performance.placement_ms = milliseconds_of_ns(allocated.placement_ns);
-    made.performance.zeroing_ms = milliseconds_of_ns(allocated.zeroing_ns);
-    made.device_after = tell_after(allocated.device_after);
-    return made;
-}
-
 engine::Shortfall shortfall_of(engine::Engine& engine, const AllocateCommand& command, Code code) {
     engine::Shortfall shortfall = engine.shortfall_of(command);
     if (code == Code::timed_out)
@@ -59,7 +48,7 @@ void allocate_on(const Call& call, const AllocateHereRequest& body, std::string 
     engine::Engine& engine = call.engine();
     auto done = [&engine, command, answer = std::move(answer)](Result<engine::Allocated> result) mutable {
         if (result)
-            std::move(answer).at(made_of(*result), url_of(result->record.id));
+            std::move(answer).at(tell_made(*result), url_of(result->record.id));
         else if (result.error().code == Code::insufficient_memory || result.error().code == Code::timed_out)
             std::move(answer).refuse(result.error(), shortfall_of(engine, command, result.error().code));
         else

@@ -51,6 +51,7 @@ struct Allocation {
     Time created_at;
     Time last_accessed;
     u64 access_count = 0;
+    u64 attached_clients = 0;
     std::optional<u64> lease_seconds;
     std::optional<Time> lease_expires_at;
     std::optional<std::string> model;
@@ -61,8 +62,8 @@ struct Allocation {
 };
 BOOST_DESCRIBE_STRUCT(Allocation, (),
                       (id, device_id, size_bytes, granted_bytes, alignment, allocation_type, status, owner, purpose, persistent, shareable,
-                       is_pinned, block_id, offset_bytes, created_at, last_accessed, access_count, lease_seconds, lease_expires_at, model,
-                       history, history_complete, history_omitted, content_stats))
+                       is_pinned, block_id, offset_bytes, created_at, last_accessed, access_count, attached_clients, lease_seconds,
+                       lease_expires_at, model, history, history_complete, history_omitted, content_stats))
 template <>
 inline constexpr auto description<Allocation> = describe(
     "Allocation", "The record of one allocation.",
@@ -83,6 +84,9 @@ inline constexpr auto description<Allocation> = describe(
      {.member = "created_at", .tells = "When it was made.", .example = R"("2026-01-31T08:15:30.250Z")"},
      {.member = "last_accessed", .tells = "When its content was last read or written.", .example = R"("2026-01-31T08:15:30.250Z")"},
      {.member = "access_count", .tells = "How often its content was read or written.", .example = "0"},
+     {.member = "attached_clients",
+      .tells = "Connections of the attach protocol that hold it now: while there are any it is neither freed, moved nor evicted.",
+      .example = "0"},
      {.member = "lease_seconds",
       .tells = "How long its lease lasts after each renewal or access.",
       .example = "60",

@@ -94,6 +94,7 @@ struct Model {
     u64 tensor_count = 0;
     std::optional<u64> estimated_size_mb;
     bool pinned = false;
+    u64 attached_clients = 0;
     std::vector<Place> places;
     std::string operation_id;
     std::optional<Time> loaded_at;
@@ -102,7 +103,7 @@ struct Model {
 };
 BOOST_DESCRIBE_STRUCT(Model, (),
                       (id, name, names, path, type, format, state, predicted_bytes, size_bytes, tensor_bytes, tensor_count,
-                       estimated_size_mb, pinned, places, operation_id, loaded_at, load_ms, load_bytes_per_second))
+                       estimated_size_mb, pinned, attached_clients, places, operation_id, loaded_at, load_ms, load_bytes_per_second))
 template <>
 inline constexpr auto description<Model> = describe(
     "Model", "The record of one model.",
@@ -121,6 +122,9 @@ inline constexpr auto description<Model> = describe(
      {.member = "tensor_count", .tells = "Its tensors.", .example = "342"},
      {.member = "estimated_size_mb", .tells = "What the caller expected.", .example = "5", .unit = "MiB", .presence = Presence::optional},
      {.member = "pinned", .tells = "True: never evicted.", .example = "false"},
+     {.member = "attached_clients",
+      .tells = "Connections of the attach protocol that hold it now: while there are any it is neither unloaded nor evicted.",
+      .example = "0"},
      {.member = "places", .tells = "Where its bytes are: each device once, the best one to use first."},
      {.member = "operation_id", .tells = "The operation that loaded it.", .example = R"("op_5g7hj2k4m6npqr8")"},
      {.member = "loaded_at",

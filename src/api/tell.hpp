@@ -15,6 +15,7 @@ namespace vramd::api {
 [[nodiscard]] Allocation tell_allocation(const report::AllocationTold& told);
 [[nodiscard]] AllocationList tell_allocations(const report::AllocationPage& page);
 [[nodiscard]] Performance tell_total(u64 total_ns);
+[[nodiscard]] AllocationMade tell_made(const engine::Allocated& allocated);
 [[nodiscard]] DeviceAfter tell_after(const report::DeviceBooks& books);
 [[nodiscard]] Freed tell_freed(const engine::Freed& freed);
 [[nodiscard]] Moved tell_moved(u64 bytes, u64 duration_ns, u64 limit_bytes_per_second);

@@ -73,6 +73,7 @@ Allocation tell_allocation(const report::AllocationTold& told) {
     record.created_at = time_of_ns(told.created_wall_ns);
     record.last_accessed = time_of_ns(told.accessed_wall_ns);
     record.access_count = told.access_count;
+    record.attached_clients = told.attached_clients;
     if (told.lease_seconds != 0) {
         record.lease_seconds = told.lease_seconds;
         const Moment now = read_clocks();
@@ -99,6 +100,17 @@ Performance tell_total(u64 total_ns) {
 
 DeviceAfter tell_after(const report::DeviceBooks& books) {
     return {books.device_id, used_bytes(books), books.free_bytes, books.largest_free_bytes, tell_fragmentation(books).percentage};
+}
+
+AllocationMade tell_made(const engine::Allocated& allocated) {
+    AllocationMade made;
+    static_cast<Allocation&>(made) = tell_allocation(allocated.record);
+    made.performance = tell_total(allocated.total_ns);
+    made.performance.wait_ms = milliseconds_of_ns(allocated.wait_ns);
+    made.performance.placement_ms = milliseconds_of_ns(allocated.placement_ns);
+    made.performance.zeroing_ms = milliseconds_of_ns(allocated.zeroing_ns);
+    made.device_after = tell_after(allocated.device_after);
+    return made;
 }
 
 Freed tell_freed(const engine::Freed& freed) {

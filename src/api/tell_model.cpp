@@ -21,6 +21,7 @@ Model tell_model(const report::ModelTold& told) {
     model.tensor_bytes = told.tensor_bytes;
     model.tensor_count = told.tensor_count;
     if (told.estimated_size_mb != 0) model.estimated_size_mb = told.estimated_size_mb;
+    model.attached_clients = told.attached_clients;
     for (const report::ModelPlaceTold& place : told.places) {
         model.pinned = model.pinned || place.pinned;
         model.places.push_back({place.device_id, place.tier, place.state, to_text(place.allocation), place.size_bytes});

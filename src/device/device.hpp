@@ -38,6 +38,12 @@ struct BlockSpec {
     bool operator==(const BlockSpec&) const = default;
 };
 
+/// What a descriptor that leaves this process allows its holder.
+enum class Sharing : u8 {
+    writable,   ///< Everything; refused once the block is sealed.
+    read_only,  ///< Reading. On a block that is sealed nobody can get beyond that; on another its maker's own user could.
+};
+
 /// What does not change while the device lives.
 struct Facts {
     std::string id;                         ///< As in requests: "host0", "a", "cuda0".
@@ -160,8 +166,8 @@ public:
     [[nodiscard]] virtual Result<void> release(u64 key) = 0;
 
     /// A descriptor for another process (a client, a loader). From here on the block counts as reachable from outside and is
-    /// never pooled. Errors: `not_found`, `unsupported`, `device_lost`.
-    [[nodiscard]] virtual Result<Fd> share(u64 key) = 0;
+    /// never pooled. Errors: `not_found`, `conflict` (writable, of a sealed block), `unsupported`, `device_lost`.
+    [[nodiscard]] virtual Result<Fd> share(u64 key, Sharing sharing) = 0;
 
     /// Makes the block unwritable for every descriptor and every mapping made from now on, for ever; verified before it returns.
     /// The caller first ends whoever may hold a writable mapping (a loader), for existing ones stay writable.

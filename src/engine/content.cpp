@@ -70,7 +70,11 @@ Result<transfer::Place> Runner::hold_place(const Caller& caller, AllocationId id
     const memory::Allocation* allocation = state_.books.allocation(id);
     if (allocation == nullptr || !core::may_see(state_, caller, *allocation))
         return refuse(Code::not_found, "allocation", "There is no allocation " + to_text(id) + ", or it is not yours.");
-    const memory::AllocationRow& row = allocation->row;
+    return hold_locked(allocation->row, offset_bytes, size_bytes, access);
+}
+
+Result<transfer::Place> Runner::hold_locked(const memory::AllocationRow& row, u64 offset_bytes, std::optional<u64> size_bytes,
+                                            Access access) {
     if (row.status != AllocationStatus::live) return refuse(Code::conflict, "allocation", "The allocation is not ready yet.");
     // Else readers that follow one another would keep a forced free waiting for ever.
     if (freeing_.contains(row.id.serial) || after_use_.contains(row.id.serial))

@@ -182,7 +182,7 @@ void Runner::start_one(const LoadModelEffect& effect) {
     const bool whole = mapping && !mapping->write();
     if (whole || inspection->memory_bytes == 0) return load_ended(effect.operation, spec->key, *device, started, {});
     if (source) return copy_model(effect.operation, *source, {device, spec->key}, inspection->memory_bytes, started);
-    Result<Fd> memory = device->share(spec->key);
+    Result<Fd> memory = device->share(spec->key, device::Sharing::writable);
     if (!memory) return load_ended(effect.operation, spec->key, *device, started, std::unexpected(memory.error()));
     const u64 serial = effect.operation.serial;
     ports_.loading->load(

@@ -84,6 +84,24 @@ public:
     [[nodiscard]] virtual Result<void> commit(u64 offset_bytes, u64 bytes) = 0;
 };
 
+/// What a client does with memory that it attaches.
+enum class AttachMode : u8 {
+    read,      ///< Reads it in place. What it is given lets nobody write.
+    private_,  ///< Maps a copy of its own, page by page as it writes (MAP_PRIVATE); it is given the same as for `read`.
+    write,     ///< Reads and writes it in place.
+};
+
+/// An allocation that a client holds: neither freed, moved nor evicted while this object lives.
+class Attachment {
+public:
+    virtual ~Attachment() = default;
+    /// The place of the allocation in the block, that is in what `memory` gives.
+    [[nodiscard]] virtual u64 offset_bytes() const = 0;
+    [[nodiscard]] virtual u64 size_bytes() const = 0;
+    /// The block's descriptor for the client, to be passed on and then closed; empty where the device has none to give.
+    [[nodiscard]] virtual Fd take_memory() = 0;
+};
+
 /// A model file found beneath a model folder.
 struct AvailableModel {
     std::string path;  ///< Relative to its folder.
@@ -179,10 +197,17 @@ public:
     /// behind an insufficient_memory or a timed_out.
     virtual void allocate(AllocateCommand command, u64 timeout_ns, Done<Allocated> done) = 0;
     [[nodiscard]] virtual Shortfall shortfall_of(const AllocateCommand& command) = 0;
-    /// Errors: not_found, leased (content is being read or written), read_only. `force`: wait for the present readers to end instead.
+    /// Errors: not_found, leased (content is being read or written, or a client has it attached), read_only. `force`: wait for the present
+    /// readers to end instead; for clients nobody waits.
     virtual void free(FreeCommand command, bool force, Done<Freed> done) = 0;
     [[nodiscard]] virtual Result<report::AllocationTold> renew_lease(RenewLeaseCommand command) = 0;
     [[nodiscard]] virtual Result<std::unique_ptr<Content>> open_content(const Caller& caller, AllocationId id, Access access) = 0;
+    /// Holds an allocation for a client, and with a mode also opens its memory for it; counted in `attached_clients`. What holds a model,
+    /// or was allocated as shareable, others may attach too, to read; the first one of another owner seals it, for ever. Makes a few system
+    /// calls. Errors: not_found, conflict (not ready, being freed or moved, write of a model or of what is sealed), unsupported (its block
+    /// holds more than this allocation), device_lost.
+    [[nodiscard]] virtual Result<std::unique_ptr<Attachment>> attach(const Caller& caller, AllocationId id,
+                                                                     std::optional<AttachMode> mode) = 0;
     virtual void clear(ClearRequest request, Done<Moved> done) = 0;
     virtual void copy(CopyRequest request, Done<Moved> done) = 0;
 

@@ -27,7 +27,11 @@ void Runner::unload_model(UnloadModelCommand command, Done<Freed> done) {
                 if (copy->tier == ModelTier::device) device = copy->device;
         if (const auto named = state_.books.device_named(command.device_id)) device = *named;
         command.in_use = used_allocations();
+        const u64 clients = model == nullptr ? 0 : attached_to(*model);
         give_up(Command(command), device, giving);
+        if (clients > 0 && !giving.decision && giving.decision.error().code == Code::leased)
+            giving.decision.error().detail = "Clients have the model " + command.name + " attached (attachedClients is " +
+                                             std::to_string(clients) + "); it can be unloaded when they have detached it or ended.";
     }
     tell_freed(giving, std::move(done));
 }
@@ -115,14 +119,19 @@ std::vector<report::OperationTold> Runner::operations(const Caller& caller, u64 
 
 std::vector<report::ModelTold> Runner::models() {
     const Lock lock(lock_);
-    return report::models(state_);
+    std::vector<report::ModelTold> list = report::models(state_);
+    for (report::ModelTold& told : list)
+        if (const model::Model* model = state_.catalogue.model(told.id.serial)) told.attached_clients = attached_to(*model);
+    return list;
 }
 
 Result<report::ModelTold> Runner::model(std::string_view name) {
     const Lock lock(lock_);
     const model::Model* model = state_.catalogue.model_named(name);
     if (model == nullptr) return refuse(Code::not_found, "name", "There is no model " + std::string(name) + ".");
-    return report::model(state_, *model);
+    report::ModelTold told = report::model(state_, *model);
+    told.attached_clients = attached_to(*model);
+    return told;
 }
 
 Result<std::vector<Tensor>> Runner::tensors(std::string_view name) {

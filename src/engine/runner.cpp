@@ -196,7 +196,7 @@ void Runner::free(FreeCommand command, bool force, Done<Freed> done) {
         command.in_use = in_use(command.id.serial);
         const memory::Allocation* allocation = state_.books.allocation(command.id);
         const bool moves = moving_.contains(command.id.serial);  // Soon over, and nothing that the caller did.
-        const bool at_it = command.in_use || freeing_.contains(command.id.serial);
+        const bool at_it = (command.in_use && attached_to(command.id.serial) == 0) || freeing_.contains(command.id.serial);
         // A transfer that waits for its turn would come between the last reader and the free: it is a reason to refuse at once.
         const bool before_it = std::ranges::any_of(state_.transfers.of(command.id.serial), [](const memory::Transfer* transfer) {
             return transfer->state == TransferState::queued;
@@ -206,7 +206,10 @@ void Runner::free(FreeCommand command, bool force, Done<Freed> done) {
             return;
         }
         const u16 device = allocation == nullptr ? u16{0} : state_.books.block(allocation->row.block)->row.device;
-        give_up(Command(command), device, giving);
+        if (auto attached = why_attached(command))
+            giving.decision = std::unexpected(*std::move(attached));
+        else
+            give_up(Command(command), device, giving);
     }
     tell_freed(giving, std::move(done));
 }

@@ -36,6 +36,7 @@ public:
     void free(FreeCommand command, bool force, Done<Freed> done) override;
     Result<report::AllocationTold> renew_lease(RenewLeaseCommand command) override;
     Result<std::unique_ptr<Content>> open_content(const Caller& caller, AllocationId id, Access access) override;
+    Result<std::unique_ptr<Attachment>> attach(const Caller& caller, AllocationId id, std::optional<AttachMode> mode) override;
     void clear(ClearRequest request, Done<Moved> done) override;
     void copy(CopyRequest request, Done<Moved> done) override;
     void transfer(TransferCommand command, Until until, Done<report::TransferTold> done) override;
@@ -96,6 +97,7 @@ public:
 
 private:
     friend class HeldContent;
+    friend class HeldAttachment;
     using Told = std::vector<std::move_only_function<void()>>;
     struct AllocationWaiter {
         Done<Allocated> done;
@@ -263,6 +265,8 @@ private:
     [[nodiscard]] Result<transfer::Place> hold_place(const Caller& caller, AllocationId id, u64 offset_bytes, std::optional<u64> size_bytes,
                                                      Access access);
     [[nodiscard]] Result<std::unique_ptr<Content>> hold_content(const Caller& caller, AllocationId id, Access access);
+    [[nodiscard]] Result<transfer::Place> hold_locked(const memory::AllocationRow& row, u64 offset_bytes, std::optional<u64> size_bytes,
+                                                      Access access) REQUIRES(lock_);
     void hold(u64 serial) REQUIRES(lock_);
     /// What waited for the end of uses, to be run without the lock.
     struct EndedUses {
@@ -281,6 +285,13 @@ private:
     void clear_next(std::shared_ptr<Clearing> clearing);
     void thaw(const std::vector<BlockKey>& blocks);
     void note_work(const device::Device* device, report::Work work, const Moved& moved);
+
+    // attach.cpp
+    void detach(u64 serial);
+    [[nodiscard]] u64 attached_to(u64 serial) const REQUIRES(lock_);
+    [[nodiscard]] u64 attached_to(const model::Model& model) const REQUIRES(lock_);
+    [[nodiscard]] std::optional<Error> why_attached(const FreeCommand& command) const REQUIRES(lock_);
+    void leave_out_used(report::DeviceBooks& books, u16 device) const REQUIRES(lock_);
 
     // content_stats.cpp
     struct Scan;
@@ -374,6 +385,7 @@ private:
     std::set<u64> lease_timers_ GUARDED_BY(lock_);       ///< Deadlines that the executor will call at.
     std::vector<Command> unrecorded_ GUARDED_BY(lock_);  ///< Finished effects that the ledger had no room for.
     std::map<u64, u64> uses_ GUARDED_BY(lock_);          ///< Allocation serial → readers and writers of its content.
+    std::map<u64, u64> attached_ GUARDED_BY(lock_);      ///< Of those uses: by clients, which nobody waits for.
     std::map<u64, std::vector<std::move_only_function<void()>>> after_use_ GUARDED_BY(lock_);
     /// By allocation serial: who comes after one of these is turned away, so each ends as freed.
     std::map<u64, std::deque<WaitingFree>> freeing_ GUARDED_BY(lock_);

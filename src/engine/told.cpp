@@ -21,7 +21,10 @@ std::vector<DeviceTold> Runner::devices() {
     {
         const Lock lock(lock_);
         for (u16 i = 0; i < state_.books.devices().size(); ++i)
-            if (device_of(i) != nullptr) books.push_back(report::device_books(state_, i, report::Detail::sums));
+            if (device_of(i) != nullptr) {
+                books.push_back(report::device_books(state_, i, report::Detail::sums));
+                leave_out_used(books.back(), i);
+            }
     }
     std::vector<DeviceTold> told;
     for (report::DeviceBooks& row : books) {
@@ -42,6 +45,7 @@ Result<DeviceTold> Runner::device(std::string_view device_id) {
         // A read-only core may not have been able to enter it.
         if (!index) return refuse(Code::not_found, "device", "The device " + std::string(device_id) + " is not in the books yet.");
         told.books = report::device_books(state_, *index, report::Detail::histogram);
+        leave_out_used(told.books, *index);
     }
     told.facts = configured->second.device->facts();
     told.reading = configured->second.device->read();
@@ -57,7 +61,9 @@ Result<void> Runner::known_device(std::string_view device_id) {
 
 report::AllocationPage Runner::allocations(const Caller& caller, const report::AllocationFilter& filter) {
     const Lock lock(lock_);
-    return report::allocations(state_, caller, filter);
+    report::AllocationPage page = report::allocations(state_, caller, filter);
+    for (report::AllocationTold& told : page.items) told.attached_clients = attached_to(told.id.serial);
+    return page;
 }
 
 Result<report::AllocationTold> Runner::allocation(const Caller& caller, AllocationId id) {
@@ -65,7 +71,9 @@ Result<report::AllocationTold> Runner::allocation(const Caller& caller, Allocati
     const memory::Allocation* allocation = state_.books.allocation(id);
     if (allocation == nullptr || !core::may_see(state_, caller, *allocation))
         return refuse(Code::not_found, "allocation", "There is no allocation " + to_text(id) + ", or it is not yours.");
-    return report::allocation(state_, *allocation);
+    report::AllocationTold told = report::allocation(state_, *allocation);
+    told.attached_clients = attached_to(id.serial);
+    return told;
 }
 
 report::UsageTold Runner::usage(const Caller& caller, std::string_view device_id) {

@@ -62,6 +62,9 @@ void Runner::try_transfer(WaitingTransfer waiting) {
         };
         if (stopping_)
             decision = refuse(Code::busy, "daemon", "The daemon is stopping.");
+        else if (waiting.command.mode == TransferMode::move && attached_to(source) > 0)
+            decision =
+                refuse(Code::leased, "/sourceAllocationId", "Clients have the allocation attached: it stays where it is. Copy it instead.");
         else if (const auto field = being_freed(waiting.command))
             decision = refuse(Code::conflict, *field, "The allocation is being freed.");
         else
@@ -199,6 +202,9 @@ void Runner::transfer_copied(TransferId id, Result<transfer::Outcome> outcome) {
         } else if (spoiled) {
             command.error = Error{Code::conflict, "/sourceAllocationId", 0, 0,
                                   "The allocation was written each time that it was copied; move it when its writer rests."};
+        } else if (commits && attached_to(source) > 0) {  // Nobody waits for clients.
+            command.error = Error{Code::leased, "/sourceAllocationId", 0, 0,
+                                  "A client attached the allocation while it was being copied: it stays where it is."};
         } else if (commits && uses_.at(source) > 1) {
             next = Next::wait_for_reader;
             after_use_[source].push_back([this, id, source, outcome]() mutable {

@@ -53,6 +53,7 @@ struct AllocationTold {
     u64 lease_seconds = 0;             ///< 0: no lease.
     u64 lease_until_monotonic_ns = 0;
     std::string model;                 ///< The name of the model it holds; empty: none.
+    u64 attached_clients = 0;          ///< Set by the engine: connections of clients that hold it now.
 };
 
 /// A copy of a model.
@@ -79,6 +80,7 @@ struct ModelTold {
     u64 tensor_bytes = 0;
     u64 tensor_count = 0;
     u64 estimated_size_mb = 0;
+    u64 attached_clients = 0;  ///< Set by the engine: connections of clients that hold one of its copies now.
     [[nodiscard]] const ModelPlaceTold& best() const { return places.front(); }
 };
 

@@ -147,10 +147,13 @@ public:
         return {};
     }
 
-    Result<Fd> share(u64 key) override {
+    Result<Fd> share(u64 key, Sharing sharing) override {
         TRY(const auto block, find(key));
         block->reachable_by_others = true;
-        return block->memory.descriptor_for_others();
+        if (sharing == Sharing::read_only) return block->memory.read_only_descriptor();
+        if (block->memory.is_read_only())
+            return refuse(Code::conflict, "block", "The memory is sealed for sharing and can no longer be written.");
+        return block->memory.descriptor().duplicate();
     }
 
     Result<void> seal_for_sharing(u64 key) override {

@@ -50,7 +50,7 @@ TEST_CASE("a block that cannot be is refused, naming the field, and leaves no tr
     CHECK(device->create(block(3, round_down(number_max, 4096))).error().code == Code::insufficient_memory);
     CHECK(device->map(2).error().code == Code::not_found);
     CHECK(device->release(2).error().code == Code::not_found);
-    CHECK(device->share(2).error().code == Code::not_found);
+    CHECK(device->share(2, Sharing::writable).error().code == Code::not_found);
     CHECK(device->seal_for_sharing(2).error().code == Code::not_found);
     CHECK(device->blocks() == std::vector{block(1)});
 }

@@ -92,8 +92,11 @@ private:
     }
     void share() {
         if (expected_.empty()) return;
-        const auto given = device_->share(any()->first);
+        const Expected& block = any()->second;
+        REQUIRE(device_->share(block.spec.key, Sharing::writable).has_value() == !block.sealed);
+        const auto given = device_->share(block.spec.key, Sharing::read_only);
         REQUIRE(given.has_value());
+        REQUIRE((fcntl(given->get(), F_GETFL) & O_ACCMODE) == O_RDONLY);
     }
     void seal() {
         if (expected_.empty()) return;

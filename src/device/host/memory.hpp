@@ -50,8 +50,8 @@ public:
     /// Keeps the pages in physical memory. Errors: `limit_exceeded` in words (RLIMIT_MEMLOCK).
     [[nodiscard]] Result<void> lock();
     void unlock();
-    /// A descriptor for another process: read-only once the contents are sealed.
-    [[nodiscard]] Result<Fd> descriptor_for_others() const;
+    /// A descriptor that only reads, whatever this one allows. Errors: `system_failed`.
+    [[nodiscard]] Result<Fd> read_only_descriptor() const;
 
     [[nodiscard]] const Fd& descriptor() const { return descriptor_; }
     [[nodiscard]] u64 size_bytes() const { return size_bytes_; }

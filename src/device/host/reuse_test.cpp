@@ -70,7 +70,7 @@ TEST_CASE("a mapping keeps the bytes of a released block, and only then is the m
 TEST_CASE("memory that another process may reach is never used again") {
     const auto device = pooling();
     REQUIRE(device->create(block(1)).has_value());
-    REQUIRE(device->share(1).has_value());
+    REQUIRE(device->share(1, Sharing::writable).has_value());
     REQUIRE(device->create(block(2, mib, BlockKind::shareable)).has_value());
     REQUIRE(device->seal_for_sharing(2).has_value());
     const auto other = plain();
@@ -139,7 +139,7 @@ TEST_CASE("descriptors and mappings are flat over many lives of blocks") {
     const auto device = device_with({.pool_max_bytes = 16 * mib});
     const auto live = [&](u64 key) {
         REQUIRE(device->create(block(key, 64 * kib, BlockKind::shareable)).has_value());
-        REQUIRE(device->share(key).has_value());
+        REQUIRE(device->share(key, Sharing::writable).has_value());
         if (key % 3 == 0) REQUIRE(device->seal_for_sharing(key).has_value());
         REQUIRE(device->map(key).has_value());
         REQUIRE(device->release(key).has_value());

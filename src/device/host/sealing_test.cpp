@@ -24,7 +24,7 @@ TEST_CASE("nobody can resize a block, another user least of all") {
     CHECK((seals_of(*keeper) & F_SEAL_FUTURE_WRITE) == 0);
     CHECK(ftruncate(keeper->get(), 4096) != 0);
     CHECK(ftruncate(keeper->get(), 2 * mib) != 0);
-    const auto given = device->share(1);
+    const auto given = device->share(1, Sharing::writable);
     REQUIRE(given.has_value());
     const auto done = as_another_user([&] {
         const std::string again = "/proc/self/fd/" + std::to_string(given->get());
@@ -46,7 +46,7 @@ TEST_CASE("a block sealed for sharing can be written by nobody, through no descr
     CHECK((seals_of(*keeper) & all) == all);
     CHECK(device->map(1)->write().error().code == Code::conflict);
     CHECK(device->map(1)->read()[7] == std::byte{77});
-    const auto given = device->share(1);
+    const auto given = device->share(1, Sharing::read_only);
     REQUIRE(given.has_value());
     CHECK((fcntl(given->get(), F_GETFL) & O_ACCMODE) == O_RDONLY);
     const auto attempts = [&] {
@@ -66,6 +66,33 @@ TEST_CASE("a block sealed for sharing can be written by nobody, through no descr
     };
     CHECK(attempts() == 0);
     if (const auto done = as_another_user(attempts)) CHECK(*done == 0);
+    CHECK(device->share(1, Sharing::writable).error().code == Code::conflict);
+}
+
+TEST_CASE("a descriptor for reading does not let another user write, though the block is not sealed") {
+    const auto device = plain();
+    REQUIRE(device->create(block(1, mib, BlockKind::dedicated)).has_value());
+    device->map(1)->write().value()[7] = std::byte{77};
+    const auto given = device->share(1, Sharing::read_only);
+    REQUIRE(given.has_value());
+    const auto attempts = [&] {
+        int done = 0;
+        if (mmap(nullptr, mib, PROT_READ | PROT_WRITE, MAP_SHARED, given->get(), 0) != MAP_FAILED) done |= 1;
+        if (pwrite(given->get(), "x", 1, 0) == 1) done |= 2;
+        if (fallocate(given->get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) == 0) done |= 4;
+        void* const own = mmap(nullptr, mib, PROT_READ | PROT_WRITE, MAP_PRIVATE, given->get(), 0);
+        if (own == MAP_FAILED || static_cast<char*>(own)[7] != 77) return done | 8;
+        static_cast<char*>(own)[7] = 78;
+        return done;
+    };
+    CHECK(attempts() == 0);
+    const auto as_other = as_another_user([&] {
+        const std::string again = "/proc/self/fd/" + std::to_string(given->get());
+        return attempts() | (::open(again.c_str(), O_RDWR) >= 0 ? 16 : 0);
+    });
+    if (as_other) CHECK(*as_other == 0);
+    CHECK(device->map(1)->read()[7] == std::byte{77});
+    CHECK(device->map(1)->write().has_value());
 }
 
 TEST_CASE("only a block made to be shareable or pinned is sealed") {

@@ -112,10 +112,13 @@ public:
         return {};
     }
 
-    Result<Fd> share(u64 key) override {
+    Result<Fd> share(u64 key, Sharing sharing) override {
         const Lock lock(hardware_->mutex);
         TRY_DO(hardware_->check_lost());
-        if (!known_.contains(key)) return not_found(key);
+        const auto found = known_.find(key);
+        if (found == known_.end()) return not_found(key);
+        if (sharing == Sharing::writable && found->second->sealed)
+            return refuse(Code::conflict, "block", "The memory is sealed for sharing and can no longer be written.");
         return Fd();
     }
 

@@ -110,7 +110,7 @@ TEST_CASE("a lost device answers device-lost, still releases, and is told in its
     backing.lose("it fell off the bus");
     CHECK(device->create(block(3)).error().code == Code::device_lost);
     CHECK(device->map(1).error().code == Code::device_lost);
-    CHECK(device->share(1).error().code == Code::device_lost);
+    CHECK(device->share(1, Sharing::writable).error().code == Code::device_lost);
     CHECK(device->health_check().error().code == Code::device_lost);
     CHECK(device->read().health == Health::lost);
     CHECK(device->read().reasons.front().find("fell off the bus") != std::string::npos);
