@@ -8,7 +8,7 @@ endfunction()
 
 vramd_program(vramd vramd.cpp room_keeper)
 vramd_program(vramd-worker worker.cpp room_loader)
-vramd_program(vramd-core core.cpp room_api room_device_host)
+vramd_program(vramd-core core.cpp room_attach room_api room_device_host)
 if(TARGET vramd-core)
   target_sources(vramd-core PRIVATE ${CMAKE_SOURCE_DIR}/src/program/settings.cpp ${CMAKE_SOURCE_DIR}/src/program/preload.cpp)
   target_compile_definitions(vramd-core PRIVATE VRAMD_VERSION="${PROJECT_VERSION}")

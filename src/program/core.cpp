@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "api/api.hpp"
+#include "attach/server.hpp"
 #include "base/random.hpp"
 #include "device/host/host.hpp"
 #include "device/spec.hpp"
@@ -178,6 +179,14 @@ void preload(engine::Engine& engine, const std::vector<LoadRequest>& models) {
     }
 }
 
+/// All at once: no connection is accepted from now on, so that new ones wait for the next core; requests that run may end; who would wait
+/// longer is told so by the engine, while there is time to send it.
+void close(http::Server& server, attach::Server& attach, engine::Engine& engine) {
+    const std::jthread closing([&server] { server.stop(stop_ms_max); });
+    attach.close_door();
+    engine.stop((stop_ms_max - answers_ms_max) * ns_per_ms);
+}
+
 Result<void> run(const program::Settings& settings, std::span<char* const> arguments) {
     const Fd signals = block_signals();
     const auto descriptor = keeper::Link::inherited();
@@ -218,15 +227,12 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     serving.listeners.push_back({std::move(kept.listeners.http_unix), http::Door::unix_socket});
     TRY(auto server, http::Server::start(std::move(serving), *api));
     api->count_by([&server] { return server->counts(); });
+    TRY(auto attach, attach::Server::start({std::move(kept.listeners.attach_unix), geteuid(), {}}, *engine));
     TRY_DO(link->ready(line));
     preload(*engine, settings.preload);
     (void)serve(signals, *link, places, arguments);
-    {
-        // Both at once: no connection is accepted from now on, so that new ones wait for the next core; requests that run may end; who
-        // would wait longer is told so by the engine, while there is time to send it.
-        const std::jthread closing([&server] { server->stop(stop_ms_max); });
-        engine->stop((stop_ms_max - answers_ms_max) * ns_per_ms);
-    }
+    close(*server, *attach, *engine);
+    attach.reset();
     loaders->shutdown();
     threads->stop();  // After this nothing runs that could touch the engine but transfers, which end with their last owner.
     transfers.reset();

@@ -1,0 +1,123 @@
+/// One connection's conversation: a packet in, calls of the engine, packets out. It knows no socket and no thread of its own.
+///
+/// Everything of one session happens on one thread. What the engine answers later, on whichever thread, comes back by `World::later` to
+/// that thread, with the session or, once that has ended, without: then what was made for it is undone.
+///
+/// Invariants
+/// - each call that was read is answered exactly once, unless the session ends first;
+/// - what the client was given a descriptor of is held until it is detached or freed, or the session ends;
+/// - what is not persistent and was allocated here ends with the session; so does an allocation whose answer could not be given.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "attach/message.hpp"
+#include "attach/quotas.hpp"
+#include "attach/tables.hpp"
+#include "attach/words.hpp"
+#include "base/fd.hpp"
+#include "engine/engine.hpp"
+
+namespace vramd::attach {
+class Session;
+/// Work for a session's thread; null when the session has ended.
+using Later = std::move_only_function<void(Session*)>;
+
+/// What sessions share. Outlives them.
+struct World {
+    engine::Engine& engine;
+    std::function<void(u64 session, Later)> later;  ///< Thread-safe. May drop the work when everything ends.
+    Quotas quotas{};
+    Tables tables{};
+    std::vector<DeviceTold> devices{};  ///< They do not change; filled in by the first hello, as is the next.
+    std::string version{};
+};
+
+/// A packet to be sent.
+struct Outgoing {
+    std::string text;
+    std::vector<Fd> descriptors;
+};
+
+class Session {
+public:
+    using Send = std::function<void(Outgoing)>;
+    /// `number` names the session to `World::later`; never used again.
+    Session(World& world, u64 number, Caller caller, Send send);
+    ~Session();
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    /// Takes one packet of any bytes.
+    void receive(std::string_view packet);
+    /// Answers for a packet that could not be taken.
+    void refuse_packet(const Error& error);
+    /// Tells the progress of the loads that calls wait for.
+    void tick();
+    [[nodiscard]] bool wants_ticks() const { return !loads_.empty(); }
+    /// Messages so far that were no calls.
+    [[nodiscard]] u64 faults() const { return faults_; }
+    /// The connection is gone: lets go of everything and frees what ends with it. Nothing is sent from here on.
+    void end();
+
+private:
+    struct Held {
+        AllocationId id;
+        std::unique_ptr<engine::Attachment> hold;
+        bool attached = false;  ///< The client has its memory.
+        bool ends_with_us = false;
+    };
+    /// A load that an attach waits for.
+    struct Load {
+        std::string call;  ///< The attach's id.
+        OperationId operation;
+        std::string model;
+        std::string told;  ///< The last progress.
+    };
+    struct Method {
+        std::string_view name;
+        void (Session::*run)(const Call&);
+    };
+    static const Method methods[];
+
+    void answer(const std::string& id, std::string_view result, std::vector<Fd> descriptors = {});
+    void refuse(const std::string& id, const Error& error, const engine::Shortfall* shortfall = nullptr);
+    void refuse(const Fault& fault);
+    [[nodiscard]] bool may_wait(const Call& call);
+
+    void hello(const Call& call);
+    void list(const Call& call);
+    void allocate(const Call& call);
+    void free(const Call& call);
+    void attach(const Call& call);
+    void detach(const Call& call);
+
+    void allocated(const std::string& id, const AllocateCommand& command, Result<engine::Allocated> made);
+    [[nodiscard]] Result<std::optional<MemoryGiven>> give_new(const report::AllocationTold& made, std::vector<Fd>& descriptors);
+    void freed(const std::string& id, Held before, const Result<engine::Freed>& freed);
+    [[nodiscard]] Result<MemoryGiven> give(AllocationId id, engine::AttachMode mode, std::vector<Fd>& descriptors);
+    void attach_allocation(const std::string& id, const AttachParams& params);
+    /// False: it is not there, but a load may bring it; nothing was answered.
+    [[nodiscard]] Result<bool> attach_model(const std::string& id, const AttachParams& params);
+    void load(const std::string& id, const AttachParams& params);
+    void loaded(u64 load, const AttachParams& params, const Result<report::OperationTold>& ended);
+    void tell_progress(Load& load);
+    [[nodiscard]] Result<void> room_to_hold() const;
+    [[nodiscard]] static Result<AllocationId> id_from_text(const std::string& text);
+
+    World& world_;
+    u64 number_;
+    Caller caller_;
+    Send send_;
+    bool greeted_ = false;
+    u64 faults_ = 0;
+    u64 in_flight_ = 0;
+    std::map<u64, Held> held_;   ///< By the allocation's serial.
+    std::map<u64, Load> loads_;  ///< By a number of ours: a client may use an id twice.
+    u64 next_load_ = 1;
+};
+}  // namespace vramd::attach
