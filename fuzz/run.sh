@@ -32,7 +32,7 @@ for file in fuzz/*.cpp; do
     read -ra rooms <<<"$(sed -n 's|^// links: ||p' "$file" | head -n 1)"
     mapfile -t objects < <(room_objects base "${rooms[@]}")
     mkdir -p "build/fuzz/$fuzzer/grown"
-    "$compiler" "${flags[@]}" -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all "$file" "${objects[@]}" -lboost_json -o "build/fuzz/$fuzzer/fuzz"
+    "$compiler" "${flags[@]}" -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all "$file" "${objects[@]}" -lboost_json -lboost_system -lprometheus-cpp-core -lseccomp -lz -lpthread -o "build/fuzz/$fuzzer/fuzz"
     echo "fuzzing $fuzzer for $seconds s"
     "build/fuzz/$fuzzer/fuzz" -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=1024 -timeout=5 -print_final_stats=1 -verbosity="${FUZZ_VERBOSITY:-0}" \
         -artifact_prefix="build/fuzz/$fuzzer/" "build/fuzz/$fuzzer/grown" "fuzz/corpus/$fuzzer"
