@@ -187,7 +187,7 @@ public:
     /// Who waits for room may have to wait on; nobody else.
     void check() const { demand(heard_ <= said_ && said_ - heard_ <= waiting_max, "calls without answers, or answers without calls"); }
     std::vector<std::string> ids;
-    static constexpr u64 waiting_max = 64;
+    static constexpr u64 waiting_max = 32;
 
 private:
     void hear(const Outgoing& packet) {
@@ -253,6 +253,12 @@ std::string params_for(Choices& choices, const std::string& method, const Client
     if (method == "attach")
         return R"("model":")" + one_of(choices, {"0", "1", "2", "3", "x"}) + '"' + mode +
                one_of(choices, {"", R"(,"path":"1")", R"(,"tensors":["t0"])", R"(,"tensors":["t0","t900"])", R"(,"deviceId":"b")"});
+    if (method == "worker.load_model")
+        return R"("name":")" + one_of(choices, {"0", "1", "m"}) + R"(","path":")" + one_of(choices, {"0", "1", "2", "x"}) + '"' +
+               one_of(choices, {"", R"(,"type":"vae")", R"(,"estimated_size_mb":1)", R"(,"estimated_size_mb":9)", R"(,"type":"x")"});
+    if (method == "worker.unload_model") return R"("name":")" + one_of(choices, {"0", "1", "2", "m", ""}) + '"';
+    if (method == "worker.initialize") return one_of(choices, {"", R"("device_id":"a")", R"("memory_limit_mb":1)", R"("device_id":"b")"});
+    if (method.starts_with("worker.")) return one_of(choices, {"", "", R"("x":1)"});
     if (method == "list") return one_of(choices, {"", R"("kind":"models")", R"("limit":1)", R"("cursor":"p3")", R"("cursor":"q")"});
     return R"("version":1)";
 }
@@ -263,7 +269,9 @@ void converse(Choices choices) {
         for (Client& client : clients) client.say(R"({"jsonrpc":"2.0","id":0,"method":"hello","params":{"version":1}})");
         while (!choices.exhausted()) {
             const u64 who = choices.below(2);
-            const std::string method = one_of(choices, {"allocate", "allocate", "attach", "attach", "free", "detach", "list", "hello"});
+            const std::string method = one_of(
+                choices, {"allocate", "allocate", "attach", "attach", "free", "detach", "list", "hello", "worker.initialize",
+                          "worker.load_model", "worker.unload_model", "worker.optimize_memory", "worker.get_status", "worker.cleanup"});
             std::string packet = R"({"jsonrpc":"2.0","id":1,"method":")" + method + R"(","params":{)" +
                                  params_for(choices, method, clients[who], clients[1 - who]) + "}}";
             if (choices.one_in(20)) packet.resize(choices.below(packet.size()));

@@ -47,15 +47,14 @@ bool Client::try_send(const Outgoing& packet) {
     return true;
 }
 
-bool Client::may_be_read(const Quotas& quotas, u64 user_untaken) const {
+bool Client::may_be_read(const Quotas& quotas, u64 user_pending) const {
     if (!unsent_.empty()) return false;
-    return untaken == 0 || (untaken < quotas.untaken_descriptors_max && user_untaken < quotas.untaken_descriptors_per_uid_max);
+    return pending() == 0 || (pending() < quotas.untaken_descriptors_max && user_pending < quotas.untaken_descriptors_per_uid_max);
 }
 
-u64 Client::look_at_taken() {
-    if (untaken == 0) return 0;
+void Client::look_at_taken() {
+    if (untaken == 0) return;
     int queued_bytes = 0;
-    if (ioctl(channel.descriptor(), SIOCOUTQ, &queued_bytes) != 0 || queued_bytes > empty_queue_bytes_max) return 0;
-    return std::exchange(untaken, 0);
+    if (ioctl(channel.descriptor(), SIOCOUTQ, &queued_bytes) == 0 && queued_bytes <= empty_queue_bytes_max) untaken = 0;
 }
 }  // namespace vramd::attach

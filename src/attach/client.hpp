@@ -14,10 +14,13 @@ public:
     void send(Outgoing packet);
     /// Sends on what was kept.
     void flush();
-    /// Whether an answer could be sent now; `user_untaken` counts the descriptors that this user's connections have not taken.
-    [[nodiscard]] bool may_be_read(const Quotas& quotas, u64 user_untaken) const;
-    /// Looks whether the peer has taken all that was sent. Answers how many descriptors it took by that.
-    [[nodiscard]] u64 look_at_taken();
+    /// Descriptors that the peer has not taken, or may be sent for calls that wait.
+    [[nodiscard]] u64 pending() const { return untaken + session.in_flight(); }
+    /// Whether one more call may be taken; `user_pending` is the sum over this user's connections.
+    [[nodiscard]] bool may_be_read(const Quotas& quotas, u64 user_pending) const;
+    [[nodiscard]] bool has_unsent() const { return !unsent_.empty(); }
+    /// Looks whether the peer has taken all that was sent.
+    void look_at_taken();
 
     const u64 number;
     const ipc::Peer peer;
@@ -27,7 +30,7 @@ public:
     bool gone = false;
     u64 stuck_since_ns = 0;  ///< Since when nothing can be sent; 0: it can.
     u64 untaken = 0;         ///< Descriptors sent since the peer had taken all.
-    u64 untaken_told = 0;    ///< Of those, what the user's sum counts.
+    u64 counted = 0;         ///< What the user's sum has of `pending`.
 
 private:
     [[nodiscard]] bool try_send(const Outgoing& packet);

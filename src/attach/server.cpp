@@ -105,7 +105,7 @@ private:
     World world_;
     std::map<u64, std::unique_ptr<Client>> clients_;
     std::map<u32, u64> connections_of_;  ///< By uid.
-    std::map<u32, u64> untaken_of_;      ///< By uid.
+    std::map<u32, u64> pending_of_;      ///< By uid.
     std::set<u64> timed_;                ///< Clients whose loads are told of, or that can be sent nothing.
     std::set<u64> busy_;                 ///< Clients that may have packets and may be read.
     std::set<u64> changed_;              ///< Clients to look at: their end, what they have taken.
@@ -194,7 +194,7 @@ RunningServer::Knocks RunningServer::accept_one() {
 void RunningServer::serve(Client& client) {
     for (u64 i = 0; i < world_.quotas.messages_per_turn && !client.gone && client.readable; ++i) {
         settle(client);
-        if (!client.may_be_read(world_.quotas, untaken_of_[client.peer.uid])) break;
+        if (!client.may_be_read(world_.quotas, pending_of_[client.peer.uid])) break;
         if (!receive_one(client)) break;
     }
     changed_.insert(client.number);
@@ -217,15 +217,15 @@ bool RunningServer::receive_one(Client& client) {
     return client.readable && !client.gone;
 }
 
-/// Brings the user's sum of untaken descriptors up to date; who waited for that to fall is looked at again.
+/// Brings the user's sum of pending descriptors up to date; who waited for that to fall is looked at again.
 void RunningServer::settle(Client& client) {
-    (void)client.look_at_taken();
-    u64& sum = untaken_of_[client.peer.uid];
+    client.look_at_taken();
+    u64& sum = pending_of_[client.peer.uid];
     const u64 before = sum;
-    sum += client.untaken;
-    sum -= client.untaken_told;
-    client.untaken_told = client.untaken;
-    if (sum >= before) return;
+    sum += client.pending();
+    sum -= client.counted;
+    client.counted = client.pending();
+    if (before < world_.quotas.untaken_descriptors_per_uid_max || sum >= before) return;
     for (const auto& [number, other] : clients_)
         if (other->readable && other->peer.uid == client.peer.uid) busy_.insert(number);
 }
@@ -252,9 +252,9 @@ void RunningServer::keep_time(u64 now_ns) {
         if (found == clients_.end()) continue;
         Client& client = *found->second;
         settle(client);
-        const bool may = client.may_be_read(world_.quotas, untaken_of_[client.peer.uid]);
+        const bool may = client.may_be_read(world_.quotas, pending_of_[client.peer.uid]);
         if (client.readable && may) busy_.insert(number);
-        if (may)
+        if (may || (client.untaken == 0 && !client.has_unsent()) || (!client.readable && !client.has_unsent()))
             client.stuck_since_ns = 0;
         else if (client.stuck_since_ns == 0)
             client.stuck_since_ns = now_ns;
@@ -274,18 +274,18 @@ void RunningServer::end_gone() {
         Client& client = *found->second;
         client.session.end();
         const u32 uid = client.peer.uid;
-        const u64 untaken = client.untaken_told;
-        untaken_of_[uid] -= untaken;
+        const u64 pending = client.counted;
+        pending_of_[uid] -= pending;
         if (--connections_of_[uid] == 0) {
             connections_of_.erase(uid);
-            untaken_of_.erase(uid);
+            pending_of_.erase(uid);
         }
         busy_.erase(number);
         timed_.erase(number);
         clients_.erase(found);  // Closes the connection.
         connections_.store(clients_.size(), std::memory_order_relaxed);
         for (const auto& [other, waiting] : clients_)
-            if (untaken > 0 && waiting->readable && waiting->peer.uid == uid) busy_.insert(other);
+            if (pending > 0 && waiting->readable && waiting->peer.uid == uid) busy_.insert(other);
     }
 }
 }  // namespace

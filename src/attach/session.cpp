@@ -70,8 +70,19 @@ AllocateCommand command_of(const Caller& caller, const AllocateParams& params) {
 }  // namespace
 
 const Session::Method Session::methods[] = {
-    {"hello", &Session::hello}, {"list", &Session::list},     {"allocate", &Session::allocate},
-    {"free", &Session::free},   {"attach", &Session::attach}, {"detach", &Session::detach},
+    {"hello", &Session::hello},
+    {"list", &Session::list},
+    {"allocate", &Session::allocate},
+    {"free", &Session::free},
+    {"attach", &Session::attach},
+    {"detach", &Session::detach},
+    {"worker.initialize", &Session::worker_initialize},
+    {"worker.load_model", &Session::worker_load},
+    {"worker.unload_model", &Session::worker_unload},
+    {"worker.get_model_info", &Session::worker_tell},
+    {"worker.optimize_memory", &Session::worker_optimize},
+    {"worker.get_status", &Session::worker_tell},
+    {"worker.cleanup", &Session::worker_cleanup},
 };
 
 Session::Session(World& world, u64 number, Caller caller, Send send)
@@ -270,7 +281,10 @@ void Session::free(const Call& call) {
     if (!id) return refuse(call.id, id.error());
     if (!may_wait(call)) return;
     Held before;
-    if (auto held = held_.extract(id->serial); !held.empty()) before = std::move(held.mapped());
+    if (const auto held = held_.find(id->serial); held != held_.end() && held->second.id == *id) {
+        before = std::move(held->second);
+        held_.erase(held);
+    }
     // Its lease may be over: it must not end by that between our hold and the free.
     if (before.ends_with_us) (void)world_.engine.renew_lease({caller_, *id, lease_seconds});
     before.hold.reset();

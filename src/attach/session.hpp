@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,6 +60,8 @@ public:
     /// Tells the progress of the loads that calls wait for.
     void tick();
     [[nodiscard]] bool wants_ticks() const { return !loads_.empty(); }
+    /// Calls that wait for their answers.
+    [[nodiscard]] u64 in_flight() const { return in_flight_; }
     /// Messages so far that were no calls.
     [[nodiscard]] u64 faults() const { return faults_; }
     /// The connection is gone: lets go of everything and frees what ends with it. Nothing is sent from here on.
@@ -71,12 +74,24 @@ private:
         bool attached = false;  ///< The client has its memory.
         bool ends_with_us = false;
     };
-    /// A load that an attach waits for.
+    using Then = std::move_only_function<void(Session*)>;
+    /// A load that a call waits for.
     struct Load {
-        std::string call;  ///< The attach's id.
+        std::string call;  ///< The call's id.
         OperationId operation;
         std::string model;
         std::string told;  ///< The last progress.
+        Then then;         ///< Answers the call, once the model is there.
+    };
+    /// What the analysis' worker keeps.
+    struct Worker {
+        std::string device_id;
+        u64 limit_bytes = 0;
+        std::set<std::string> loaded{};  ///< Names, by this worker.
+    };
+    struct Unloaded {
+        std::vector<std::string> gone;
+        std::vector<std::pair<std::string, Error>> kept;
     };
     struct Method {
         std::string_view name;
@@ -103,11 +118,27 @@ private:
     void attach_allocation(const std::string& id, const AttachParams& params);
     /// False: it is not there, but a load may bring it; nothing was answered.
     [[nodiscard]] Result<bool> attach_model(const std::string& id, const AttachParams& params);
-    void load(const std::string& id, const AttachParams& params);
-    void loaded(u64 load, const AttachParams& params, const Result<report::OperationTold>& ended);
+    [[nodiscard]] Result<std::string> tell_attached(const report::ModelTold& model, const MemoryGiven& given, const AttachParams& params,
+                                                    std::vector<Fd>& descriptors);
+    void load(const std::string& id, LoadRequest request, Then then);
+    void loaded(u64 load, const Result<report::OperationTold>& ended);
+    void load_and_attach(const std::string& id, const AttachParams& params);
     void tell_progress(Load& load);
     [[nodiscard]] Result<void> room_to_hold() const;
     [[nodiscard]] static Result<AllocationId> id_from_text(const std::string& text);
+
+    // session_worker.cpp
+    void worker_initialize(const Call& call);
+    void worker_tell(const Call& call);
+    void worker_load(const Call& call);
+    void worker_unload(const Call& call);
+    void worker_optimize(const Call& call);
+    void worker_cleanup(const Call& call);
+    [[nodiscard]] std::map<std::string, const report::ModelPlaceTold*> worker_models(const std::vector<report::ModelTold>& models) const;
+    [[nodiscard]] Result<std::string> worker_status(std::string_view more);
+    [[nodiscard]] u64 worker_room_bytes() const;
+    void answer_worker(const std::string& id, std::string_view more = {});
+    void unload_for_worker(const std::vector<std::string>& names, std::move_only_function<void(Session*, const Unloaded&)> then);
 
     World& world_;
     u64 number_;
@@ -119,5 +150,6 @@ private:
     std::map<u64, Held> held_;   ///< By the allocation's serial.
     std::map<u64, Load> loads_;  ///< By a number of ours: a client may use an id twice.
     u64 next_load_ = 1;
+    std::optional<Worker> worker_;  ///< Once it has been initialized.
 };
 }  // namespace vramd::attach

@@ -46,8 +46,7 @@ void Session::attach(const Call& call) {
     if (params->allocation_id) return attach_allocation(call.id, *params);
     const auto attached = attach_model(call.id, *params);
     if (!attached) return refuse(call.id, attached.error());
-    if (*attached || !may_wait(call)) return;
-    load(call.id, *params);
+    if (!*attached && may_wait(call)) load_and_attach(call.id, *params);
 }
 
 void Session::attach_allocation(const std::string& id, const AttachParams& params) {
@@ -70,46 +69,69 @@ Result<bool> Session::attach_model(const std::string& id, const AttachParams& pa
     const report::ModelPlaceTold* const place = place_of(*model, params.device_id);
     if (place == nullptr) return false;
     const AllocationId allocation = place->allocation;
+    const bool held_before = held_.contains(allocation.serial);
     std::vector<Fd> descriptors;
     const auto given = give(allocation, params.mode, descriptors);
     if (!given && given.error().code == Code::not_found) return false;  // Evicted in this moment.
     if (!given) return std::unexpected(given.error());
-    const auto table = params.tensors ? chosen_table(world_.engine, *params.model, *params.tensors)
-                                      : world_.tables.of(world_.engine, model->id, *params.model);
-    if (!table) {
-        held_.erase(allocation.serial);
-        return std::unexpected(table.error());
+    const auto told = tell_attached(*model, *given, params, descriptors);
+    if (!told) {
+        if (!held_before) held_.erase(allocation.serial);
+        return std::unexpected(told.error());
     }
-    if (const auto now = world_.engine.model(*params.model)) model = now;  // With this client counted.
-    AttachedModel result{api::tell_model(*model), *given, std::nullopt};
-    if ((*table)->memory) {
-        TRY(Fd memory, (*table)->memory.duplicate());
-        result.tensor_table = TableGiven{descriptors.size(), (*table)->size_bytes};
-        descriptors.push_back(std::move(memory));
-        answer(id, api::write(result), std::move(descriptors));
-    } else {
-        answer(id, with_member(api::write(result), "tensors", (*table)->text), std::move(descriptors));
-    }
+    answer(id, *told, std::move(descriptors));
     return true;
 }
 
-void Session::load(const std::string& id, const AttachParams& params) {
+/// The result of an attach to a model that is held now. Its table's descriptor joins the others where it has one.
+Result<std::string> Session::tell_attached(const report::ModelTold& model, const MemoryGiven& given, const AttachParams& params,
+                                           std::vector<Fd>& descriptors) {
+    std::shared_ptr<const Table> table;
+    if (params.tensors) {
+        TRY(table, chosen_table(world_.engine, *params.model, *params.tensors));
+    } else {
+        TRY(table, world_.tables.of(world_.engine, model.id, *params.model));
+    }
+    const auto now = world_.engine.model(*params.model);  // With this client counted.
+    AttachedModel result{api::tell_model(now ? *now : model), given, std::nullopt};
+    if (!table->memory) return with_member(api::write(result), "tensors", table->text);
+    TRY(Fd memory, table->memory.duplicate());
+    result.tensor_table = TableGiven{descriptors.size(), table->size_bytes};
+    descriptors.push_back(std::move(memory));
+    return api::write(result);
+}
+
+void Session::load_and_attach(const std::string& id, const AttachParams& params) {
+    const auto known = world_.engine.model(*params.model);
+    LoadRequest request;
+    request.name = *params.model;
+    request.path = params.path ? *params.path : known ? known->path : *params.model;
+    request.type = known ? known->type : params.type;
+    request.device_id = params.device_id.value_or(std::string());
+    request.priority = params.priority;
+    request.pinned = params.pinned;
+    load(id, std::move(request), [id, params](Session* session) {
+        AttachParams now = params;
+        now.path.reset();  // It was that file.
+        const auto attached = session->attach_model(id, now);
+        if (!attached) return session->refuse(id, attached.error());
+        if (!*attached)
+            session->refuse(
+                id, Error{Code::conflict, "/model", 0, 0, "The model was loaded and went again before it could be attached; try again."});
+    });
+}
+
+void Session::load(const std::string& id, LoadRequest request, Then then) {
     LoadModelCommand command;
     command.caller = caller_;
-    command.request.name = *params.model;
-    const auto known = world_.engine.model(*params.model);
-    command.request.path = params.path ? *params.path : known ? known->path : *params.model;
-    command.request.type = known ? known->type : params.type;
-    command.request.device_id = params.device_id.value_or(std::string());
-    command.request.priority = params.priority;
-    command.request.pinned = params.pinned;
+    command.request = std::move(request);
     command.operation_secret = random_secret();
     const u64 load = next_load_++;
     ++in_flight_;
-    loads_[load] = {id, {}, *params.model, {}};
-    auto ended = [later = world_.later, number = number_, load, params](Result<report::OperationTold> told) mutable {
-        later(number, [load, params = std::move(params), told = std::move(told)](Session* session) {
-            if (session != nullptr) session->loaded(load, params, told);
+    loads_[load] = {id, {}, command.request.name, {}, std::move(then)};
+    auto ended = [later = world_.later, number = number_, load](Result<report::OperationTold> told) mutable {
+        later(number, [load, told = std::move(told)](Session* session) {
+            if (session != nullptr) session->loaded(load, told);
         });
     };
     const auto started = world_.engine.load_model(std::move(command), std::move(ended));
@@ -122,19 +144,14 @@ void Session::load(const std::string& id, const AttachParams& params) {
     tell_progress(loads_[load]);
 }
 
-void Session::loaded(u64 load, const AttachParams& params, const Result<report::OperationTold>& ended) {
+void Session::loaded(u64 load, const Result<report::OperationTold>& ended) {
     const auto found = loads_.extract(load);
     --in_flight_;
     const std::string& id = found.mapped().call;
     if (!ended) return refuse(id, ended.error());
     if (ended->error) return refuse(id, *ended->error);
     if (ended->state != OperationState::succeeded) return refuse(id, Error{Code::cancelled, {}, 0, 0, "The load was cancelled."});
-    AttachParams now = params;
-    now.path.reset();  // It was that file.
-    const auto attached = attach_model(id, now);
-    if (!attached) return refuse(id, attached.error());
-    if (!*attached)
-        refuse(id, Error{Code::conflict, "/model", 0, 0, "The model was loaded and went again before it could be attached; try again."});
+    found.mapped().then(this);
 }
 
 void Session::tick() {

@@ -219,7 +219,10 @@ TEST_CASE("a model that is not there is loaded, with progress, and comes with it
     CHECK(other.ask("attach", R"({"model":"m","tensors":["none"]})").at("error/data/code") == "not-found");
     CHECK(other.ask("attach", R"({"model":"m","mode":"write"})").at("error/data/code") == "conflict");
     CHECK(other.ask("attach", R"({"model":"m","allocationId":"alc_x"})").at("error/code") == "-32602");
-    CHECK(bed.daemon.core->model("m")->attached_clients == 1);  // What was refused after it was held is held no more.
+    auto third = bed.talk("third");
+    third.hello();
+    CHECK(third.ask("attach", R"({"model":"m","tensors":["none"]})").at("error/data/code") == "not-found");
+    CHECK(bed.daemon.core->model("m")->attached_clients == 2);  // What was refused after it was held is held no more.
     talk.session().end();
     other.session().end();
     CHECK(bed.daemon.core->model("m")->attached_clients == 0);

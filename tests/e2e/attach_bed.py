@@ -69,11 +69,11 @@ def soon(holds, what):
 
 
 def links_of(pid):
-    """Where a process's descriptors lead, by their paths below /proc."""
-    links = {}
+    """Where a process's descriptors lead, each with its status."""
+    links = []
     for name in os.listdir(f"/proc/{pid}/fd"):
         try:
-            links[f"/proc/{pid}/fd/{name}"] = os.readlink(f"/proc/{pid}/fd/{name}")
+            links.append((os.readlink(f"/proc/{pid}/fd/{name}"), os.stat(f"/proc/{pid}/fd/{name}")))
         except OSError:
             pass  # Closed meanwhile.
     return links
@@ -81,7 +81,7 @@ def links_of(pid):
 
 def descriptors_of(pid):
     """Beside those of blocks, which come and go with the pool."""
-    return sum(not link.startswith("/memfd:vramd ") for link in links_of(pid).values())
+    return sum(not link.startswith("/memfd:vramd ") for link, _ in links_of(pid))
 
 
 class AttachCase(unittest.TestCase):
@@ -110,7 +110,7 @@ class AttachCase(unittest.TestCase):
         """The core has as many descriptors as before, and of memory no more than the books know."""
         def flat():
             pid = self.daemon.core_pid()
-            sizes = {(told.st_dev, told.st_ino): told.st_size for told in (os.stat(path) for path, link in links_of(pid).items() if link.startswith("/memfd:vramd "))}
+            sizes = {(told.st_dev, told.st_ino): told.st_size for link, told in links_of(pid) if link.startswith("/memfd:vramd ")}
             status = self.daemon.get("/api/memory/status/a").ok()
             now = (descriptors_of(pid), sum(sizes.values()))
             return (now[0] <= before and now[1] == status["usedBytes"] + status["poolBytes"]) or (now, status["usedBytes"], status["poolBytes"])

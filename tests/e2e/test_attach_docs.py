@@ -93,8 +93,10 @@ class AttachDocs(unittest.TestCase):
         with Daemon(devices=["host:a=64MiB"]) as daemon, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
             connection.connect(daemon.socket_path)
             connection.send(b'{"jsonrpc":"2.0","id":1,"method":"?"}')
-            there = re.search(rb"there are: ([a-z, ]+)\.", connection.recv(65536)).group(1).decode().split(", ")
-        self.assertEqual(sorted(there), sorted(re.findall(r"^## ([a-z]+)$", page(), re.M)))
+            there = re.search(rb"there are: ([a-z, ._]+)\.\"", connection.recv(65536)).group(1).decode().split(", ")
+        sections = [name for name in there if "." not in name]
+        self.assertEqual(sorted(sections), sorted(re.findall(r"^## ([a-z]+)$", page(), re.M)))
+        self.assertEqual(sorted(set(there) - set(sections)), sorted(set(re.findall(r"`(worker\.[a-z_]+)`", page()))))
 
     def test_the_page_names_the_quotas_that_hold(self):
         with open(os.path.join(ROOT, "src", "attach", "quotas.hpp"), encoding="utf-8") as file:
