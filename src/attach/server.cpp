@@ -2,9 +2,11 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -23,6 +25,14 @@ constexpr u64 wake_mark = 1;
 constexpr u64 first_client = 2;
 constexpr int accepted_per_turn_max = 64;
 constexpr int exhausted_wait_ms = 50;
+
+/// Connections are a part of the descriptors that this process may have: blocks and files need theirs.
+void keep_within_limit(Quotas& quotas) {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+    quotas.connections_max = std::min<u64>(quotas.connections_max, limit.rlim_cur / 4);
+    quotas.connections_per_uid_max = std::min<u64>(quotas.connections_per_uid_max, limit.rlim_cur / 8);
+}
 
 /// Work for the server's thread, from any thread.
 class PostBox {
@@ -293,6 +303,7 @@ void RunningServer::end_gone() {
 Result<std::unique_ptr<Server>> Server::start(Options options, engine::Engine& engine) {
     Fd epoll(epoll_create1(EPOLL_CLOEXEC));
     if (!epoll) return std::unexpected(system_error("epoll_create1", errno));
+    keep_within_limit(options.quotas);
     Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!wake) return std::unexpected(system_error("eventfd", errno));
     auto server = std::make_unique<RunningServer>(std::move(options), engine, std::move(epoll), std::make_shared<PostBox>(std::move(wake)));

@@ -1,8 +1,7 @@
 /// The server on a real socket: what hostile clients cost others.
 #include "attach/server.hpp"
 
-#include <dirent.h>
-#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -169,6 +168,21 @@ TEST_CASE("one user has so many connections and no more, and one that ends makes
     clients.pop_back();
     CHECK(Served::soon([&] { return served.server->connections() == 2; }));
     (void)served.greeted();
+}
+
+TEST_CASE("connections leave most of the daemon's descriptors to its blocks") {
+    rlimit before{};
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    const rlimit few{256, before.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    {
+        Served served;
+        std::vector<ipc::Channel> clients;
+        for (int i = 0; i < 32; ++i) clients.push_back(served.greeted());
+        CHECK(Served::hear(served.connect()).find("\"busy\"") != std::string::npos);
+        CHECK(Served::ask(clients[0], allocate).find("\"descriptor\":0") != std::string::npos);
+    }
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
 }
 
 TEST_CASE("clients that flood do not keep another from being answered") {
