@@ -23,16 +23,14 @@ u64 open_descriptors() {
 
 struct Served {
     explicit Served(Quotas quotas = {}) : path(daemon.folder / "attach.sock") {
+        at.sun_family = AF_UNIX;
+        std::memcpy(at.sun_path, path.c_str(), path.native().size() + 1);
         Fd listening(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
         REQUIRE(bind(listening.get(), address(), sizeof(sockaddr_un)) == 0);
         REQUIRE(listen(listening.get(), SOMAXCONN) == 0);
         server = std::move(Server::start({std::move(listening), 12345, quotas}, *daemon.core).value());
     }
-    const sockaddr* address() {
-        at.sun_family = AF_UNIX;
-        std::memcpy(at.sun_path, path.c_str(), path.native().size() + 1);
-        return reinterpret_cast<const sockaddr*>(&at);
-    }
+    [[nodiscard]] const sockaddr* address() const { return reinterpret_cast<const sockaddr*>(&at); }
     ipc::Channel connect() {
         Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
         REQUIRE(::connect(socket.get(), address(), sizeof(sockaddr_un)) == 0);
