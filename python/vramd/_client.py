@@ -1,0 +1,143 @@
+"""The client: what a program asks a daemon for."""
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional, Union
+
+from ._errors import InvalidField
+from ._memory import Allocation, Model
+from ._wire import Connection, default_socket
+
+_UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+class Progress(NamedTuple):
+    """How far a load is."""
+
+    model: str
+    stage: str  #: `inspect`, `reserve`, `cache`, `load` or `done`.
+    done_bytes: int
+    total_bytes: int  #: 0 until the file's header is read.
+
+    @property
+    def percentage(self) -> float:
+        return 100.0 * self.done_bytes / self.total_bytes if self.total_bytes else 0.0
+
+
+def size_in_bytes(size: Union[int, str]) -> int:
+    """4096, "512MiB", "1.5 GiB" as a number of bytes."""
+    if isinstance(size, int):
+        return size
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", size)
+    unit = _UNITS.get(found.group(2).upper()) if found else None
+    if found is None or unit is None:
+        raise InvalidField(f"size must be a number of bytes, or one with KiB, MiB, GiB or TiB, not {size!r}.")
+    return int(float(found.group(1)) * unit) if "." in found.group(1) else int(found.group(1)) * unit
+
+
+def model_params(name: str, mode: str, path: Optional[str], device: Optional[str], pinned: bool, tensors: Optional[Iterable[str]],
+                 priority: Optional[str], type_: Optional[str]) -> dict[str, Any]:
+    return {"model": name, "mode": mode, "path": path, "deviceId": device, "pinned": pinned or None, "priority": priority, "type": type_,
+            "tensors": None if tensors is None else list(tensors)}
+
+
+def allocate_params(size: Union[int, str], device: Optional[str], type_: str, purpose: str, persistent: bool, shareable: bool,
+                    timeout: float, priority: Optional[str]) -> dict[str, Any]:
+    return {"sizeBytes": size_in_bytes(size), "deviceId": device, "allocationType": type_, "purpose": purpose or None, "persistent": persistent,
+            "shareable": shareable or None, "timeoutSeconds": int(timeout) or None, "priority": priority}
+
+
+def notice_of(progress: Optional[Callable[[Progress], None]]) -> Optional[Callable[[dict[str, Any]], None]]:
+    if progress is None:
+        return None
+    tell = progress
+    return lambda told: tell(Progress(told["model"], told["stage"], told["doneBytes"], told["totalBytes"]))
+
+
+class Client:
+    """A connection to a daemon. Any thread may use it; a process that forked connects anew. Also a context manager."""
+
+    def __init__(self, socket: Optional[str] = None, client: str = "python") -> None:
+        self._connection = Connection(socket or default_socket(), client)
+
+    # ----------------------------------------------------------------------------------------------------------------------- models
+    def load(self, name: str, *, path: Optional[str] = None, mode: str = "read", device: Optional[str] = None, pinned: bool = False,
+             tensors: Optional[Iterable[str]] = None, priority: Optional[str] = None, type: Optional[str] = None,
+             progress: Optional[Callable[[Progress], None]] = None) -> Model:
+        """The model `name`, from memory if it is there, else loaded from `path` (or the file called so) beneath a model folder.
+
+        `mode`: `read`, or `private` for memory that may be written, of which only what is written becomes this process's own copy.
+        `tensors`: only these are told. `progress` is called from the connection's thread while it loads.
+        Raises `NotFound`, `InvalidModel`, `InsufficientMemory`, `NameInUse`, `PathNotAllowed`, `Disconnected`, ….
+        """
+        told = self._connection.call("attach", notice_of(progress), **model_params(name, mode, path, device, pinned, tensors, priority, type))
+        result = told.result()
+        return Model(result["model"], result["memory"], result["tensors"])
+
+    def models(self, *, device: Optional[str] = None) -> list[dict[str, Any]]:
+        """The records of all models in memory, newest first."""
+        return list(self._pages("models", deviceId=device))
+
+    # ------------------------------------------------------------------------------------------------------------------- allocations
+    def allocate(self, size: Union[int, str], *, device: Optional[str] = None, type: str = "mapped", purpose: str = "",
+                 persistent: bool = False, shareable: bool = False, timeout: float = 0, priority: Optional[str] = None) -> Allocation:
+        """New memory, which reads as zero. `size`: bytes, or a text such as "2GiB". Unless `persistent` it ends with this client.
+
+        `shareable`: others may attach it, to read. `timeout`: seconds to wait for room.
+        Raises `InsufficientMemory` with suggestions that work, `QuotaExceeded`, `LimitExceeded`, `TimedOut`, ….
+        """
+        params = allocate_params(size, device, type, purpose, persistent, shareable, timeout, priority)
+        result = self._connection.call("allocate", **params).result()
+        return Allocation(result["allocation"], result["memory"], self.free)
+
+    def attach(self, allocation_id: str, *, mode: str = "read") -> Allocation:
+        """An allocation that is there: one's own (`mode` read, private or write), or another's that is shareable (read, private)."""
+        result = self._connection.call("attach", allocationId=allocation_id, mode=mode).result()
+        return Allocation(result["allocation"], result["memory"], None)
+
+    def free(self, allocation_id: str) -> None:
+        """Gives memory back. Raises `Leased` while others have it attached, `NotFound`."""
+        self._connection.call("free", allocationId=allocation_id).result()
+
+    def allocations(self, *, device: Optional[str] = None, owner: Optional[str] = None) -> list[dict[str, Any]]:
+        """The records of all allocations that this user may see, newest first."""
+        return list(self._pages("allocations", deviceId=device, owner=owner))
+
+    # ------------------------------------------------------------------------------------------------------------------------- itself
+    @property
+    def devices(self) -> list[dict[str, Any]]:
+        """The daemon's devices, each with `deviceId`, `kind`, `capabilities`, `totalBytes`, `granularityBytes`."""
+        return list(self._connection.session["devices"])
+
+    @property
+    def owner(self) -> str:
+        """Who this process is to the daemon."""
+        return str(self._connection.session["owner"])
+
+    def close(self) -> None:
+        """Ends the connection: what it allocated without `persistent` is freed, and what is mapped stays readable here."""
+        self._connection.close()
+
+    def _pages(self, kind: str, **filters: Any) -> Iterator[dict[str, Any]]:
+        cursor = None
+        while True:
+            page = self._connection.call("list", kind=kind, limit=1000, cursor=cursor, **filters).result()
+            yield from page["items"]
+            cursor = page["nextCursor"]
+            if cursor is None:
+                return
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        session = self._connection.session
+        return f"<Client {session['session']} of vramd {session['daemonVersion']}, {session['owner']}>"
+
+
+def connect(socket: Optional[str] = None, *, client: str = "python") -> Client:
+    """A client of the daemon at `socket`: VRAMD_SOCKET or the default place unless told. Raises `Disconnected` where nobody listens."""
+    return Client(socket, client)
