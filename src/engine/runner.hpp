@@ -7,7 +7,6 @@
 /// `ready` is recorded, and leaves it only after its `releasing` is; a waiter is told exactly once.
 #pragma once
 #include <condition_variable>
-#include <deque>
 #include <functional>
 #include <map>
 #include <set>
@@ -18,12 +17,10 @@
 #include "core/upkeep.hpp"
 #include "engine/engine.hpp"
 #include "engine/event_feed.hpp"
+#include "engine/sampling.hpp"
 #include "ledger/ledger.hpp"
 
 namespace vramd::engine {
-/// The machine's part of what a pressure is judged from. Defined in sampling.cpp.
-[[nodiscard]] memory::PressureInput machine_of(const device::Reading& reading);
-
 class Runner final : public Engine {
 public:
     Runner(Options options, Ports ports);
@@ -316,29 +313,16 @@ private:
     [[nodiscard]] std::vector<LinkTold> links_of(std::string_view device_id);
 
     // sampling.cpp
-    /// What the last look at a device left for the next.
-    struct Watched {
-        memory::BandWatch band;
-        std::deque<std::pair<u64, std::array<u64, memory::pressure_parts>>> recent;  ///< When, used bytes by part; oldest first.
-        u64 shape_due_ns = 0;                                                        ///< When to look next at how the free memory lies.
-    };
     void begin_history();
     void rebuild_history(u64 upto_sequence, u64 begun_wall_ns);
-    /// What a look at a device found, for relief.
-    struct Looked {
-        u16 device = 0;
-        std::string memory;  ///< device::Reading::common_memory.
-        memory::Pressure pressure;
-        u64 returning_bytes = 0;
-    };
     void sample();
     [[nodiscard]] std::optional<Looked> sample_one(const std::string& device_id, const device::Reading& reading,
                                                    std::vector<Command>& commands);
     [[nodiscard]] u64 releasing_bytes(std::string_view device_id);
+    [[nodiscard]] PressureTold judge_now(u16 index, const device::Reading& reading) REQUIRES(lock_);
     // relief.cpp
     void relieve(const std::vector<Looked>& looks);
     void relieve_memory(std::span<const Looked> sharing);
-    [[nodiscard]] PressureTold judge_now(u16 index, const device::Reading& reading) REQUIRES(lock_);
     // insight.cpp
     [[nodiscard]] report::Surroundings surroundings(const std::map<std::string, device::Reading>& readings) REQUIRES(lock_);
     [[nodiscard]] std::map<std::string, device::Reading> read_devices();

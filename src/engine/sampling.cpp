@@ -115,8 +115,7 @@ void Runner::rebuild_history(u64 upto_sequence, u64 begun_wall_ns) {
     past_.absorb(earlier);
 }
 
-std::optional<Runner::Looked> Runner::sample_one(const std::string& device_id, const device::Reading& reading,
-                                                 std::vector<Command>& commands) {
+std::optional<Looked> Runner::sample_one(const std::string& device_id, const device::Reading& reading, std::vector<Command>& commands) {
     const Lock lock(lock_);
     const auto index = state_.books.device_named(device_id);
     if (!index || stopping_) return std::nullopt;
