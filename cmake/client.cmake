@@ -1,0 +1,25 @@
+# libvramd: the room `client` as a shared library, with its header, a CMake package and a pkg-config file. `cmake --install BUILD --component client`.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set_target_properties(room_client PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+add_library(vramd_client SHARED $<TARGET_OBJECTS:room_client>)
+target_link_libraries(vramd_client PRIVATE boost_json)
+target_include_directories(vramd_client INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_compile_features(vramd_client INTERFACE cxx_std_17)
+set_target_properties(vramd_client PROPERTIES OUTPUT_NAME vramd EXPORT_NAME vramd VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+
+install(TARGETS vramd_client EXPORT vramdTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT client)
+install(FILES ${CMAKE_SOURCE_DIR}/src/client/vramd.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT client)
+install(EXPORT vramdTargets NAMESPACE vramd:: FILE vramdConfig.cmake DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/vramd COMPONENT client)
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/vramdConfigVersion.cmake VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/vramdConfigVersion.cmake DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/vramd COMPONENT client)
+file(RELATIVE_PATH VRAMD_PC_UP /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
+configure_file(${CMAKE_SOURCE_DIR}/cmake/vramd.pc.in ${CMAKE_BINARY_DIR}/vramd.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/vramd.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT client)
+
+if(VRAMD_TESTS)
+  add_executable(example_tensors ${CMAKE_SOURCE_DIR}/examples/tensors.cpp)
+  target_include_directories(example_tensors PRIVATE ${CMAKE_SOURCE_DIR}/src/client)
+  target_link_libraries(example_tensors PRIVATE vramd_client)
+endif()

@@ -1,0 +1,110 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cstdlib>
+
+#include "client/connection.hpp"
+
+namespace json = boost::json;
+
+namespace vramd::client {
+struct Model::Facts {
+    std::string name;
+    std::string format;
+    std::vector<Tensor> tensors;
+    std::shared_ptr<const Mapped> mapped;
+};
+
+namespace {
+/// Where the daemon listens unless told otherwise.
+std::string default_socket() {
+    if (const char* const named = std::getenv("VRAMD_SOCKET"); named != nullptr && *named != '\0') return named;
+    if (geteuid() == 0) return "/run/vramd/vramd.sock";
+    const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
+    return (runtime != nullptr && *runtime != '\0' ? std::string(runtime) : "/run/user/" + std::to_string(geteuid())) + "/vramd/vramd.sock";
+}
+void add(json::object& params, const char* name, const std::string& text) {
+    if (!text.empty()) params[name] = text;
+}
+}  // namespace
+
+const std::string& Model::name() const { return facts_->name; }
+const std::string& Model::format() const { return facts_->format; }
+const std::vector<Tensor>& Model::tensors() const { return facts_->tensors; }
+std::optional<Tensor> Model::find(const std::string& name) const {
+    const auto& all = facts_->tensors;
+    const auto found = std::find_if(all.begin(), all.end(), [&name](const Tensor& tensor) { return tensor.name == name; });
+    return found == all.end() ? std::nullopt : std::optional<Tensor>(*found);
+}
+std::byte* Model::data() const { return facts_->mapped->data(); }
+std::uint64_t Model::size_bytes() const { return facts_->mapped->size_bytes; }
+
+const std::string& Allocation::id() const { return mapped_->id; }
+std::byte* Allocation::data() const { return mapped_->data(); }
+std::uint64_t Allocation::size_bytes() const { return mapped_->size_bytes; }
+
+Result<Client> Client::connect(const std::string& socket, const std::string& name) {
+    auto connection = std::make_shared<Connection>(socket.empty() ? default_socket() : socket, name);
+    if (auto error = connection->open()) return *std::move(error);
+    return Client(std::move(connection));
+}
+
+Result<Model> Client::load(const std::string& name, const LoadOptions& options) {
+    json::object params{{"model", name}, {"mode", name_of(options.mode)}};
+    add(params, "path", options.path);
+    add(params, "deviceId", options.device);
+    if (options.pinned) params["pinned"] = true;
+    if (!options.tensors.empty()) params["tensors"] = json::value_from(options.tensors);
+    Connection::Notice notice;
+    if (options.progress)
+        notice = [&options](const json::object& told) {
+            const auto number = [&told](const char* member) {
+                const json::value* const found = told.if_contains(member);
+                return found != nullptr && found->is_number() ? found->to_number<std::uint64_t>() : 0;
+            };
+            const json::value* const stage = told.if_contains("stage");
+            options.progress({stage != nullptr && stage->is_string() ? std::string(stage->get_string()) : "", number("doneBytes"),
+                              number("totalBytes")});
+        };
+    const auto answer = connection_->call("attach", params, notice);
+    if (!answer) return answer.error();
+    const auto mapped = connection_->map(*answer, false);
+    if (!mapped) return mapped.error();
+    auto tensors = tensors_of(*answer, (*mapped)->data());
+    if (!tensors) return tensors.error();
+    const json::value* const model = answer->result.if_contains("model");
+    const auto text = [model](const char* member) {
+        const json::value* const found = model != nullptr && model->is_object() ? model->get_object().if_contains(member) : nullptr;
+        return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
+    };
+    return Model(std::make_shared<Model::Facts>(Model::Facts{text("name"), text("format"), *std::move(tensors), *mapped}));
+}
+
+Result<Allocation> Client::allocate(std::uint64_t size_bytes, const AllocateOptions& options) {
+    json::object params{{"sizeBytes", size_bytes}, {"persistent", options.persistent}, {"shareable", options.shareable}};
+    add(params, "deviceId", options.device);
+    add(params, "purpose", options.purpose);
+    if (options.timeout_seconds > 0) params["timeoutSeconds"] = options.timeout_seconds;
+    const auto answer = connection_->call("allocate", params);
+    if (!answer) return answer.error();
+    const auto mapped = connection_->map(*answer, !options.persistent);
+    if (!mapped) return mapped.error();
+    return Allocation(*mapped);
+}
+
+Result<Allocation> Client::attach(const std::string& allocation_id, Mode mode) {
+    const auto answer = connection_->call("attach", {{"allocationId", allocation_id}, {"mode", name_of(mode)}});
+    if (!answer) return answer.error();
+    const auto mapped = connection_->map(*answer, false);
+    if (!mapped) return mapped.error();
+    return Allocation(*mapped);
+}
+
+std::optional<Error> Client::free(const std::string& allocation_id) {
+    const auto answer = connection_->call("free", {{"allocationId", allocation_id}});
+    return answer ? std::nullopt : std::optional<Error>(answer.error());
+}
+
+const std::vector<Device>& Client::devices() const { return connection_->devices(); }
+}  // namespace vramd::client

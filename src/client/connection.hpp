@@ -1,0 +1,89 @@
+/// One connection: a call out, notices and its answer in. Calls wait for one another, so nothing else can come.
+///
+/// Invariants
+/// 1. An allocation is detached when the last mapping of it ends, and not before: counted here, for the daemon counts a connection once.
+/// 2. After a reconnection all that is mapped is attached again before anything else is said.
+#pragma once
+#include <boost/json/object.hpp>
+#include <map>
+#include <mutex>
+
+#include "client/vramd.hpp"
+
+namespace vramd::client {
+/// A descriptor of one's own.
+class Descriptor {
+public:
+    explicit Descriptor(int number = -1) : number_(number) {}
+    ~Descriptor();
+    Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+    Descriptor& operator=(Descriptor&& other) noexcept {
+        std::swap(number_, other.number_);
+        return *this;
+    }
+    [[nodiscard]] int get() const { return number_; }
+
+private:
+    int number_;
+};
+
+/// An answer's result and the descriptors that came with it.
+struct Answer {
+    boost::json::object result;
+    std::vector<Descriptor> descriptors;
+};
+
+/// Thread-safe.
+class Connection : public std::enable_shared_from_this<Connection> {
+public:
+    Connection(std::string path, std::string name);
+    /// Says hello. Errors: "disconnected", and what the daemon says.
+    [[nodiscard]] std::optional<Error> open();
+    using Notice = std::function<void(const boost::json::object&)>;
+    [[nodiscard]] Result<Answer> call(const char* method, const boost::json::object& params, const Notice& notice = {});
+    /// The answer's memory, mapped and counted. `frees`: it is given back with its last mapping.
+    [[nodiscard]] Result<std::shared_ptr<const Mapped>> map(const Answer& answer, bool frees);
+    /// One mapping of it has ended.
+    void unmapped(const Mapped& mapped);
+    [[nodiscard]] const std::vector<Device>& devices() const { return devices_; }
+
+private:
+    struct Hold {
+        std::string mode;
+        std::uint64_t count = 0;
+    };
+    [[nodiscard]] std::optional<Error> open_locked();
+    [[nodiscard]] Result<Answer> ask(const char* method, const boost::json::object& params, const Notice& notice);
+    [[nodiscard]] Result<boost::json::object> receive(std::vector<Descriptor>& descriptors);
+    [[nodiscard]] Error lost(const std::string& why);
+
+    const std::string path_;
+    const std::string name_;
+    const int process_;
+    std::vector<Device> devices_;  // Set once, by `open`.
+    std::mutex lock_;
+    Descriptor socket_;
+    std::uint64_t next_id_ = 1;
+    std::map<std::string, Hold> holds_;
+};
+
+/// Memory of the daemon, mapped here until this ends.
+struct Mapped {
+    Mapped(std::shared_ptr<Connection> connection_then, std::string id_then, void* base_then, std::uint64_t size_then, bool frees_then)
+        : connection(std::move(connection_then)), id(std::move(id_then)), base(base_then), size_bytes(size_then), frees(frees_then) {}
+    ~Mapped();
+    Mapped(const Mapped&) = delete;
+    Mapped& operator=(const Mapped&) = delete;
+    [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(base); }
+
+    std::shared_ptr<Connection> connection;
+    std::string id;
+    void* base;
+    std::uint64_t size_bytes;
+    bool frees;
+};
+
+[[nodiscard]] const char* name_of(Mode mode);
+/// The table of tensors in the answer, or in memory that came with it. Errors: "system-failed".
+[[nodiscard]] Result<std::vector<Tensor>> tensors_of(const Answer& answer, std::byte* base);
+}  // namespace vramd::client
