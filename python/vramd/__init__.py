@@ -34,6 +34,7 @@ from ._errors import (
     Unsupported,
 )
 from ._memory import Allocation, Model, Tensor
+from ._worker import MemoryWorker
 
 __version__ = "0.1.0"
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "InvalidModel",
     "Leased",
     "LimitExceeded",
+    "MemoryWorker",
     "Model",
     "NameInUse",
     "NotFound",

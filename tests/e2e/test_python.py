@@ -321,6 +321,30 @@ class Python(unittest.TestCase):
 
         asyncio.run(work())
 
+    def test_the_worker_of_the_analysis_does_its_seven_operations(self):
+        fields = {"device_id", "loaded_models", "memory_usage_mb", "memory_limit_mb", "available_memory_mb", "model_count"}
+
+        async def work():
+            worker = vramd.MemoryWorker(device="a", memory_limit_mb=12, socket=self.daemon.socket_path)
+            self.assertEqual(repr(worker), "<MemoryWorker a 12 MiB>")
+            with self.assertRaises(vramd.Conflict):
+                await worker.get_status()
+            begun = await worker.initialize()
+            self.assertEqual((set(begun), begun["memory_limit_mb"]), (fields, 12))
+            loaded = await worker.load_model({"name": "unet", "path": "large.safetensors", "type": "unet", "estimated_size_mb": 8})
+            self.assertEqual((loaded["loaded_models"]["unet"]["type"], loaded["loaded_models"]["unet"]["size_mb"]), ("unet", 8))
+            self.assertEqual(loaded["model_count"], begun["model_count"] + 1)
+            with self.assertRaises(vramd.LimitExceeded):
+                await worker.load_model({"name": "vae", "path": "numbers.safetensors", "type": "vae", "estimated_size_mb": 1024})
+            self.assertEqual((await worker.get_status())["loaded_models"], (await worker.get_model_info())["loaded_models"])
+            self.assertEqual((await worker.optimize_memory())["unloaded_models"], [])
+            self.assertNotIn("unet", (await worker.unload_model({"name": "unet"}))["loaded_models"])
+            await worker.load_model({"name": "unet", "path": "large.safetensors", "type": "unet"})
+            self.assertEqual((await worker.cleanup())["unloaded_models"], ["unet"])
+
+        self.daemon.delete("/api/model/unload?name=large.safetensors&keepCached=false")
+        asyncio.run(work())
+
     def test_it_reads_on_through_the_cores_death_and_asks_the_next(self):
         with self.connect() as memory:
             model = memory.load("large.safetensors")
