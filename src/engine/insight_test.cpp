@@ -69,7 +69,7 @@ struct Timed {
         device::host::Options host;
         host.id = "a";
         host.capacity_bytes = 64 * mib;
-        std::shared_ptr<device::Device> device = std::move(device::host::open(host).value());
+        device = std::move(device::host::open(host).value());
         ports.devices.push_back({"a", host.capacity_bytes, device->facts().granularity_bytes, device});
         ports.kept = vault->kept();
         Options options;
@@ -142,6 +142,7 @@ struct Timed {
     std::shared_ptr<ManualTime> time = std::make_shared<ManualTime>();
     std::shared_ptr<ScriptedLoading> loading = std::make_shared<ScriptedLoading>();
     std::shared_ptr<HoldingVault> vault = std::make_shared<HoldingVault>();
+    std::shared_ptr<device::Device> device;
     std::filesystem::path folder;
     std::unique_ptr<Runner> core;
 };
@@ -315,6 +316,19 @@ TEST_CASE("model memory and device memory agree, model by model") {
     REQUIRE(told[0].models.size() == 1);
     CHECK(told[0].models[0].on_device);
     CHECK(told[0].models[0].differences.empty());
+    // Behind the engine's back the device loses the block: the model says so, and the others go on agreeing.
+    daemon.load("two");
+    const auto lost = daemon.core->model_memory()[0].models[0];
+    std::vector<device::BlockSpec> blocks = daemon.device->blocks();
+    std::erase_if(blocks, [&lost](const device::BlockSpec& block) { return block.size_bytes != lost.block_bytes; });
+    REQUIRE(!blocks.empty());
+    REQUIRE(daemon.device->release(blocks.front().key).has_value());
+    const auto broken = daemon.core->model_memory();
+    REQUIRE(broken[0].models.size() == 2);
+    CHECK(std::ranges::count_if(broken[0].models, &ModelMemoryTold::on_device) == 1);
+    for (const ModelMemoryTold& model : broken[0].models)
+        CHECK(model.differences ==
+              (model.on_device ? std::vector<std::string>{} : std::vector<std::string>{"The device has no block for it."}));
 }
 
 TEST_CASE("an empty arena that could go back, and memory nobody touched for a day, are advised with what they bring") {
