@@ -199,9 +199,9 @@ class Pressure(unittest.TestCase):
             self.loaded(daemon, {"first", "(second)"})
 
     def loaded(self, daemon, names):
-        """Waits for the operations that are under way, each of which ends."""
+        """Waits until these models, and no others, are there whole."""
         until = time.monotonic() + 60
-        while any(operation["state"] == "running" for operation in daemon.get("/api/operations").ok()["items"]) or self.names(daemon) != names:
+        while self.names(daemon) != names or any(daemon.get(f"/api/model/info?name={name.strip('()')}").ok()["state"] == "loading" for name in names):
             self.assertLess(time.monotonic(), until, self.names(daemon))
 
     def test_a_fault_in_the_list_of_models_is_told_with_its_line(self):

@@ -233,6 +233,7 @@ class Replay:
                     operation = loaded.json()["id"]
                     while daemon.get(f"/api/operations/{operation}").ok()["state"] == "running":
                         pass
+                    key = f"{name}-{random.random()}"  # That one has its answer.
                     continue
                 if loaded.status != 200:
                     told = loaded.json()
