@@ -71,27 +71,43 @@ Result<Reclaimed> Runner::reclaim(ReclaimCommand command) {
     return reclaimed;
 }
 
-/// A device that came to hold more than its emergency threshold lets models go until it does not; the newest one stays, for it is what
-/// somebody wants now.
+/// What brings a device down to its emergency threshold, if it holds more; the newest model stays, for it is what somebody wants now.
+std::optional<ReclaimCommand> Runner::emergency_of(u16 device) {
+    const memory::DeviceRow& row = state_.books.devices()[device];
+    const u64 threshold = memory::emergency_bytes(row.limits, row.capacity_bytes);
+    if (row.limits.emergency_hundredths == memory::hundredths_whole || core::excess_bytes(state_, device, threshold) == 0)
+        return std::nullopt;
+    ReclaimCommand command;
+    command.device = device;
+    command.down_to_bytes = threshold;
+    const model::Copy* newest = nullptr;
+    for (const auto& [serial, copy] : state_.catalogue.copies())
+        if (copy.device == device && copy.state == ModelState::resident &&
+            (newest == nullptr || copy.loaded_wall_ns >= newest->loaded_wall_ns))
+            newest = &copy;
+    if (newest != nullptr) command.preserve.push_back(state_.catalogue.model(newest->model)->names.front());
+    return command;
+}
+
+/// A device that came to hold more than its emergency threshold lets models go until it does not.
 void Runner::note_emergency(const Event& event, Told& told) {
     std::optional<u16> device;
     if (const auto* reserved = std::get_if<BlockReserved>(&event)) device = reserved->device;
     if (const auto* set = std::get_if<LimitsSet>(&event)) device = set->device;
     if (const auto* resident = std::get_if<ModelResident>(&event)) device = resident->device;
     if (!device) return;
-    const memory::DeviceRow& row = state_.books.devices()[*device];
-    const u64 threshold = memory::emergency_bytes(row.limits, row.capacity_bytes);
-    if (row.limits.emergency_hundredths == memory::hundredths_whole || core::excess_bytes(state_, *device, threshold) == 0) return;
-    ReclaimCommand command;
-    command.device = *device;
-    command.down_to_bytes = threshold;
-    const model::Copy* newest = nullptr;
-    for (const auto& [serial, copy] : state_.catalogue.copies())
-        if (copy.device == *device && copy.state == ModelState::resident &&
-            (newest == nullptr || copy.loaded_wall_ns >= newest->loaded_wall_ns))
-            newest = &copy;
-    if (newest != nullptr) command.preserve.push_back(state_.catalogue.model(newest->model)->names.front());
-    told.push_back([this, command = std::move(command)] { conclude(command); });
+    if (auto command = emergency_of(*device)) told.push_back([this, command = *std::move(command)] { conclude(command); });
+}
+
+/// Models that were used when the threshold was passed go once they are not.
+void Runner::look_for_emergencies() {
+    std::vector<ReclaimCommand> found;
+    {
+        const Lock lock(lock_);
+        for (u16 device = 0; device < state_.books.devices().size(); ++device)
+            if (auto command = emergency_of(device)) found.push_back(*std::move(command));
+    }
+    for (ReclaimCommand& command : found) (void)commit(std::move(command));  // What cannot be recorded now is looked for again.
 }
 
 Shortfall Runner::shortfall_of(const AllocateCommand& command) {

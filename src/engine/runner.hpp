@@ -181,7 +181,9 @@ private:
     [[nodiscard]] std::vector<u64> used_allocations() REQUIRES(lock_);
 
     // limits.cpp
+    [[nodiscard]] std::optional<ReclaimCommand> emergency_of(u16 device) REQUIRES(lock_);
     void note_emergency(const Event& event, Told& told) REQUIRES(lock_);
+    void look_for_emergencies();
 
     // effects.cpp
     void start(const Effect& effect);

@@ -167,6 +167,7 @@ void Runner::sample() {
         watched_[state_.books.devices()[crossing.device].id].band = memory::BandWatch(state_.pressures.band(crossing.device));
     }
     relieve(looks);
+    look_for_emergencies();
     const Lock lock(lock_);
     if (stopping_) return;
     const u64 wait_ns = near ? std::min(options_.sample_every_ns, near_every_ns) : options_.sample_every_ns;

@@ -12,7 +12,10 @@ import tempfile
 import time
 import unittest
 
-from daemon import Daemon
+from daemon import ROOT, Daemon
+
+sys.path.insert(0, os.path.join(ROOT, "python"))
+import vramd  # noqa: E402
 
 MIB = 1 << 20
 
@@ -175,6 +178,18 @@ class Pressure(unittest.TestCase):
                     if not marks:
                         self.assertLessEqual(used, 40 * MIB * 0.8 + 8192, name)
                 self.assertEqual(self.names(daemon), left | ({"three"} if not marks else set()), marks)
+
+    def test_a_model_in_use_above_the_emergency_threshold_goes_when_it_is_not_used_any_more(self):
+        self.make(one=8 * MIB, two=8 * MIB)
+        with self.daemon("--ram-cache", "0", devices=("host:a=40MiB",)) as daemon, vramd.connect(daemon.socket_path) as client:
+            used = client.load("one", path="one.safetensors")
+            self.load(daemon, "two")
+            http = daemon.client("unix")
+            http.request("PUT", "/api/memory/limits/a", {"emergencyThresholdPercentage": 25}).ok()
+            self.assertEqual(self.names(daemon), {"one", "two"})
+            used.close()
+            self.loaded(daemon, {"two"})  # The newest one stays.
+            http.close()
 
     def test_a_setting_that_makes_no_sense_is_refused_in_words(self):
         for flag, value in (("--watermarks", "70,80"), ("--watermarks", "80"), ("--watermarks", "101,3"), ("--watermarks", "80,70,60"), ("--watermarks", "80%,70%"),
