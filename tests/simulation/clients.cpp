@@ -236,6 +236,10 @@ void Clients::let_reader_go(std::size_t index) {
     reader.content.reset();
 }
 
+bool Clients::is_read(AllocationId id) const {
+    return std::ranges::any_of(readers_, [id](const Reader& reader) { return reader.id == id; });
+}
+
 /// A forced free waits for those who read and write now, and then frees; only a transfer that has not ended is a reason to refuse it.
 void Clients::force_free(Choices& choices) {
     const auto id = any(choices);

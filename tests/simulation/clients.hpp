@@ -112,6 +112,7 @@ private:
     void force_free(Choices& choices);
     void crash(Choices& choices);
     void step(Choices& choices);
+    [[nodiscard]] bool is_read(AllocationId id) const;
     void let_reader_go(std::size_t index);
     void took(AllocationId id, Held held);
     [[nodiscard]] std::optional<AllocationId> any(Choices& choices);

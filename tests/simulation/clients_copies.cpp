@@ -24,7 +24,9 @@ void Clients::clear(Choices& choices) {
     world_.core().clear(request, [this, epoch, id = *id, request, lease_before_ns](Result<engine::Moved> moved) {
         if (epoch != world_.epoch) return;
         --unanswered_;
-        Held& cleared = held_.at(id);
+        const auto found = held_.find(id);
+        if (found == held_.end()) return;  // Moved into another, before this answer came.
+        Held& cleared = found->second;
         cleared.busy -= 1;
         if (!moved) {
             if (!excused(moved.error(), &cleared)) fail("a clear failed: " + describe(moved.error()));
@@ -56,10 +58,14 @@ void Clients::copy(Choices& choices) {
     world_.core().copy(request, [this, epoch, request](Result<engine::Moved> moved) {
         if (epoch != world_.epoch) return;
         --unanswered_;
-        Held& read = held_.at(request.source);
-        Held& written = held_.at(request.target);
-        read.busy -= 1;
-        written.busy -= 1;
+        const auto from_there = held_.find(request.source);
+        const auto to_there = held_.find(request.target);
+        if (from_there != held_.end()) from_there->second.busy -= 1;
+        if (to_there != held_.end()) to_there->second.busy -= 1;
+        if (to_there == held_.end()) return;  // Moved into another, before this answer came; so the next.
+        if (from_there == held_.end()) return void(to_there->second.unsure = true);
+        Held& read = from_there->second;
+        Held& written = to_there->second;
         if (!moved) {
             const bool allowed =
                 moved.error().code == Code::unsupported || excused(moved.error(), &read) || excused(moved.error(), &written);

@@ -182,18 +182,20 @@ void Clients::succeeded(const Transferring& transferring) {
     if (plan.keeps_id()) {
         for (auto& [id, upkeeping] : upkeeps_) upkeeping.preserved.erase(plan.source);
         if (source == held_.end()) return;
-        if (source->second.busy > 0) fail("memory was moved away under those at it");
+        if (is_read(plan.source)) fail("memory was moved away under those at it");
         if (!on_device && expired(source->second)) return;  // Its lease had run out; the move's end was what it waited for.
         if (source->second.fixed && on_device) source->second.fixed = Place{on_device->block, on_device->offset_bytes};
+        if (source->second.busy > 0) return;  // A clear's or a copy's answer comes after the move's that waited for it.
         return compare(plan.source, source->second);
     }
     Held& target = held_.at(plan.target);
+    target.unsure = target.unsure || (source != held_.end() && source->second.busy > 0);  // Likewise.
     if (bytes)
         std::ranges::copy(*bytes, target.bytes.begin() + static_cast<std::ptrdiff_t>(plan.target_offset_bytes));
     else
         target.unsure = true;
     if (plan.mode == TransferMode::move) {
-        if (source == held_.end() || source->second.busy > 0) fail("memory was moved away under those at it");
+        if (source == held_.end() || is_read(plan.source)) fail("memory was moved away under those at it");
         if (world_.core().allocation(admin, plan.source)) fail("what was moved into another allocation is still there");
         held_.erase(source);
     }
