@@ -51,7 +51,7 @@ LimitsChange Clients::any_change(Choices& choices, u64 capacity_bytes) {
             change.reserve_bytes = choices.below(capacity_bytes / 2);
             break;
         case 3:
-            change.emergency_hundredths = choices.below(8'001);
+            change.emergency_hundredths = 1 + choices.below(8'000);
             break;
         case 4:
             change.owner_quotas.emplace();
