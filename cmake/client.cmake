@@ -18,6 +18,17 @@ file(RELATIVE_PATH VRAMD_PC_UP /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix
 configure_file(${CMAKE_SOURCE_DIR}/cmake/vramd.pc.in ${CMAKE_BINARY_DIR}/vramd.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/vramd.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT client)
 
+# libvramd_torch: PyTorch's allocator (src/torch/torch.hpp), whole in itself. Plain whatever the build: Python loads it, which has no sanitizer's run time.
+file(GLOB torch_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/torch/*.cpp ${CMAKE_SOURCE_DIR}/src/client/*.cpp)
+list(FILTER torch_sources EXCLUDE REGEX "_test\\.cpp$")
+add_library(vramd_torch SHARED ${torch_sources})
+target_include_directories(vramd_torch PRIVATE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(vramd_torch PRIVATE -fno-sanitize=all)
+target_link_options(vramd_torch PRIVATE -fno-sanitize=all)
+target_link_libraries(vramd_torch PRIVATE boost_json)
+set_target_properties(vramd_torch PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+install(TARGETS vramd_torch LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT client)
+
 if(VRAMD_TESTS)
   add_executable(example_tensors ${CMAKE_SOURCE_DIR}/examples/tensors.cpp)
   target_include_directories(example_tensors PRIVATE ${CMAKE_SOURCE_DIR}/src/client)

@@ -8,15 +8,21 @@ endfunction()
 
 vramd_program(vramd vramd.cpp room_keeper)
 vramd_program(vramd-worker worker.cpp room_loader)
-vramd_program(vramd-core core.cpp room_attach room_api room_device_host)
+vramd_program(vramd-core core.cpp room_attach room_api room_device_host room_device_cuda)
 if(TARGET vramd-core)
-  target_sources(vramd-core PRIVATE ${CMAKE_SOURCE_DIR}/src/program/settings.cpp ${CMAKE_SOURCE_DIR}/src/program/preload.cpp)
+  target_sources(vramd-core PRIVATE ${CMAKE_SOURCE_DIR}/src/program/settings.cpp ${CMAKE_SOURCE_DIR}/src/program/command_words.cpp ${CMAKE_SOURCE_DIR}/src/program/preload.cpp ${CMAKE_SOURCE_DIR}/src/program/missing.cpp ${CMAKE_SOURCE_DIR}/src/program/devices.cpp ${CMAKE_SOURCE_DIR}/src/program/known_gpus.cpp
+                 ${CMAKE_SOURCE_DIR}/src/program/primer.cpp)
+  include(web)
+  target_sources(vramd-core PRIVATE ${VRAMD_WEB_FILES})
   target_compile_definitions(vramd-core PRIVATE VRAMD_VERSION="${PROJECT_VERSION}")
 endif()
 vramd_program(vramctl ctl.cpp room_cli)
 
 # The version, for the one file of vramctl that says it.
 set_source_files_properties(${CMAKE_SOURCE_DIR}/src/cli/version.cpp PROPERTIES COMPILE_DEFINITIONS VRAMD_VERSION="${PROJECT_VERSION}")
+
+# ncurses' names are everybody's (move, clear, filter), so the one file that includes it is compiled by itself.
+set_source_files_properties(${CMAKE_SOURCE_DIR}/src/cli/top_screen.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 
 # The worker room's tests start real loading processes: the program lies beside them.
 if(TARGET worker_test AND TARGET vramd-worker)

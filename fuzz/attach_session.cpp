@@ -101,13 +101,16 @@ public:
         runner_ = std::make_unique<engine::Runner>(std::move(options), std::move(ports));
         demand(runner_->recover().has_value(), "no engine");
         drain();
-        world_ =
-            std::make_unique<World>(World{*runner_, [this](u64 session, Later work) { later_.emplace_back(session, std::move(work)); }});
+        streams_ = std::make_unique<api::EventStreams>(runner_->events());
+        world_ = std::make_unique<World>(
+            World{*runner_, [this](u64 session, Later work) { later_.emplace_back(session, std::move(work)); }, *streams_, *pipes_});
     }
     ~Bed() {
         runner_->stop(0);
         drain();
         world_.reset();
+        pipes_.reset();  // Before those who send through them.
+        streams_.reset();
         runner_.reset();
         std::error_code ignored;  // A folder under /tmp that stays behind harms nobody.
         std::filesystem::remove_all(folder_, ignored);
@@ -161,6 +164,8 @@ private:
     u64 numbers_ = 0;
     u64 secrets_ = 0;
     std::unique_ptr<engine::Runner> runner_;
+    std::unique_ptr<api::EventStreams> streams_;
+    std::unique_ptr<EventPipes> pipes_ = EventPipes::open().value();
     std::unique_ptr<World> world_;
 };
 
@@ -259,6 +264,9 @@ std::string params_for(Choices& choices, const std::string& method, const Client
     if (method == "worker.unload_model") return R"("name":")" + one_of(choices, {"0", "1", "2", "m", ""}) + '"';
     if (method == "worker.initialize") return one_of(choices, {"", R"("device_id":"a")", R"("memory_limit_mb":1)", R"("device_id":"b")"});
     if (method.starts_with("worker.")) return one_of(choices, {"", "", R"("x":1)"});
+    if (method == "subscribe")
+        return one_of(choices, {"", R"("from":0)", R"("from":1,"follow":false)", R"("type":"allocationFreed")", R"("type":"x")",
+                                R"("deviceId":"b")"});
     if (method == "list") return one_of(choices, {"", R"("kind":"models")", R"("limit":1)", R"("cursor":"p3")", R"("cursor":"q")"});
     return R"("version":1)";
 }
@@ -270,7 +278,7 @@ void converse(Choices choices) {
         while (!choices.exhausted()) {
             const u64 who = choices.below(2);
             const std::string method = one_of(
-                choices, {"allocate", "allocate", "attach", "attach", "free", "detach", "list", "hello", "worker.initialize",
+                choices, {"allocate", "allocate", "attach", "attach", "free", "detach", "list", "subscribe", "hello", "worker.initialize",
                           "worker.load_model", "worker.unload_model", "worker.optimize_memory", "worker.get_status", "worker.cleanup"});
             std::string packet = R"({"jsonrpc":"2.0","id":1,"method":")" + method + R"(","params":{)" +
                                  params_for(choices, method, clients[who], clients[1 - who]) + "}}";

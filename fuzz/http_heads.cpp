@@ -101,7 +101,9 @@ void judge_head(std::string_view head, const HostPolicy& policy) {
     judge_framing(told, *fields);
     demand(told.path.starts_with('/') || (told.path == "*" && told.method == Method::options), "a path that does not begin with '/'");
     demand(is_plain(told.path), "a path with control characters or invalid UTF-8");
-    for (const std::string& segment : told.segments) demand(!segment.empty() && is_plain(segment), "an odd segment");
+    for (const std::string& segment : told.segments) demand(is_plain(segment), "an odd segment");
+    const auto slashes = std::ranges::count(checked->head.path, '/');  // Of names with "%2F" in them too.
+    demand(told.path == "/" || told.path == "*" || std::cmp_less_equal(told.segments.size(), slashes), "more segments than slashes");
     for (const auto& [name, value] : told.query) demand(is_plain(name) && is_plain(value), "an odd query");
 }
 

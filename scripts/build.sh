@@ -5,15 +5,18 @@ build_dir() { if [[ $1 == release ]]; then echo build; else echo "build/$1"; fi;
 
 jobs_max() { echo "${VRAMD_JOBS:-$(nproc)}"; }
 
+# VRAMD_WEB=OFF builds without the web page, and so without node, npm and their network.
+web_wanted() { echo "${VRAMD_WEB:-ON}"; }
+
 # build PRESET [TARGET…]: configure when needed, then ninja.
 build() {
     local preset=$1
     shift
-    cmake --preset "$preset" && ninja -C "$(build_dir "$preset")" -j "$(jobs_max)" "$@"
+    cmake --preset "$preset" -DVRAMD_WEB="$(web_wanted)" && ninja -C "$(build_dir "$preset")" -j "$(jobs_max)" "$@"
 }
 
 verb_build() {
-    verb_install
+    verb_install build
     (($#)) || set -- release
     step "build $1" build "$@"
 }

@@ -34,6 +34,17 @@ commit_seed() { echo $((16#$(git rev-parse HEAD | cut -c 1-15))); }
 
 print_replay() { echo "  seed $VRAMD_SEED; the same run again: VRAMD_SEED=$VRAMD_SEED ./test"; }
 
+# The page: what can be said of it without a browser, then in Chromium against the daemon of the release build.
+check_page() {
+    if [[ $(web_wanted) == OFF ]]; then
+        echo "  --  the page's tests are left out: VRAMD_WEB=OFF builds without it"
+        return
+    fi
+    step "packages of the page" web_packages || check_failed=$((check_failed + 1))
+    check "types and unit tests of the page" - web_checks
+    check "the page in a browser" - in_browser page
+}
+
 test_everything() {
     local asan=build/asan tests
     local -a tsan=()
@@ -44,6 +55,7 @@ test_everything() {
     step "sample models" fetch_samples || check_failed=$((check_failed + 1))
     check "tidy" - python3 tests/tidy/tidy.py
     step "build release" build release vramd vramd-core vramd-worker vramctl simulation || check_failed=$((check_failed + 1))
+    check_page
     step "build asan" build asan || check_failed=$((check_failed + 1))
     check "tests under ASan and UBSan" "$asan/Testing/Temporary/LastTest.log" run_ctest asan
     if ((${#tsan[@]})); then

@@ -7,6 +7,8 @@ make_bare_debian() {
     local folder=$1 mirror
     mirror=$(debian_mirror)
     debootstrap --variant=minbase --include=git,ca-certificates bookworm "$folder" "${mirror:-http://deb.debian.org/debian}"
+    # An installer writes it; debootstrap does not.
+    printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >"$folder/etc/hosts"
     # How this host reaches its archive: names, sources, proxies and the certificates it trusts beside Debian's.
     cp -L /etc/resolv.conf "$folder/etc/resolv.conf"
     if [[ -f /etc/apt/sources.list.d/debian.sources ]]; then
@@ -52,6 +54,7 @@ verb_fresh() {
     command -v debootstrap >/dev/null || step "install debootstrap" install_packages debootstrap
     if [[ -z $folder ]]; then
         folder=$(mktemp -d /var/tmp/vramd-fresh.XXXXXX)
+        chmod 755 "$folder"  # It is the root of a system that has other users, too.
         # shellcheck disable=SC2064
         trap "rm -rf --one-file-system '$folder'" EXIT
     fi

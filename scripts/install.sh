@@ -1,11 +1,12 @@
 # The Debian packages that a build, a test and a run need: only what is missing is installed, and nothing else is touched.
 
-# The packages of packaging/debian-packages.txt that dpkg does not know as installed.
+# missing_packages WHAT: those of packaging/debian-packages.txt that dpkg does not know as installed; `build` leaves out what tests alone need.
 missing_packages() {
-    local package
+    local what=$1 package
     local -A have=()
     while read -r package; do have[$package]=1; done < <(dpkg-query -W -f '${Package} ${db:Status-Status}\n' | sed -n 's/ installed$//p')
     while read -r package; do
+        if [[ $what == build && $package == "# Tests alone:"* ]]; then break; fi
         [[ -z $package || $package == \#* || -v "have[$package]" ]] || echo "$package"
     done <"$root/packaging/debian-packages.txt"
     # Node of another origin conflicts with Debian's npm, so it is asked for only where no npm is.
@@ -30,9 +31,10 @@ install_packages() {
 }
 
 verb_install() {
-    local missing=()
+    local what=${1:-all} missing=()
+    [[ $what == all || $what == build ]] || refuse "./dev install takes \`build\` or nothing."
     command -v dpkg-query >/dev/null || refuse "This is not a Debian system. Needed are the packages that packaging/debian-packages.txt names, by your system's names."
-    mapfile -t missing < <(missing_packages)
+    mapfile -t missing < <(missing_packages "$what")
     if ((${#missing[@]} == 0)); then return 0; fi
     if ((EUID != 0)) && ! command -v sudo >/dev/null; then
         refuse "Packages are missing, and this user can neither install them nor sudo. As root: apt-get install --no-install-recommends ${missing[*]}"

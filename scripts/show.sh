@@ -80,7 +80,7 @@ verb_run() {
     for argument; do
         if [[ $argument == --once ]]; then once=yes; else serve+=("$argument"); fi
     done
-    verb_install
+    verb_install build
     step "build" build release vramd vramd-core vramd-worker vramctl
     step "sample models" fetch_samples
     scratch=$(mktemp -d)
@@ -99,7 +99,7 @@ verb_run() {
         exit "$status"
     fi
     echo
-    echo "Serving at $vramd_url (the API: $vramd_url/openapi.json). Ctrl-C ends it; what is in memory ends with it."
+    echo "Serving at $vramd_url: open it in a browser (the API: $vramd_url/openapi.json). Ctrl-C ends it; what is in memory ends with it."
     trap 'kill -TERM "$vramd_pid" 2>/dev/null || true' INT TERM
     wait "$vramd_pid" || status=$?
     if ((status > 128)); then  # The wait was interrupted, not the daemon.

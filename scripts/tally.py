@@ -2,7 +2,7 @@
 """Counts what test logs say, and ends with the line `N passed, N failed`.
 
 Reads CTest's LastTest.log, where a test program of doctest or unittest counts by its cases and any other program as one, and plain
-logs of unittest. Exits with 1 when anything failed, or when nothing was counted at all.
+logs of unittest, of node's own test runner and of vitest. Exits with 1 when anything failed, or when nothing was counted at all.
 """
 import argparse
 import os
@@ -13,13 +13,26 @@ DOCTEST = re.compile(r"\[doctest\] test cases: *(\d+) *\| *(\d+) passed *\| *(\d
 UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in", re.M)
 UNITTEST_BAD = re.compile(r"^FAILED \((.*)\)", re.M)
 UNITTEST_SKIPPED = re.compile(r"^OK \(.*?skipped=(\d+)", re.M)
+# "ℹ pass 12" or "# pass 12", then "fail 0"; "Tests  1 failed | 12 passed (13)".
+NODE_ENDED = re.compile(r"^(?:#|ℹ) pass (\d+)\n(?:#|ℹ) fail (\d+)$", re.M)
+VITEST_ENDED = re.compile(r"^ *Tests +(?:(\d+) failed)?(?: \| )?(?:(\d+) passed)?.*\(\d+\)$", re.M)
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 CTEST_PARTS = re.compile(r"^\d+/\d+ Testing: ", re.M)
 
 
 def count_output(text):
     """(passed, failed) by the runner's own closing lines, or None where there are none."""
+    text = COLOURS.sub("", text)
     passed = failed = 0
     found = False
+    for good, bad in NODE_ENDED.findall(text):
+        found = True
+        passed += int(good)
+        failed += int(bad)
+    for bad, good in VITEST_ENDED.findall(text):
+        found = True
+        passed += int(good or 0)
+        failed += int(bad or 0)
     for total, good, bad in DOCTEST.findall(text):
         found = True
         passed += int(good)

@@ -33,7 +33,10 @@ from ._errors import (
     TimedOut,
     Unsupported,
 )
+from ._events import Event, Events
 from ._memory import Allocation, Model, Tensor
+from ._reclaim import ReclaimRequest
+from ._torch import torch_allocator
 from ._worker import MemoryWorker
 
 __version__ = "0.1.0"
@@ -47,6 +50,8 @@ __all__ = [
     "DeviceLost",
     "Disconnected",
     "Error",
+    "Event",
+    "Events",
     "Forbidden",
     "InsufficientMemory",
     "InvalidField",
@@ -61,9 +66,11 @@ __all__ = [
     "Progress",
     "QuotaExceeded",
     "ReadOnly",
+    "ReclaimRequest",
     "Tensor",
     "TimedOut",
     "Unsupported",
     "aconnect",
     "connect",
+    "torch_allocator",
 ]

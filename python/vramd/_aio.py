@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any, Callable, Iterable, Optional, Union
 
 from ._client import Client, Progress, allocate_params, connect, model_params, notice_of
 from ._memory import Allocation, Model
+from ._reclaim import OnReclaim, ReclaimRequest
 from ._wire import Notice
 
 
@@ -83,6 +85,20 @@ def _in_loop(loop: asyncio.AbstractEventLoop, notice: Optional[Notice]) -> Optio
     return later
 
 
-async def aconnect(socket: Optional[str] = None, *, client: str = "python") -> AsyncClient:
-    """As `connect`, for asyncio."""
-    return AsyncClient(await asyncio.to_thread(connect, socket, client=client))
+def _asked_in_loop(loop: asyncio.AbstractEventLoop, on_reclaim: Optional[OnReclaim]) -> Optional[OnReclaim]:
+    if on_reclaim is None:
+        return None
+    tell = on_reclaim
+
+    async def run(request: ReclaimRequest) -> None:
+        outcome = tell(request)
+        if inspect.isawaitable(outcome):
+            await outcome
+
+    return lambda request: asyncio.run_coroutine_threadsafe(run(request), loop).result()
+
+
+async def aconnect(socket: Optional[str] = None, *, client: str = "python", on_reclaim: Optional[OnReclaim] = None) -> AsyncClient:
+    """As `connect`, for asyncio: `on_reclaim`, a function or a coroutine function, is called in the event loop."""
+    asked = _asked_in_loop(asyncio.get_running_loop(), on_reclaim)
+    return AsyncClient(await asyncio.to_thread(connect, socket, client=client, on_reclaim=asked))

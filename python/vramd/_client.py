@@ -5,7 +5,9 @@ import re
 from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional, Union
 
 from ._errors import InvalidField
+from ._events import Events
 from ._memory import Allocation, Model
+from ._reclaim import OnReclaim
 from ._wire import Connection, default_socket
 
 _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -15,7 +17,7 @@ class Progress(NamedTuple):
     """How far a load is."""
 
     model: str
-    stage: str  #: `inspect`, `reserve`, `cache`, `load` or `done`.
+    stage: str  #: `inspect`, `wait`, `reserve`, `cache`, `load` or `done`.
     done_bytes: int
     total_bytes: int  #: 0 until the file's header is read.
 
@@ -57,8 +59,8 @@ def notice_of(progress: Optional[Callable[[Progress], None]]) -> Optional[Callab
 class Client:
     """A connection to a daemon. Any thread may use it; a process that forked connects anew. Also a context manager."""
 
-    def __init__(self, socket: Optional[str] = None, client: str = "python") -> None:
-        self._connection = Connection(socket or default_socket(), client)
+    def __init__(self, socket: Optional[str] = None, client: str = "python", on_reclaim: Optional[OnReclaim] = None) -> None:
+        self._connection = Connection(socket or default_socket(), client, on_reclaim)
 
     # ----------------------------------------------------------------------------------------------------------------------- models
     def load(self, name: str, *, path: Optional[str] = None, mode: str = "read", device: Optional[str] = None, pinned: bool = False,
@@ -103,6 +105,22 @@ class Client:
         """The records of all allocations that this user may see, newest first."""
         return list(self._pages("allocations", deviceId=device, owner=owner))
 
+    def events(self, *, from_: Optional[int] = None, type: Union[str, Iterable[str]] = (), device: Optional[str] = None,
+               owner: Optional[str] = None, follow: bool = True) -> Events:
+        """What happens, from now on; `from_` the event with this number on (0: the oldest that is kept).
+
+        `type`: only these, a name or several. `follow=False`: only what there is by now. A client has one such stream at a time.
+        Raises `InvalidField`, `NotFound` (a device), `Conflict` (there is one already), `Error` (`from_` is no longer kept).
+        """
+        types = type if isinstance(type, str) else ",".join(type)
+
+        def open_(first: Optional[int]) -> "tuple[int, int]":
+            params: dict[str, Any] = {"from": first, "type": types or None, "deviceId": device, "owner": owner}
+            told = self._connection.call("subscribe", None, **params, follow=None if follow else False).result()
+            return told["descriptor"], told["from"]
+
+        return Events(open_, from_, follow)
+
     # ------------------------------------------------------------------------------------------------------------------------- itself
     @property
     def devices(self) -> list[dict[str, Any]]:
@@ -138,6 +156,11 @@ class Client:
         return f"<Client {session['session']} of vramd {session['daemonVersion']}, {session['owner']}>"
 
 
-def connect(socket: Optional[str] = None, *, client: str = "python") -> Client:
-    """A client of the daemon at `socket`: VRAMD_SOCKET or the default place unless told. Raises `Disconnected` where nobody listens."""
-    return Client(socket, client)
+def connect(socket: Optional[str] = None, *, client: str = "python", on_reclaim: Optional[OnReclaim] = None) -> Client:
+    """A client of the daemon at `socket`: VRAMD_SOCKET or the default place unless told. Raises `Disconnected` where nobody listens.
+
+    `on_reclaim` is called, on a thread of its own, when somebody waits for the room of a model that is mapped here. What it lets go of
+    until it returns (`Model.close`, and whatever was made from its tensors) is given back; what it does not, is kept, and the daemon is
+    told so. Without it this client is never asked.
+    """
+    return Client(socket, client, on_reclaim)

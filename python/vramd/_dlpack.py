@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, Optional
 
-CPU = (1, 0)
+CPU, CUDA = (1, 0), 2
+#: Code and bits of an unsigned byte.
+BYTES = (1, 8)
 
 
 class _Tensor(ctypes.Structure):
@@ -52,17 +54,22 @@ _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p]
 
 
-def capsule(memory: memoryview, code: int, bits: int, shape: tuple[int, ...]) -> Any:
-    """The capsule of writable, contiguous memory; it keeps the memory until its consumer gives it back."""
+def address_of(memory: memoryview) -> tuple[Optional[int], Any]:
+    """Where writable, contiguous memory lies, and what keeps it."""
     data = (ctypes.c_char * memory.nbytes).from_buffer(memory) if memory.nbytes else None
+    return (ctypes.addressof(data) if data is not None else None), (data, memory)
+
+
+def capsule(address: Optional[int], keeper: Any, device: tuple[int, int], code: int, bits: int, shape: tuple[int, ...]) -> Any:
+    """The capsule of contiguous memory; `keeper` is kept until its consumer gives it back."""
     extents = (ctypes.c_int64 * max(len(shape), 1))(*shape)
     managed = _Managed()
-    managed.tensor.data = ctypes.addressof(data) if data is not None else None
-    managed.tensor.device_type, managed.tensor.device_id = CPU
+    managed.tensor.data = address
+    managed.tensor.device_type, managed.tensor.device_id = device
     managed.tensor.ndim = len(shape)
     managed.tensor.code, managed.tensor.bits, managed.tensor.lanes = code, bits, 1
     managed.tensor.shape = ctypes.cast(extents, ctypes.POINTER(ctypes.c_int64))
     managed.deleter = _deleter
-    address = ctypes.addressof(managed)
-    _lent[address] = (managed, extents, data, memory)
-    return _new(address, _NAME, ctypes.cast(_destructor, ctypes.c_void_p))
+    struct = ctypes.addressof(managed)
+    _lent[struct] = (managed, extents, keeper)
+    return _new(struct, _NAME, ctypes.cast(_destructor, ctypes.c_void_p))

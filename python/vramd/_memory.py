@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterator, Mapping, Optional
 
-from . import _dlpack
 from ._dtypes import DTYPES
 from ._errors import Disconnected, Leased, Unsupported
+from ._span import Span
+from ._torch import tensor_of
 from ._wire import Given
 
 
@@ -24,11 +25,12 @@ def _bytes(count: int) -> str:
 
 
 class Tensor:
-    """A model's tensor, in place. NumPy takes it by `numpy.asarray(tensor)`, DLPack's users by `from_dlpack(tensor)`."""
+    """A model's tensor, in place. NumPy takes it by `numpy.asarray(tensor)`, DLPack's users by `from_dlpack(tensor)`, PyTorch by `.torch()`; on a GPU CuPy
+    and Numba by `__cuda_array_interface__`."""
 
-    __slots__ = ("name", "dtype", "shape", "nbytes", "_memory")
+    __slots__ = ("name", "dtype", "shape", "nbytes", "_span")
 
-    def __init__(self, told: Mapping[str, Any], memory: memoryview, rows_last: bool) -> None:
+    def __init__(self, told: Mapping[str, Any], given: Given, rows_last: bool) -> None:
         self.name: str = told["name"]
         #: The elements' type as the file's format names it: `f32`, `bf16`, `q4_k`, ….
         self.dtype: str = told["dtype"]
@@ -36,53 +38,63 @@ class Tensor:
         #: In elements, the one that varies slowest first (GGUF tells them the other way round).
         self.shape: tuple[int, ...] = shape[::-1] if rows_last else shape
         self.nbytes: int = told["sizeBytes"]
-        self._memory = memory[told["offsetBytes"] : told["offsetBytes"] + told["sizeBytes"]]
+        self._span = Span(given, told["offsetBytes"], told["sizeBytes"], self.name)
 
     @property
     def memory(self) -> memoryview:
-        """Its bytes; read-only unless the model was loaded with `mode="private"`."""
-        return self._memory
+        """Its bytes; read-only unless the model was loaded with `mode="private"`. Raises `Unsupported` on a GPU."""
+        return self._span.host()
+
+    def tobytes(self) -> bytes:
+        """A copy of its bytes, from a GPU too."""
+        return self._span.tobytes()
 
     def view(self) -> memoryview:
-        """Its elements, with the type and the shape that Python's memoryview knows. Raises `Unsupported` for other types."""
+        """Its elements, with the type and the shape that Python's memoryview knows. Raises `Unsupported` for other types, and on a GPU."""
+        memory = self.memory
         dtype = DTYPES.get(self.dtype)
         if dtype is None or dtype.letter is None:
             raise Unsupported(f"memoryview has no type {self.dtype}; the bytes of {self.name} are in .memory.")
         if not self.nbytes or not self.shape:
-            return self._memory.cast(dtype.letter)
-        return self._memory.cast("B").cast(dtype.letter, list(self.shape))
+            return memory.cast(dtype.letter)
+        return memory.cast("B").cast(dtype.letter, list(self.shape))
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
         """NumPy's protocol. Types that NumPy lacks come as their bytes, in one dimension; `dtype` names them."""
+        return self._span.array_interface(*self._numpy_type())
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """The same for memory on a GPU; absent in system memory."""
+        return self._span.cuda_array_interface(*self._numpy_type())
+
+    def _numpy_type(self) -> tuple[str, tuple[int, ...]]:
         dtype = DTYPES.get(self.dtype)
-        known = dtype is not None and dtype.numpy is not None
-        return {"version": 3, "data": self._memory, "strides": None, "typestr": dtype.numpy if dtype and known else "|u1",
-                "shape": self.shape if known else (self.nbytes,)}
+        return (dtype.numpy, self.shape) if dtype is not None and dtype.numpy is not None else ("|u1", (self.nbytes,))
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        """What NumPy asks for where there is no `__array_interface__`, on a GPU: refused there, for nobody said that it may be copied."""
+        array = self.numpy()
+        return array if dtype is None and not copy else array.astype(dtype or array.dtype)
 
     def __dlpack__(self, *, stream: Any = None, **_: Any) -> Any:
-        """DLPack's protocol. Consumers may write, so it needs `mode="private"`: then what they write is this process's own."""
-        if self._memory.readonly:
-            raise BufferError(f'DLPack has no read-only tensors, and {self.name} is mapped to be read: load the model with mode="private".')
-        dtype = DTYPES.get(self.dtype)
-        if dtype is None or dtype.dlpack is None:
-            return _dlpack.capsule(self._memory, 1, 8, (self.nbytes,))
-        return _dlpack.capsule(self._memory, *dtype.dlpack, self.shape)
+        """DLPack's protocol. Consumers may write, so system memory needs `mode="private"`: then what they write is this process's own."""
+        return self._span.dlpack(self.dtype, self.shape)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return _dlpack.CPU
+        return self._span.dlpack_device()
 
     def numpy(self) -> Any:
-        """A `numpy.ndarray` on this memory, read-only as it is."""
+        """A `numpy.ndarray` on this memory, read-only as it is. Raises `Unsupported` on a GPU."""
         import numpy
 
+        self._span.host()
         return numpy.asarray(self)
 
     def torch(self) -> Any:
-        """A `torch.Tensor` on this memory; needs `mode="private"`."""
-        import torch.utils.dlpack
-
-        return torch.utils.dlpack.from_dlpack(self.__dlpack__())
+        """A `torch.Tensor` on this memory, on a GPU too; in system memory it needs `mode="private"`. Raises `Unsupported` for types that PyTorch lacks."""
+        return tensor_of(self._span, self.dtype, self.shape)
 
     def __len__(self) -> int:
         return self.shape[0] if self.shape else 0
@@ -103,15 +115,16 @@ class Model(Mapping[str, Tensor]):
         self.mode = given.mode
         self.nbytes = given.size_bytes
         self._given: Optional[Given] = given
-        buffer = given.buffer
-        self._tensors = {told["name"]: Tensor(told, buffer, rows_last=self.format == "gguf") for told in tensors}
+        #: Where it lies: `deviceId` of one of the client's devices.
+        self.device = given.device_id
+        self._tensors = {told["name"]: Tensor(told, given, rows_last=self.format == "gguf") for told in tensors}
 
     @property
     def memory(self) -> memoryview:
-        """All its bytes; tensors lie in it at `record`'s offsets."""
+        """All its bytes; tensors lie in it at `record`'s offsets. Raises `Unsupported` on a GPU."""
         if self._given is None:
             raise ValueError(f"{self.name} was closed")
-        return self._given.buffer
+        return Span(self._given, 0, self.nbytes, self.name).host()
 
     def close(self) -> None:
         """Lets go of the model. What was made from its tensors keeps the memory until it goes too."""
@@ -146,22 +159,56 @@ class Allocation:
         self.record = record
         self.id: str = given.allocation_id if given is not None else (record or {})["id"]
         self.nbytes: int = given.size_bytes if given is not None else (record or {})["sizeBytes"]
-        self.device: Optional[str] = (record or {}).get("deviceId")
+        self.device: Optional[str] = given.device_id if given is not None else (record or {}).get("deviceId")
         self._given = given
         self._free = free
 
     @property
     def memory(self) -> memoryview:
-        """Its bytes. Raises `Unsupported` where it shares its block with others, `ValueError` once it is closed."""
+        """Its bytes. Raises `Unsupported` where it shares its block with others and on a GPU, `ValueError` once it is closed."""
+        return self._span().host()
+
+    def tobytes(self) -> bytes:
+        """A copy of its bytes, from a GPU too."""
+        return self._span().tobytes()
+
+    def write(self, data: bytes, offset: int = 0) -> None:
+        """Copies bytes into it, onto a GPU too. Raises `ValueError` where they do not fit, `TypeError` where it is mapped to be read."""
+        span = self._span()
+        if offset < 0 or offset + len(data) > self.nbytes:
+            raise ValueError(f"{len(data)} bytes at {offset} do not fit into {self.id}, which has {self.nbytes}")
+        assert self._given is not None
+        if self._given.gpu is None:
+            span.host()[offset : offset + len(data)] = data
+        elif self._given.mode != "write":
+            raise TypeError(f"{self.id} is mapped to be read")
+        else:
+            self._given.gpu.write(offset, data)
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        return self._span().array_interface("|u1", (self.nbytes,))
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return self._span().cuda_array_interface("|u1", (self.nbytes,))
+
+    def __dlpack__(self, *, stream: Any = None, **_: Any) -> Any:
+        return self._span().dlpack("u8", (self.nbytes,))
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._span().dlpack_device()
+
+    def torch(self) -> Any:
+        """A `torch.Tensor` of its bytes, on this memory; `.view(dtype)` gives them another type."""
+        return tensor_of(self._span(), "u8", (self.nbytes,))
+
+    def _span(self) -> Span:
         if self._given is None and self._free is None:
             raise ValueError(f"{self.id} was closed")
         if self._given is None:
             raise Unsupported(f'{self.id} lies in a block with others; allocate with type="mapped" to map it.')
-        return self._given.buffer
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]:
-        return {"version": 3, "data": self.memory, "strides": None, "typestr": "|u1", "shape": (self.nbytes,)}
+        return Span(self._given, 0, self.nbytes, self.id)
 
     def free(self) -> None:
         """Gives the memory back to the daemon, whatever still refers to it here: that stays readable, and is nobody else's either.

@@ -1,5 +1,8 @@
 """One connection: calls out, answers and descriptors in. docs/attach-protocol.md specifies it.
 
+When the daemon's core dies or is upgraded, the connection's thread goes on with the session over another one at once, whether anybody asks
+anything or not: what is mapped or was allocated stays what it is. What was asked and not answered is asked again if that does no harm.
+
 Calls may be made from any thread; a thread of the connection's own takes what comes. What was mapped is let go of when its last user is
 gone, which the garbage collector may find out anywhere: so `drop` takes no lock, it leaves a note and wakes that thread.
 """
@@ -12,17 +15,24 @@ import mmap
 import os
 import select
 import socket
+import struct
 import threading
+import time
 import weakref
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
-from ._errors import Disconnected, Error, InvalidField, error_of
+from . import _cuda
+from ._errors import Conflict, Disconnected, Error, InvalidField, NotFound, error_of
+from ._reclaim import Answers, OnReclaim
 
 PACKET_BYTES_MAX = 65536
 DESCRIPTORS_MAX = 8
 VERSION = 1
 MAP_NORESERVE = 0x4000  # Linux; not named by every Python.
+RESUME_SECONDS = 30  # For how long the next core is waited for.
+REOPEN_SECONDS = 10  # For how long cores that die at the hello are followed by another try.
+HARMLESS_TWICE = ("attach", "list", "subscribe", "worker.get_status", "worker.get_model_info")
 
 Notice = Callable[[dict[str, Any]], None]
 
@@ -38,12 +48,18 @@ def default_socket() -> str:
 
 
 class Given:
-    """Memory that came with an answer, mapped. Ends with its last reference; `buffer` keeps it too."""
+    """Memory that came with an answer, mapped. Ends with its last reference; what is made of `map` or `gpu` keeps it too."""
 
-    def __init__(self, told: dict[str, Any], descriptor: int) -> None:
+    def __init__(self, told: dict[str, Any], descriptor: int, devices: list[dict[str, Any]]) -> None:
         self.allocation_id: str = told["allocationId"]
         self.size_bytes: int = told["sizeBytes"]
         self.mode: str = told["mode"]
+        self.device_id: str = told["deviceId"]
+        self.gpu: Optional[_cuda.Mapping] = None
+        device: dict[str, Any] = next((one for one in devices if one["deviceId"] == self.device_id), {})
+        if device.get("kind") == "cuda":
+            self.gpu = _cuda.Mapping(descriptor, told["blockBytes"], self.mode == "write", device.get("uuid"))
+            return
         flags, protection = mmap.MAP_SHARED, mmap.PROT_READ
         if self.mode != "read":
             protection |= mmap.PROT_WRITE
@@ -52,22 +68,30 @@ class Given:
         self.map = mmap.mmap(descriptor, self.size_bytes, flags, protection, offset=told["offsetBytes"])
 
     @property
+    def mapping(self) -> object:
+        """What ends when nothing here uses the memory any more."""
+        return self.map if self.gpu is None else self.gpu
+
+    @property
     def buffer(self) -> memoryview:
-        """All of it, as bytes; writable unless the mode is `read`."""
+        """All of it, as bytes; writable unless the mode is `read`. Of system memory alone."""
         return memoryview(self.map)
 
 
 class _Call:
-    def __init__(self, notice: Optional[Notice]) -> None:
+    def __init__(self, method: str, packet: bytes, notice: Optional[Notice]) -> None:
+        self.packet = packet
+        self.takes_memory = method in ("attach", "allocate")
+        self.again = method in HARMLESS_TWICE  # Over the next connection, if this one ends before the answer.
         self.notice = notice
         self.future: Future[Any] = Future()
         self.future.set_running_or_notify_cancel()
 
 
 class Connection:
-    """A connection that says hello again when the daemon's core was started anew, with all that is still mapped."""
+    """A connection that goes on with its session when the daemon's core was started anew."""
 
-    def __init__(self, path: str, client: str) -> None:
+    def __init__(self, path: str, client: str, on_reclaim: Optional[OnReclaim] = None) -> None:
         self._path, self._client, self._pid = path, client, os.getpid()
         self._ids = itertools.count(1)
         self._calls: dict[int, _Call] = {}
@@ -77,6 +101,7 @@ class Connection:
         self._modes: dict[str, str] = {}
         self._dropped: collections.deque[str] = collections.deque()
         self._woken, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._answers = None if on_reclaim is None else Answers(on_reclaim, _waker_of(weakref.ref(self)))
         self._socket: Optional[socket.socket] = None
         self._closed = False
         self.session: dict[str, Any] = {}
@@ -95,20 +120,29 @@ class Connection:
                              "params": {name: value for name, value in params.items() if value is not None}}).encode()
         if len(packet) > PACKET_BYTES_MAX:
             raise InvalidField(f"The call takes {len(packet)} bytes; a packet holds {PACKET_BYTES_MAX}.")
-        call = self._calls[number] = _Call(notice)
-        try:
-            with self._order:
-                if self._socket is None:
-                    self._connect()
-                if method in ("attach", "allocate"):
-                    self._attaching.add(number)
-                assert self._socket is not None
-                self._socket.send(packet)
-        except OSError as error:
-            self._attaching.discard(number)
-            self._calls.pop(number, None)
-            raise Disconnected(f"{self._path}: {error.strerror or error}.") from error
+        call = _Call(method, packet, notice)
+        with self._order:
+            if self._socket is None:
+                self._connect()
+            assert self._socket is not None
+            try:
+                self._send(self._socket, number, call)
+            except (BrokenPipeError, ConnectionResetError):
+                call.again = True  # It was not sent. The reader finds the end next, and sends it over the next connection.
+            except OSError as error:
+                self._forget(number)
+                raise Disconnected(f"{self._path}: {error.strerror or error}.") from error
         return call.future
+
+    def _send(self, link: socket.socket, number: int, call: _Call) -> None:
+        self._calls[number] = call
+        if call.takes_memory:
+            self._attaching.add(number)
+        link.send(call.packet)
+
+    def _forget(self, number: int) -> None:
+        self._attaching.discard(number)
+        self._calls.pop(number, None)
 
     def drop(self, allocation_id: str) -> None:
         """One mapping of the allocation is gone. From any thread at any time, the collector's too."""
@@ -134,21 +168,48 @@ class Connection:
             pass  # It is awake already, or has ended.
 
     def _connect(self) -> None:
+        self._socket = self._open()
+        threading.Thread(target=_read, args=(weakref.ref(self), self._socket, self._woken), name="vramd", daemon=True).start()
+
+    def _open(self) -> socket.socket:
+        """Another connection, with the session of before if the daemon knows it yet. What is mapped here is attached there."""
         link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
+            # The kernel's own deadline: with one of Python's a full queue before the door would be a refusal.
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", RESUME_SECONDS, 0))
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", RESUME_SECONDS, 0))
             link.connect(self._path)
-            self.session = self._ask(link, "hello", version=VERSION, client=self._client[:128])[0]
-            for allocation_id in list(self._holds):  # After the core's death: what is mapped here is to stay what it is.
-                for descriptor in self._ask(link, "attach", allocationId=allocation_id, mode=self._modes[allocation_id])[1]:
-                    os.close(descriptor)
+            self._greet(link)
+            held = {allocation_id: group["mode"] for group in self.session.get("held", ()) for allocation_id in group["allocationIds"]}
+            for allocation_id in list(self._holds):
+                if held.pop(allocation_id, "none") == "none":  # The session is another one.
+                    for descriptor in self._ask(link, "attach", allocationId=allocation_id, mode=self._modes[allocation_id])[1]:
+                        os.close(descriptor)
+            for allocation_id, mode in held.items():  # Let go of here, or never heard of, for the answer was lost.
+                if mode != "none":
+                    self._ask(link, "detach", allocationId=allocation_id)
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 0))
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 0))
         except OSError as error:
             link.close()
             raise Disconnected(f"{self._path}: {error.strerror or error}. Is vramd running, and may this user reach its socket?") from error
         except BaseException:
             link.close()
             raise
-        self._socket = link
-        threading.Thread(target=_read, args=(weakref.ref(self), link, self._woken), name="vramd", daemon=True).start()
+        return link
+
+    def _greet(self, link: socket.socket) -> None:
+        who: dict[str, Any] = {"version": VERSION, "client": self._client[:128]}
+        if self._answers is not None:
+            who["reclaim"] = True
+        key = self.session.get("resumeKey")
+        if key is not None:
+            try:
+                self.session = self._ask(link, "hello", resumeKey=key, **who)[0]
+                return
+            except (NotFound, Conflict):
+                pass  # Its grace is over, or it ended while the core lived.
+        self.session = self._ask(link, "hello", **who)[0]
 
     def _ask(self, link: socket.socket, method: str, **params: Any) -> tuple[dict[str, Any], list[int]]:
         """A call whose answer is the next one, before the reader runs. A refused attach costs what it was for, not the connection."""
@@ -170,12 +231,16 @@ class Connection:
                     return False
                 self._take(json.loads(data), list(descriptors))
             self._detach(link)
+            self._answer(link)
         except OSError:
             return False
         return not self._closed
 
     def _take(self, told: dict[str, Any], descriptors: list[int]) -> None:
         try:
+            if told.get("method") == "reclaim" and self._answers is not None:
+                self._answers.ask(told["params"])
+                return
             if "method" in told:
                 self._tell(told.get("params") or {})
                 return
@@ -198,12 +263,14 @@ class Connection:
         table = result.pop("tensorTable", None)
         if table is not None:
             result["tensors"] = json.loads(os.pread(descriptors[table["descriptor"]], table["sizeBytes"], 0))
+        if "descriptor" in result:
+            result["descriptor"] = os.dup(descriptors[result["descriptor"]])  # For whoever asked, who closes it.
         memory = result.get("memory")
         if memory is not None:
-            given = Given(memory, descriptors[memory["descriptor"]])
+            given = Given(memory, descriptors[memory["descriptor"]], self.session["devices"])
             self._holds[given.allocation_id] += 1
             self._modes[given.allocation_id] = given.mode
-            weakref.finalize(given.map, self.drop, given.allocation_id).atexit = False
+            weakref.finalize(given.mapping, self.drop, given.allocation_id).atexit = False
             result["memory"] = given
         return result
 
@@ -225,15 +292,62 @@ class Connection:
                 packet = {"jsonrpc": "2.0", "id": "detach", "method": "detach", "params": {"allocationId": allocation_id}}
                 link.send(json.dumps(packet).encode())
 
-    def _over(self, link: socket.socket) -> None:
+    def _answer(self, link: socket.socket) -> None:
+        """Says of what was asked for whether it is held still, once all is detached that was let go of."""
+        while self._answers is not None and not self._dropped:
+            request = self._answers.take()
+            if request is None:
+                return
+            given = 0 if self._holds[request.allocation_id] > 0 else request.bytes
+            packet = {"jsonrpc": "2.0", "id": "reclaimed", "method": "reclaimed", "params": {"allocationId": request.allocation_id, "bytes": given}}
+            link.send(json.dumps(packet).encode())
+
+    def _open_again(self) -> Optional[socket.socket]:
+        """Another connection, though cores die before they answer; None where nobody listens or answers: the next call tries again."""
+        until = time.monotonic() + REOPEN_SECONDS
+        while True:
+            try:
+                return self._open()
+            except Disconnected as error:
+                met_its_end = error.__cause__ is None or isinstance(error.__cause__, (BrokenPipeError, ConnectionResetError))
+                if not met_its_end or time.monotonic() > until:
+                    return None
+            except Error:
+                return None
+
+    def _over(self, link: socket.socket) -> Optional[socket.socket]:
+        """This connection is over: goes on over another, unless it was closed here. That one; None where there is none."""
+        fresh: Optional[socket.socket] = None
         with self._order:
             link.close()
-            if self._socket is link:
-                self._socket = None
+            self._socket = None
             calls, self._calls = self._calls, {}
             self._attaching.clear()
+            if not self._closed:
+                fresh = self._socket = self._open_again()
+            if fresh is not None:
+                again = {number: calls.pop(number) for number in [number for number, call in calls.items() if call.again]}
+                self._calls.update(again)
+                self._attaching.update(number for number, call in again.items() if call.takes_memory)
+                try:
+                    for call in again.values():
+                        fresh.send(call.packet)
+                except OSError:
+                    pass  # That one has ended too: the reader finds it, and all are asked again over the next.
         for call in calls.values():
-            call.future.set_exception(Disconnected("The connection ended before the answer came; ask again."))
+            call.future.set_exception(Disconnected("The connection ended before the answer came; it may have been carried out or not."))
+        self._wake()  # For what was let go of meanwhile.
+        return fresh
+
+
+def _waker_of(of: "weakref.ref[Connection]") -> Callable[[], None]:
+    """Wakes a connection that is there yet."""
+    def wake() -> None:
+        connection = of()
+        if connection is not None:
+            connection._wake()
+
+    return wake
 
 
 def _read(of: "weakref.ref[Connection]", link: socket.socket, woken: int) -> None:
@@ -254,6 +368,10 @@ def _read(of: "weakref.ref[Connection]", link: socket.socket, woken: int) -> Non
             except BlockingIOError:
                 pass
         if not connection._step(link, link.fileno() in ready):
-            connection._over(link)
-            return
+            poll.unregister(link)
+            fresh = connection._over(link)
+            if fresh is None:
+                return
+            link = fresh
+            poll.register(link, select.POLLIN)
         del connection

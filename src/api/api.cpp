@@ -9,14 +9,8 @@ namespace vramd::api {
 namespace {
 constexpr std::string_view json_type = "application/json";
 
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    return text;
-}
-
 /// A media type without its parameters.
-std::string_view media_of(std::string_view field) { return trimmed(field.substr(0, field.find(';'))); }
+std::string_view media_of(std::string_view field) { return http::trimmed(field.substr(0, field.find(';'))); }
 
 std::string_view type_of(Media media) {
     switch (media) {
@@ -39,7 +33,7 @@ std::string_view type_of(Media media) {
 /// True if one range of the Accept field covers `type` with a weight above 0; or there is no such field.
 bool accepts(const http::RequestHead& head, std::string_view type) {
     const std::string* const accept = head.headers.find("Accept");
-    if (accept == nullptr || trimmed(*accept).empty() || type.empty()) return true;
+    if (accept == nullptr || http::trimmed(*accept).empty() || type.empty()) return true;
     std::string_view rest = *accept;
     while (!rest.empty()) {
         const std::size_t comma = std::min(rest.find(','), rest.size());
@@ -48,7 +42,7 @@ bool accepts(const http::RequestHead& head, std::string_view type) {
         const std::string_view range = media_of(one);
         const std::size_t weight = one.find("q=");
         const bool refused =
-            weight != std::string_view::npos && trimmed(one.substr(weight + 2)).find_first_not_of("0.") == std::string_view::npos;
+            weight != std::string_view::npos && http::trimmed(one.substr(weight + 2)).find_first_not_of("0.") == std::string_view::npos;
         const bool covers =
             range == "*/*" || http::equals_without_case(range, type) ||
             (range.ends_with("/*") && http::equals_without_case(range.substr(0, range.size() - 1), type.substr(0, range.size() - 1)));
@@ -85,12 +79,13 @@ Result<Caller> caller_of(const http::RequestHead& head, const Options& options) 
         const std::string_view value = *given;
         if (value.size() > scheme.size() && http::equals_without_case(value.substr(0, scheme.size()), scheme))
             for (const Token& token : options.tokens)
-                if (equal_secrets(token.secret, trimmed(value.substr(scheme.size())))) return Caller{token.owner, token.role};
-        return refuse(Code::forbidden, "Authorization", "The token is not one that this daemon knows.");
+                if (equal_secrets(token.secret, http::trimmed(value.substr(scheme.size())))) return Caller{token.owner, token.role};
+        return refuse(Code::forbidden, "Authorization", "The token is none of the daemon's --token-file.");
     }
     if (head.peer.door == http::Door::tcp) {
         if (!head.peer.address.starts_with("127.") && !head.peer.address.starts_with("[::1]"))
-            return refuse(Code::forbidden, "Authorization", "From another machine a bearer token is needed.");
+            return refuse(Code::forbidden, "Authorization",
+                          "From another machine a bearer token of the daemon's --token-file is needed (Authorization: Bearer …).");
         return Caller{"http", Role::user};
     }
     const bool admin = head.peer.uid == 0 || head.peer.uid == options.daemon_uid;
@@ -104,9 +99,14 @@ public:
     http::Routing route(const http::RequestHead& head) override {
         if (head.method == http::Method::options && head.path == "*")
             return http::Reply{204, {}, {{"Allow", allow_anywhere(routes())}}, {}, {}};
+        if (std::optional<http::Reply> page = page_reply(head, surface_.options.page)) return *std::move(page);
         Match found = match(routes(), head.method, head.segments);
-        if (found.allow.empty())
-            return problem_reply(Error{Code::not_found, {}, 0, 0, "There is no such path; /openapi.json lists all."}, head.path);
+        if (found.allow.empty()) {
+            const bool gap = std::ranges::find(head.segments, std::string()) != head.segments.end();
+            const char* const why = gap ? "There is no such path: a name is missing between slashes, or at the end."
+                                        : "There is no such path; /openapi.json lists all.";
+            return problem_reply(Error{Code::not_found, {}, 0, 0, why}, head.path);
+        }
         if (head.method == http::Method::options) return http::Reply{204, {}, {{"Allow", found.allow}}, {}, {}};
         if (found.route == nullptr) {
             http::Reply reply = problem_reply(Error{Code::method_not_allowed, {}, 0, 0, "This path takes " + found.allow + "."}, head.path);
@@ -121,6 +121,7 @@ public:
         return packs ? packing(std::move(routing)) : std::move(routing);
     }
 
+    EventStreams& event_streams() override { return *surface_.event_streams; }
     void count_by(std::function<http::ServerCounts()> counts) override {
         const Lock lock(surface_.counts_lock);
         surface_.counts = std::move(counts);

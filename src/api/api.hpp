@@ -8,9 +8,11 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "api/page.hpp"
 #include "engine/engine.hpp"
 #include "http/handler.hpp"
 #include "http/server.hpp"
@@ -24,9 +26,12 @@ struct Token {
 };
 
 struct Options {
-    u32 daemon_uid = 0;         ///< Peers with this uid, or root's, are admins.
-    std::vector<Token> tokens;  ///< For `Authorization: Bearer …`, over either door.
+    u32 daemon_uid = 0;                   ///< Peers with this uid, or root's, are admins.
+    std::vector<Token> tokens;            ///< For `Authorization: Bearer …`, over either door.
+    std::span<const PageFile> page = {};  ///< The web page's files; empty: a plain page says that there is none.
 };
+
+class EventStreams;
 
 class Api : public http::Handler {
 public:
@@ -35,5 +40,7 @@ public:
     /// Where /metrics has the server's own figures from; until then they are 0. `counts` is called from handlers only: what it
     /// reads may end once the server has stopped.
     virtual void count_by(std::function<http::ServerCounts()> counts) = 0;
+    /// The streams of events, for other doors; as long as this object.
+    [[nodiscard]] virtual EventStreams& event_streams() = 0;
 };
 }  // namespace vramd::api

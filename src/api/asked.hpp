@@ -98,6 +98,9 @@ public:
     void refuse(const Error& error, const engine::Shortfall& shortfall) && {
         std::move(*this).send(problem_reply(told_of_device(error, device_field_), instance_, shortfall));
     }
+    /// Calls `told` once if whoever asked goes away before the answer, at once if that is so already; it must not block.
+    void on_gone(std::move_only_function<void()> told) { responder_.on_gone(std::move(told)); }
+    [[nodiscard]] bool gone() const { return responder_.gone(); }
 
 private:
     void success(const T& value, std::string location) && {

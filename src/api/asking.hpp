@@ -14,12 +14,19 @@ public:
 
     void allocate(AllocateCommand, u64, engine::Done<engine::Allocated> done) override { done(refusal()); }
     engine::Shortfall shortfall_of(const AllocateCommand&) override { return (void)refusal(), engine::Shortfall{}; }
+    void forget_waiting(u64) override { (void)refusal(); }
     void free(FreeCommand, bool, engine::Done<engine::Freed> done) override { done(refusal()); }
     Result<report::AllocationTold> renew_lease(RenewLeaseCommand) override { return refusal(); }
     Result<std::unique_ptr<engine::Content>> open_content(const Caller&, AllocationId, engine::Access) override { return refusal(); }
-    Result<std::unique_ptr<engine::Attachment>> attach(const Caller&, AllocationId, std::optional<engine::AttachMode>) override {
+    Result<std::unique_ptr<engine::Attachment>> attach(const Caller&, AllocationId, std::optional<engine::AttachMode>,
+                                                       const engine::Holder&) override {
         return refusal();
     }
+    Result<SessionId> begin_session(BeginSessionCommand) override { return refusal(); }
+    Result<engine::ResumedSession> resume_session(const Caller&, u64) override { return refusal(); }
+    Result<engine::Kept> let_go(SessionId, AllocationId) override { return refusal(); }
+    void end_session(SessionId) override { (void)refusal(); }
+    std::vector<engine::ZombieTold> zombies() override { return {}; }
     void clear(engine::ClearRequest, engine::Done<engine::Moved> done) override { done(refusal()); }
     void copy(engine::CopyRequest, engine::Done<engine::Moved> done) override { done(refusal()); }
     void transfer(TransferCommand, Until, engine::Done<report::TransferTold> done) override { done(refusal()); }
@@ -29,6 +36,7 @@ public:
         return (void)refusal(), report::TransferPage{};
     }
     Result<OperationId> load_model(LoadModelCommand, engine::Done<report::OperationTold>) override { return refusal(); }
+    void let_loaded_go(OperationId) override { (void)refusal(); }
     void unload_model(UnloadModelCommand, engine::Done<engine::Freed> done) override { done(refusal()); }
     void uncache(UncacheCommand, engine::Done<engine::Freed> done) override { done(refusal()); }
     engine::CacheTold cache() override { return {}; }

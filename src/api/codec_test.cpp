@@ -4,6 +4,7 @@
 
 #include "api/arbitrary.hpp"
 #include "api/codec_text.hpp"
+#include "api/resources_parts.hpp"
 
 using namespace vramd;
 using namespace vramd::api;
@@ -32,8 +33,6 @@ BOOST_DESCRIBE_STRUCT(Sample, (),
                       (size_bytes, owner, persistent, priority, usage_percentage, wait_ms, created_at, alignment, items, next_cursor))
 }  // namespace
 
-template <>
-inline constexpr auto description<Priority> = describe("Priority", "How urgent.");
 template <>
 inline constexpr auto description<Inner> = describe("Inner", "A part.",
                                                     {Field{.member = "count", .tells = "How many.", .max = 10},

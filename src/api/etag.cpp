@@ -7,17 +7,11 @@
 
 namespace vramd::api {
 namespace {
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    return text;
-}
-
 /// Calls `seen(tag, is_weak)` for each tag of a list, until it answers true. True if it did.
 template <class Seen>
 bool any_tag(std::string_view list, Seen&& seen) {
     while (!list.empty()) {
-        list = trimmed(list);
+        list = http::trimmed(list);
         const bool weak = list.starts_with("W/");
         if (weak) list.remove_prefix(2);
         std::size_t end = list.find(',');
@@ -25,7 +19,7 @@ bool any_tag(std::string_view list, Seen&& seen) {
             const std::size_t quote = list.find('"', 1);
             if (quote != std::string_view::npos) end = list.find(',', quote);
         }
-        if (seen(trimmed(list.substr(0, end)), weak)) return true;
+        if (seen(http::trimmed(list.substr(0, end)), weak)) return true;
         if (end == std::string_view::npos) break;
         list.remove_prefix(end + 1);
     }
@@ -59,8 +53,8 @@ Result<void> check_if_match(const http::RequestHead& head, std::string_view etag
 
 Result<std::optional<u64>> if_match_revision(const http::RequestHead& head) {
     const std::string* const given = head.headers.find("If-Match");
-    if (given == nullptr || trimmed(*given) == "*") return std::optional<u64>();
-    const std::string_view tag = trimmed(*given);
+    if (given == nullptr || http::trimmed(*given) == "*") return std::optional<u64>();
+    const std::string_view tag = http::trimmed(*given);
     u64 revision = 0;
     if (tag.size() > 3 && tag.starts_with("\"r") && tag.ends_with('"')) {
         const char* const end = tag.data() + tag.size() - 1;

@@ -60,16 +60,27 @@ EventStreams::~EventStreams() {
 
 u64 EventStreams::readers() const { return readers_.load(std::memory_order_relaxed); }
 
+Result<void> EventStreams::take_seat() {
+    if (readers_.fetch_add(1) < readers_max) return {};
+    readers_.fetch_sub(1);
+    return std::unexpected(Error{Code::busy, "readers", readers_max, readers_max, "Too many readers of events."});
+}
+
 void EventStreams::add(EventsWanted wanted, http::Responder responder) {
-    if (readers_.fetch_add(1) >= readers_max) {
-        readers_.fetch_sub(1);
-        std::move(responder)(
-            problem_reply(Error{Code::busy, "readers", readers_max, readers_max, "Too many readers of events."}, "/api/events"));
-        return;
-    }
+    if (const auto free = take_seat(); !free) return std::move(responder)(problem_reply(free.error(), "/api/events"));
     http::Reply head{200, "text/event-stream", {{"Cache-Control", "no-store"}}, {}, {}};
+    seat(std::move(wanted), std::move(responder).stream(std::move(head)));
+}
+
+Result<void> EventStreams::begin(EventsWanted wanted, http::EventStream stream) {
+    TRY_DO(take_seat());
+    seat(std::move(wanted), std::move(stream));
+    return {};
+}
+
+void EventStreams::seat(EventsWanted wanted, http::EventStream stream) {
     const u64 from = wanted.from;
-    auto reader = std::make_shared<Reader>(std::move(wanted), std::move(responder).stream(std::move(head)), from);
+    auto reader = std::make_shared<Reader>(std::move(wanted), std::move(stream), from);
     reader->stream.on_gone([this, weak = std::weak_ptr(reader)] {
         if (const auto left = weak.lock()) {
             left->gone = true;
@@ -183,7 +194,10 @@ Result<const EventStreams::Chunk*> EventStreams::chunk_with(u64 sequence) {
             continue;
         }
         if (!read) return std::unexpected(read.error());
-        if (read->empty()) return refuse(Code::system_failed, "ledger", "An event that was recorded cannot be read.");
+        if (read->empty())
+            return refuse(
+                Code::system_failed, "ledger",
+                "Event " + std::to_string(from) + " was recorded and cannot be read from the ledger's files any more; begin after it.");
         for (const engine::EventTold& told : *read) {
             std::string text = "id: " + std::to_string(told.sequence) + "\nevent: " + std::string(name_of(told.event)) +
                                "\ndata: " + write(tell_event(told)) + "\n\n";

@@ -12,8 +12,9 @@
 #include <thread>
 #include <vector>
 
+#include "api/resources_events.hpp"
 #include "base/mutex.hpp"
-#include "engine/events.hpp"
+#include "engine/engine.hpp"
 #include "http/handler.hpp"
 
 namespace vramd::api {
@@ -28,6 +29,11 @@ struct EventsWanted {
     std::string device_id;    ///< Empty: any.
     std::string owner;        ///< Empty: any.
 };
+
+/// What a query wants. `seen` is the reader's Last-Event-ID, if it has one; `mark` stands before the names of fields in errors: "?" of a
+/// query, "/" of a body. Errors: `invalid_field`, `not_found` (a device), `history_gone`.
+[[nodiscard]] Result<EventsWanted> wanted_events(engine::Engine& engine, const Caller& caller, EventsQuery query, const std::string* seen,
+                                                 std::string_view mark);
 
 /// Thread-safe.
 class EventStreams {
@@ -46,6 +52,8 @@ public:
 
     /// Streams to whoever waits for this responder. Answers `busy` when there are too many readers.
     void add(EventsWanted wanted, http::Responder responder);
+    /// Streams into what is open already. Errors: `busy` when there are too many readers.
+    [[nodiscard]] Result<void> begin(EventsWanted wanted, http::EventStream stream);
     [[nodiscard]] u64 readers() const;
 
 private:
@@ -66,6 +74,8 @@ private:
     };
 
     void run();
+    [[nodiscard]] Result<void> take_seat();
+    void seat(EventsWanted wanted, http::EventStream stream);
     void came(const ReaderPtr& reader);
     void serve(ReaderPtr reader, u64 last);
     [[nodiscard]] Result<void> collect(Reader& reader, u64 last, std::string& text);

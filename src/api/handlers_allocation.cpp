@@ -6,6 +6,9 @@
 
 namespace vramd::api {
 namespace {
+/// Set in the numbers by which requests over HTTP are known while they wait: no connection of the attach protocol has such a one.
+constexpr u64 no_connection = u64{1} << 63;
+
 std::string url_of(AllocationId id) { return "/api/memory/allocation/" + to_text(id); }
 
 Result<AllocationList> page_of(const Call& call, const DeviceAllocationsQuery& query, std::string device_id) {
@@ -46,7 +49,17 @@ engine::Shortfall shortfall_of(engine::Engine& engine, const AllocateCommand& co
 void allocate_on(const Call& call, const AllocateHereRequest& body, std::string device_id, Answer<AllocationMade> answer) {
     AllocateCommand command = command_of(call, body, std::move(device_id));
     engine::Engine& engine = call.engine();
-    auto done = [&engine, command, answer = std::move(answer)](Result<engine::Allocated> result) mutable {
+    // Who gave a key may come back for what was made; of what is made for another who has left nobody would ever hear.
+    const bool forgettable = body.timeout_seconds > 0 && call.head.headers.find("Idempotency-Key") == nullptr;
+    if (forgettable) {
+        command.caller.session = no_connection | command.secret;
+        answer.on_gone([&engine, waits = command.caller.session] { engine.forget_waiting(waits); });
+    }
+    auto done = [&engine, command, forgettable, answer = std::move(answer)](Result<engine::Allocated> result) mutable {
+        if (result && forgettable && answer.gone()) {
+            engine.free({command.caller, result->record.id}, true, [](const Result<engine::Freed>&) {});
+            result = refuse(Code::cancelled, "connection", "Whoever waited for it has closed the connection, or its own side of it.");
+        }
         if (result)
             std::move(answer).at(tell_made(*result), url_of(result->record.id));
         else if (result.error().code == Code::insufficient_memory || result.error().code == Code::timed_out)

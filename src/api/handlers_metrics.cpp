@@ -23,12 +23,49 @@ void look_at_work(report::MetricsSeen& seen, const engine::WorkTold& work) {
         seen.transfers_ended.emplace_back(name_of(state), work.transfers_ended[static_cast<std::size_t>(state)]);
     seen.transferred_bytes = work.transferred_bytes;
     seen.waiting_allocations = work.waiting_allocations;
+    seen.waiting_loads = work.waiting_loads;
+    seen.asked = work.asked;
+    seen.asked_bytes = work.asked_bytes;
+    seen.given = work.given;
+    seen.given_bytes = work.given_bytes;
+    seen.kept = work.kept;
+    seen.audits = work.audits;
+    seen.audits_failed = work.audits_failed;
+    seen.audit_findings = work.audit_findings;
 }
 
-report::MetricsSeen look(const Call& call) {
-    engine::Engine& engine = call.engine();
-    const engine::SystemTold system = engine.system();
-    report::MetricsSeen seen;
+/// Every pair of devices, either way: what was transferred, beside what the link can do.
+void look_at_links(report::MetricsSeen& seen, const std::vector<engine::DeviceTold>& devices, const engine::WorkTold& work) {
+    for (const engine::DeviceTold& from : devices)
+        for (const engine::DeviceTold& to : devices) {
+            report::LinkSeen link{from.books.device_id, to.books.device_id};
+            for (const engine::LinkTold& known : from.links)
+                if (known.to_device_id == link.to) link.limit_bytes_per_second = known.bytes_per_second;
+            if (const auto found = work.link_bytes.find({link.from, link.to}); found != work.link_bytes.end())
+                link.transferred_bytes = found->second;
+            seen.links.push_back(std::move(link));
+        }
+}
+
+/// What models take of the device, and what of them had to go.
+void look_at_models(report::DeviceSeen& device, const std::vector<report::ModelTold>& models, const engine::WorkTold& work) {
+    for (const report::ModelTold& model : models)
+        for (const report::ModelPlaceTold& place : model.places) {
+            if (place.device_id != device.books.device_id) continue;
+            device.model_bytes += place.size_bytes;
+            if (place.state == ModelState::loading) continue;
+            report::TierUse& tier = device.tiers[static_cast<std::size_t>(place.tier)];
+            tier.copies += 1;
+            tier.bytes += place.size_bytes;
+        }
+    if (const auto evicted = work.evicted.find(device.books.device_id); evicted != work.evicted.end()) {
+        device.evicted_copies = evicted->second.copies;
+        device.evicted_bytes = evicted->second.bytes;
+    }
+}
+
+/// Of the daemon as a whole.
+void look_at_system(report::MetricsSeen& seen, const engine::SystemTold& system) {
     seen.version = system.version;
     seen.core_starts = system.generation;
     seen.started_wall_ns = system.started_wall_ns;
@@ -37,20 +74,41 @@ report::MetricsSeen look(const Call& call) {
     seen.replayed_events = system.recovery.replayed_events;
     seen.read_only = system.read_only;
     seen.ledger_sequence = system.ledger_sequence;
+    seen.ledger_room_bytes = system.ledger_room_bytes;
+    seen.ledger_file_bytes = system.ledger_file_bytes;
+    seen.ledger_disk_free_bytes = system.ledger_disk_free_bytes;
     seen.workers = system.workers.size();
+}
+
+void look_at_server(report::MetricsSeen& seen, const http::ServerCounts& http) {
+    static constexpr std::array<std::string_view, http::reply_classes> classes = {"1xx", "2xx", "3xx", "4xx", "5xx"};
+    seen.http_connections = http.connections;
+    seen.http_requests = http.requests;
+    seen.http_refused = http.refused;
+    seen.http_dropped_readers = http.dropped_readers;
+    for (std::size_t i = 0; i < classes.size(); ++i) seen.http_replies.emplace_back(classes[i], http.replies[i]);
+}
+
+report::MetricsSeen look(const Call& call) {
+    engine::Engine& engine = call.engine();
+    report::MetricsSeen seen;
+    look_at_system(seen, engine.system());
     seen.event_readers = call.surface->event_streams->readers();
     const std::vector<report::ModelTold> models = engine.models();
     const std::vector<engine::PressureTold> pressures = engine.pressures(Caller{{}, Role::user});  // Their advice is not looked at.
-    for (engine::DeviceTold& told : engine.devices()) {
+    const engine::WorkTold work = engine.work();
+    look_at_work(seen, work);
+    std::vector<engine::DeviceTold> devices = engine.devices();
+    look_at_links(seen, devices, work);
+    for (engine::DeviceTold& told : devices) {
         const u64 available = available_bytes(told);
         report::DeviceSeen device;
         device.books = std::move(told.books);
         device.other_processes_bytes = told.reading.other_processes_bytes.value_or(0);
         device.physical_bytes = told.reading.physical_bytes.value_or(0);
         device.healthy = told.reading.health == device::Health::good;
-        for (const report::ModelTold& model : models)
-            for (const report::ModelPlaceTold& place : model.places)
-                if (place.device_id == device.books.device_id) device.model_bytes += place.size_bytes;
+        device.health = report::health_names[static_cast<std::size_t>(told.reading.health)];
+        look_at_models(device, models, work);
         device.available_bytes = available;
         for (const engine::PressureTold& pressure : pressures)
             if (pressure.device_id == device.books.device_id) {
@@ -68,17 +126,10 @@ report::MetricsSeen look(const Call& call) {
     seen.owners = engine.usage(everybody, {}).by_owner;
     seen.models = count_states<ModelState>(models);
     seen.operations = count_states<OperationState>(engine.operations(everybody, operations_max));
-    look_at_work(seen, engine.work());
     const std::vector<u64> counts = engine.events().counts();
     for (std::size_t tag = 0; tag < counts.size(); ++tag) seen.events.emplace_back(event_names()[tag], counts[tag]);
     const Lock lock(call.surface->counts_lock);
-    if (call.surface->counts) {
-        const http::ServerCounts http = call.surface->counts();
-        seen.http_connections = http.connections;
-        seen.http_requests = http.requests;
-        seen.http_refused = http.refused;
-        seen.http_dropped_readers = http.dropped_readers;
-    }
+    if (call.surface->counts) look_at_server(seen, call.surface->counts());
     return seen;
 }
 

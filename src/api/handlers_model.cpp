@@ -68,17 +68,13 @@ LoadModelCommand command_of(const Call& call, const ModelLoadRequest& body, Mode
     return command;
 }
 
-/// The model that a finished load made.
-Result<Model> loaded(engine::Engine& engine, const std::string& name) {
-    TRY(const report::ModelTold told, engine.model(name));
-    return tell_model(told);
-}
-
-Result<Model> outcome_of(engine::Engine& engine, const Result<report::OperationTold>& ended) {
+/// What a load came to.
+Result<Model> outcome_of(const Result<report::OperationTold>& ended) {
     if (!ended) return std::unexpected(ended.error());
     if (ended->error) return std::unexpected(*ended->error);
     if (ended->state == OperationState::cancelled) return refuse(Code::cancelled, {}, "The load was cancelled.");
-    return loaded(engine, ended->request.name);
+    INVARIANT(ended->model.has_value());  // A load that ended well is told with it.
+    return tell_model(*ended->model);
 }
 
 /// The room that a load did not find, as a request for memory: for the figures and suggestions of the refusal.
@@ -104,7 +100,7 @@ void load(const Call& call, const ModelLoadRequest& body, ModelTier tier, Answer
                                           if (ended && ended->error && ended->error->code == Code::insufficient_memory)
                                               std::move(*first).refuse(*ended->error, engine.shortfall_of(room_for(caller, *ended)));
                                           else
-                                              std::move (*first)(outcome_of(engine, ended));
+                                              std::move (*first)(outcome_of(ended));
                                       });
     if (id && wait) return;
     auto first = contested->take();
@@ -167,7 +163,10 @@ void unload_model_here(Asked<UnloadQuery, Nothing> asked, Answer<Freed> answer) 
     unload(asked.call, asked.query, asked.call.params[0], std::move(answer));
 }
 
-Result<Model> read_model(const Asked<ModelNameQuery, Nothing>& asked) { return loaded(asked.call.engine(), asked.query.name); }
+Result<Model> read_model(const Asked<ModelNameQuery, Nothing>& asked) {
+    TRY(const report::ModelTold told, asked.call.engine().model(asked.query.name));
+    return tell_model(told);
+}
 
 void list_available_models(Asked<PageQuery, Nothing> asked, Answer<AvailableModelList> answer) {
     asked.call.engine().available_models(

@@ -31,7 +31,7 @@ Result<UpkeepCommand> command_of(const Call& call, const OptimizeRequest& body) 
         if (body.target_usage_percentage) command.request.actions.push_back(UpkeepAction::cache);
     }
     command.request.time_limit_ns = body.time_limit_ms.value_or(0) * ns_per_ms;
-    command.request.target_usage_hundredths = body.target_usage_percentage.value_or(Percentage{}).units;
+    if (body.target_usage_percentage) command.request.target_usage_hundredths = body.target_usage_percentage->units;
     command.request.preserve_models = body.preserve_models;
     for (const std::string& text : body.preserve_allocation_ids) {
         TRY(const AllocationId id, allocation_from(text, "/preserveAllocationIds"));

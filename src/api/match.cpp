@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "api/route.hpp"
 
 namespace vramd::api {
@@ -9,12 +11,17 @@ bool fits(std::span<const std::string_view> pattern, const std::vector<std::stri
     if (pattern.size() != segments.size()) return false;
     params.clear();
     for (std::size_t i = 0; i < segments.size(); ++i) {
-        if (is_parameter(pattern[i]))
+        if (is_parameter(pattern[i]) && !segments[i].empty())  // `DELETE /cache/$name` without a name is not `DELETE /cache`.
             params.push_back(segments[i]);
         else if (pattern[i] != segments[i])
             return false;
     }
     return true;
+}
+
+/// Of two patterns of one length: whether this one has a word of the API where the other first has a parameter in its stead.
+bool is_nearer(std::span<const std::string_view> pattern, std::span<const std::string_view> other) {
+    return std::ranges::lexicographical_compare(pattern, other, {}, is_parameter, is_parameter);
 }
 
 std::string allow_of(u32 methods) {
@@ -47,14 +54,15 @@ std::string allow_anywhere(std::span<const Route> rows) {
 
 Match match(std::span<const Route> rows, http::Method method, const std::vector<std::string>& segments) {
     Match found;
-    std::size_t fewest_params = ~std::size_t{0};
+    std::vector<std::string_view> best;
     u32 methods = 0;
     std::vector<std::string> params;
     for (const Route& row : rows) {
-        if (!fits(segments_of(row.pattern), segments, params)) continue;
+        const std::vector<std::string_view> pattern = segments_of(row.pattern);
+        if (!fits(pattern, segments, params)) continue;
         methods |= u32{1} << static_cast<u32>(row.method);
-        if (row.method != method || params.size() >= fewest_params) continue;
-        fewest_params = params.size();
+        if (row.method != method || (found.route != nullptr && !is_nearer(pattern, best))) continue;
+        best = pattern;
         found.route = &row;
         found.params = params;
     }

@@ -46,6 +46,7 @@ TEST_CASE("a word of the API wins over a parameter in the same place") {
     CHECK(operation_of(http::Method::delete_, "/api/memory/allocations/alc_1") == "freeAllocation");
     CHECK(operation_of(http::Method::get, "/api/model/status/tensors") == "readDeviceModelStatus");
     CHECK(operation_of(http::Method::get, "/api/model/x/tensors") == "listTensors");
+    CHECK(operation_of(http::Method::get, "/api/model/cache/tensors") == "readCachedModel");  // The word that comes first.
     CHECK(operation_of(http::Method::get, "/api/memory/status") == "readStatuses");
     CHECK(operation_of(http::Method::get, "/api/memory/status/host0") == "readStatus");
 }

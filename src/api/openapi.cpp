@@ -2,14 +2,13 @@
 
 #include <algorithm>
 
+#include "api/examples.hpp"
 #include "api/openapi_schema.hpp"
 #include "api/route.hpp"
 
 namespace vramd::api {
 namespace json = boost::json;
 namespace {
-json::string_view view(std::string_view text) { return {text.data(), text.size()}; }
-
 std::string_view media_type(Media media) {
     switch (media) {
         case Media::json:
@@ -48,6 +47,33 @@ json::object problem_examples() {
     return examples;
 }
 
+/// What a body without a shape looks like: bytes have no form, JSON is an object.
+json::object plain_body(Media media, std::string_view example) {
+    json::object body;
+    if (media == Media::octets)
+        body["schema"] = {{"type", "string"}, {"contentMediaType", view(media_type(media))}};
+    else
+        body["schema"] = {{"type", media == Media::json ? "object" : "string"}};
+    if (!example.empty()) body["example"] = media == Media::json ? json::parse(view(example)) : json::value(view(example));
+    return body;
+}
+
+/// The bodies that are shown for a call, by name; and the same as a list of values.
+json::object named_examples(const Route& route) {
+    json::object named;
+    for (const RequestExample& example : request_examples())
+        if (example.operation == route.operation)
+            named[view(example.name)] = {
+                {"summary", view(example.summary)},
+                {"value", route.body_media == Media::json ? json::parse(view(example.body)) : json::value(view(example.body))}};
+    return named;
+}
+json::array example_values(const json::object& named) {
+    json::array values;
+    for (const auto& example : named) values.push_back(example.value().at("value"));
+    return values;
+}
+
 class Document {
 public:
     std::string text() {
@@ -62,6 +88,7 @@ public:
         (void)schemas_.reference_to(shape_of<Problem>());
         json::object schemas;
         for (const auto& [name, schema] : schemas_.all()) schemas[name] = schema;
+        for (const auto& [name, examples] : bodies_) schemas[name].at("examples") = examples;
         const json::object document{{"openapi", "3.1.0"},
                                     {"info", info()},
                                     {"servers", json::array{{{"url", "/"}, {"description", "The daemon that served this document."}}}},
@@ -102,7 +129,7 @@ private:
         json::array parameters;
         for (const std::string_view segment : segments_of(route.pattern))
             for (const PathParameter& known : path_parameters)
-                if (segment == "{" + std::string(known.name) + "}")
+                if (segment == "{" + std::string(known.name) + "}" && route.pattern.starts_with(known.beneath))
                     parameters.push_back({{"name", view(known.name)},
                                           {"in", "path"},
                                           {"required", true},
@@ -143,23 +170,31 @@ private:
                 {"example", view(told.example)}};
     }
 
-    json::object content(Media media, const Shape& (*shape)()) {
-        if (media == Media::none) return {};
-        json::object body;
-        if (shape != nullptr)
-            body = {{"schema", schemas_.reference_to(shape())}, {"example", object_example(shape())}};
-        else if (media == Media::json)
-            body = {{"schema", {{"type", "object"}}}};
-        else
-            body = {{"schema", {{"type", "string"}}}};
-        return {{view(media_type(media)), std::move(body)}};
+    json::object content(const Outcome& outcome) {
+        if (outcome.media == Media::none) return {};
+        json::object body = plain_body(outcome.media, outcome.example);
+        if (outcome.shape != nullptr)
+            body = {{"schema", schemas_.reference_to(outcome.shape())}, {"example", object_example(outcome.shape())}};
+        return {{view(media_type(outcome.media)), std::move(body)}};
+    }
+
+    json::object request_body(const Route& route) {
+        json::object named = named_examples(route);
+        json::object body = plain_body(route.body_media, {});
+        if (route.body != nullptr) {
+            body["schema"] = schemas_.reference_to(route.body());
+            // What is shown for a shape alone runs too: the first call's that takes it.
+            bodies_.try_emplace(std::string(route.body().name), example_values(named));
+        }
+        body["examples"] = std::move(named);
+        return {{"required", true}, {"content", {{view(media_type(route.body_media)), std::move(body)}}}};
     }
 
     json::object responses(const Route& route) {
         json::object responses;
         for (const Outcome& outcome : route.outcomes) {
             if (outcome.tells.empty()) continue;
-            json::object response{{"description", view(outcome.tells)}, {"content", content(outcome.media, outcome.shape)}};
+            json::object response{{"description", view(outcome.tells)}, {"content", content(outcome)}};
             if (outcome.status == 201 || outcome.status == 202)
                 response["headers"] = {{"Location", {{"description", "Where the resource is told."}, {"schema", {{"type", "string"}}}}}};
             responses[std::to_string(outcome.status)] = std::move(response);
@@ -187,13 +222,14 @@ private:
                                {"summary", view(route.summary)},
                                {"description", view(route.tells)},
                                {"parameters", parameters(route)}};
-        if (route.body_media != Media::none)
-            operation["requestBody"] = {{"required", true}, {"content", content(route.body_media, route.body)}};
+        if (route.body_media != Media::none) operation["requestBody"] = request_body(route);
+        if (!route.loses.empty()) operation["x-loses"] = view(route.loses);
         operation["responses"] = responses(route);
         return operation;
     }
 
     Schemas schemas_;
+    std::map<std::string, json::array> bodies_;  ///< The examples of each schema that is a body.
 };
 }  // namespace
 

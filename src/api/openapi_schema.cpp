@@ -12,8 +12,6 @@ namespace json = boost::json;
 namespace {
 const Field no_field{.member = {}, .tells = {}, .max = ~u64{0}};
 
-json::string_view view(std::string_view text) { return {text.data(), text.size()}; }
-
 json::value decimal(u64 units, u32 decimals) { return json::parse(number_text(units, decimals)); }
 
 json::object integer_schema(const Shape& shape, const Field& field) {

@@ -3,10 +3,14 @@
 #include <boost/json.hpp>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "api/shape.hpp"
 
 namespace vramd::api {
+/// A text of ours as Boost.JSON takes it.
+[[nodiscard]] inline boost::json::string_view view(std::string_view text) { return {text.data(), text.size()}; }
+
 /// Collects the schemas that are referred to, by name; each is made once.
 class Schemas {
 public:

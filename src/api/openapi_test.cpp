@@ -4,6 +4,7 @@
 #include <set>
 
 #include "api/asking.hpp"
+#include "api/examples.hpp"
 
 using namespace vramd;
 using namespace vramd::api;
@@ -119,6 +120,46 @@ TEST_CASE("every schema and every field of it is described, with limits where it
             if (property.member("type") != nullptr && property.member("type")->text == "integer")
                 CHECK(property.member("maximum") != nullptr);
         }
+    }
+}
+
+TEST_CASE("every call that takes a body shows one that its own parser reads, and every answer shows what it looks like") {
+    const Node& paths = at(document(), "paths");
+    for (const Route& route : routes()) {
+        CAPTURE(route.operation);
+        std::string method(http::name_of(route.method));
+        for (char& c : method) c = static_cast<char>(c - 'A' + 'a');
+        const Node& operation = at(at(paths, route.pattern), method);
+        std::set<std::string_view> names;
+        for (const RequestExample& example : request_examples()) {
+            if (example.operation != route.operation) continue;
+            CHECK(route.body_media != Media::none);
+            CHECK_MESSAGE(names.insert(example.name).second, example.name);
+            CHECK(!example.summary.empty());
+            if (route.body == nullptr) continue;
+            const Shape& shape = route.body();
+            const auto node = read_json(example.body);
+            REQUIRE_MESSAGE(node.has_value(), example.name);
+            const auto parsed = parse_node(*node, shape, shape.make().get(), {});
+            CHECK_MESSAGE(parsed.has_value(), example.name << ": " << parsed.error().detail);
+        }
+        CHECK(names.empty() == (route.body_media == Media::none));
+        for (const Outcome& outcome : route.outcomes) {
+            if (outcome.tells.empty() || outcome.media == Media::none) continue;
+            const Node& content = at(at(at(operation, "responses"), std::to_string(outcome.status)), "content");
+            CHECK(content.items.at(0).member("example") != nullptr);
+        }
+    }
+    for (const RequestExample& example : request_examples())
+        CHECK_MESSAGE(std::ranges::any_of(routes(), [&](const Route& route) { return route.operation == example.operation; }),
+                      example.name);
+}
+
+TEST_CASE("what is gone for good after a call is told of every call that takes something away") {
+    for (const Route& route : routes()) {
+        CAPTURE(route.operation);
+        if (route.method == http::Method::delete_) CHECK(!route.loses.empty());
+        if (route.method == http::Method::get) CHECK(route.loses.empty());
     }
 }
 

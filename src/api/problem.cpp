@@ -26,7 +26,9 @@ Problem problem_of(const Error& error, std::string_view instance) {
     if (!instance.empty()) problem.instance = instance;
     problem.code = facts.name;
     if (!error.field.empty()) problem.field = error.field;
-    if (!error.field.empty() && error.limit != 0) {
+    const bool of_amounts =
+        error.code == Code::insufficient_memory || error.code == Code::quota_exceeded || error.code == Code::limit_exceeded;
+    if (!error.field.empty() && (error.limit != 0 || (of_amounts && error.value != 0))) {  // Nothing may be all that there is.
         problem.value = error.value;
         problem.limit = error.limit;
     }

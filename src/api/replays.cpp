@@ -21,7 +21,10 @@ Result<std::optional<http::Reply>> Replays::begin(const std::string& key, const 
         return std::optional<http::Reply>(std::move(reply));
     }
     if (entries_.size() >= replay_entries_max) {
-        if (answered_.empty()) return refuse(Code::busy, "Idempotency-Key", "Too many requests with an Idempotency-Key are running.");
+        if (answered_.empty())
+            return refuse(
+                Code::busy, "Idempotency-Key",
+                std::to_string(replay_entries_max) + " requests with an Idempotency-Key are running, which is as many as may at once.");
         entries_.erase(answered_.front());
         answered_.pop_front();
     }

@@ -16,12 +16,14 @@ struct LedgerEvent {
     std::optional<std::string> operation_id;
     std::optional<std::string> model_id;
     std::optional<std::string> transfer_id;
+    std::optional<std::string> session_id;
     std::optional<std::string> block_id;
     std::optional<std::string> kind;
     std::optional<std::string> state;
     std::optional<std::string> name;
     std::optional<std::string> path;
     std::optional<std::string> purpose;
+    std::optional<std::string> mode;
     std::optional<AllocationType> allocation_type;
     std::optional<u64> size_bytes;
     std::optional<u64> granted_bytes;
@@ -40,8 +42,9 @@ struct LedgerEvent {
 };
 BOOST_DESCRIBE_STRUCT(LedgerEvent, (),
                       (sequence, type, at, device_id, from_device_id, owner, allocation_id, target_allocation_id, operation_id, model_id,
-                       transfer_id, block_id, kind, state, name, path, purpose, allocation_type, size_bytes, granted_bytes, capacity_bytes,
-                       bytes, persistent, lease_seconds, duration_ms, from, to, cause, level_percentage, reason, code, detail))
+                       transfer_id, session_id, block_id, kind, state, name, path, purpose, mode, allocation_type, size_bytes,
+                       granted_bytes, capacity_bytes, bytes, persistent, lease_seconds, duration_ms, from, to, cause, level_percentage,
+                       reason, code, detail))
 template <>
 inline constexpr auto description<LedgerEvent> = describe(
     "LedgerEvent", "One event of the ledger. Every event has sequence, type and at; the other fields are there where its type has them.",
@@ -65,18 +68,29 @@ inline constexpr auto description<LedgerEvent> = describe(
      {.member = "operation_id", .tells = "The operation.", .example = R"("op_0q3xw8c5k2mzn1")", .presence = Presence::optional},
      {.member = "model_id", .tells = "The model.", .example = R"("mdl_0q3xw8c5k2mzn1")", .presence = Presence::optional},
      {.member = "transfer_id", .tells = "The transfer.", .example = R"("xfr_0q3xw8c5k2mzn1")", .presence = Presence::optional},
+     {.member = "session_id",
+      .tells = "A session of the attach protocol; of a hold the one that has it.",
+      .example = R"("ses_0q3xw8c5k2mzn1")",
+      .presence = Presence::optional},
      {.member = "block_id", .tells = "The block of physical memory.", .example = R"("blk_7")", .presence = Presence::optional},
      {.member = "kind",
       .tells = "What kind of block, operation or transfer it is.",
       .example = R"("dedicated")",
       .presence = Presence::optional},
      {.member = "state", .tells = "How an operation or transfer ended.", .example = R"("succeeded")", .presence = Presence::optional},
-     {.member = "name", .tells = "A model's name.", .example = R"("detector")", .presence = Presence::optional},
+     {.member = "name",
+      .tells = "A model's name; of a session what its client calls itself.",
+      .example = R"("detector")",
+      .presence = Presence::optional},
      {.member = "path",
       .tells = "A model's file, as the caller named it.",
       .example = R"("detector.safetensors")",
       .presence = Presence::optional},
      {.member = "purpose", .tells = "What its owner said it is for.", .example = R"("activations")", .presence = Presence::optional},
+     {.member = "mode",
+      .tells = "What a session does with what it holds: read, private, write, or none without a mapping.",
+      .example = R"("read")",
+      .presence = Presence::optional},
      {.member = "allocation_type", .tells = "What the memory is for.", .presence = Presence::optional},
      {.member = "size_bytes",
       .tells = "The size that was asked for.",
@@ -113,7 +127,8 @@ inline constexpr auto description<LedgerEvent> = describe(
      {.member = "cause", .tells = "What the pressure comes from.", .example = R"("thisService")", .presence = Presence::optional},
      {.member = "level_percentage", .tells = "The pressure's level.", .example = "91.50", .unit = "%", .presence = Presence::optional},
      {.member = "reason",
-      .tells = "Why it ended: freed (somebody asked), or the code of a problem (timed-out: its lease or time ended).",
+      .tells = "Why it ended: freed (somebody asked), ended (a session's client did), or the code of a problem (timed-out: its lease or "
+               "time ended).",
       .example = R"("freed")",
       .presence = Presence::optional},
      {.member = "code", .tells = "Why it failed: the code of a problem.", .example = R"("device-lost")", .presence = Presence::optional},

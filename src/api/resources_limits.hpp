@@ -146,7 +146,7 @@ inline constexpr auto description<LimitsImpact> =
                .unit = "bytes"},
               {.member = "available_bytes_before", .tells = "Usable less used, before.", .example = "5368709120", .unit = "bytes"},
               {.member = "available_bytes_after",
-               .tells = "The same with these limits, before any reclaim.",
+               .tells = "The same with these limits; where they are enforced at once, when what goes for them is back.",
                .example = "4026531840",
                .unit = "bytes"},
               {.member = "owners_over_quota", .tells = "Owners that hold more than their quota: they keep it, and get no more."}});

@@ -5,7 +5,6 @@
 #include "api/resources_upkeep.hpp"
 
 namespace vramd::api {
-inline constexpr u64 model_name_bytes_max = 256;
 
 struct ModelLoadRequest {
     std::string name;
@@ -36,7 +35,7 @@ inline constexpr auto description<ModelLoadRequest> = describe(
       .max = number_max / mib,
       .presence = Presence::optional},
      {.member = "device_id",
-      .tells = "Where; absent: the host device with most room.",
+      .tells = "Where; absent: where the model is, else the device with most room.",
       .example = R"("host0")",
       .min = 1,
       .max = 64,
@@ -332,7 +331,7 @@ inline constexpr auto description<Operation> =
               {.member = "state", .tells = "How far it is.", .example = R"("running")"},
               {.member = "owner", .tells = "Who started it.", .example = R"("uid:1000")"},
               {.member = "stage",
-               .tells = "inspect, reserve, load or done; of an optimize or a defragmentation, the operation that it is at.",
+               .tells = "inspect, wait (for room), reserve, cache (first), load or done; of an optimize or a defragmentation, the operation that it is at.",
                .example = R"("load")"},
               {.member = "model", .tells = "Of a load: the model's name.", .example = R"("detector")"},
               {.member = "path", .tells = "Of a load: the model's file.", .example = R"("ocr/ch_PP-OCRv4_det_infer.onnx")"},

@@ -257,7 +257,8 @@ template <>
 inline constexpr auto description<FreeQuery> =
     describe("FreeQuery", "How to free.",
              {{.member = "force",
-               .tells = "True: when its content is being read or written, wait for that to end instead of refusing.",
+               .tells = "True: when its content is being read or written, wait for that to end instead of refusing; when clients have it "
+                        "attached, answer at once with status zombie: it is free when the last of them lets go.",
                .presence = Presence::optional},
               {.member = "wait_for_completion",
                .tells = "False: answer 202 at once where the end has to be waited for; the record at Location shows it until it is gone.",

@@ -92,29 +92,34 @@ struct Link {
 };
 BOOST_DESCRIBE_STRUCT(Link, (), (device_id, bytes_per_second, measured_at))
 template <>
-inline constexpr auto description<Link> = describe(
-    "Link", "What can be brought to another device at best.",
-    {{.member = "device_id", .tells = "The other device.", .example = R"("host1")"},
-     {.member = "bytes_per_second", .tells = "The rate, measured with all transfer threads.", .example = "9500000000", .unit = "bytes/s"},
-     {.member = "measured_at", .tells = "When it was measured.", .example = R"("2026-01-31T08:15:30.250Z")"}});
+inline constexpr auto description<Link> =
+    describe("Link", "What can be brought to another device at best.",
+             {{.member = "device_id", .tells = "The other device.", .example = R"("host1")"},
+              {.member = "bytes_per_second",
+               .tells = "The rate, measured with all transfer threads, or of a GPU's own copies.",
+               .example = "9500000000",
+               .unit = "bytes/s"},
+              {.member = "measured_at", .tells = "When it was measured.", .example = R"("2026-01-31T08:15:30.250Z")"}});
 
 struct Device {
     std::string device_id;
     std::string kind;
     std::string name;
     std::string driver;
+    std::optional<std::string> uuid;
     std::string memory_type;
     std::vector<std::string> capabilities;
     u64 total_bytes = 0;
     u64 granularity_bytes = 0;
     std::optional<u64> physical_bytes;
+    std::optional<u64> pinned_bytes;
     HealthState health = HealthState::good;
     std::vector<std::string> health_reasons;
     std::vector<Link> links;
 };
 BOOST_DESCRIBE_STRUCT(Device, (),
-                      (device_id, kind, name, driver, memory_type, capabilities, total_bytes, granularity_bytes, physical_bytes, health,
-                       health_reasons, links))
+                      (device_id, kind, name, driver, uuid, memory_type, capabilities, total_bytes, granularity_bytes, physical_bytes,
+                       pinned_bytes, health, health_reasons, links))
 template <>
 inline constexpr auto description<Device> =
     describe("Device", "A device that memory can be had of.",
@@ -122,6 +127,10 @@ inline constexpr auto description<Device> =
               {.member = "kind", .tells = "host, cuda, d3d12 or sim.", .example = R"("host")"},
               {.member = "name", .tells = "The hardware's name where it is known.", .example = R"("")"},
               {.member = "driver", .tells = "Driver or kernel with its version.", .example = R"("Linux 6.1.0")"},
+              {.member = "uuid",
+               .tells = "Which GPU it is, as nvidia-smi prints it.",
+               .example = R"("GPU-5a0b1c2d-0000-1111-2222-0123456789ab")",
+               .presence = Presence::optional},
               {.member = "memory_type", .tells = "systemMemory, gpuMemory or simulated.", .example = R"("systemMemory")"},
               {.member = "capabilities",
                .tells = "What it can do; the rest is refused as unsupported.",
@@ -131,6 +140,11 @@ inline constexpr auto description<Device> =
               {.member = "physical_bytes",
                .tells = "The hardware's memory.",
                .example = "17179869184",
+               .unit = "bytes",
+               .presence = Presence::optional},
+              {.member = "pinned_bytes",
+               .tells = "System memory of the daemon that a GPU reads by itself, so far; what comes from there comes at the link's speed.",
+               .example = "2147483648",
                .unit = "bytes",
                .presence = Presence::optional},
               {.member = "health", .tells = "Whether it works."},

@@ -25,6 +25,7 @@ struct Outcome {
     std::string_view tells;
     Media media = Media::json;
     const Shape& (*shape)() = nullptr;  ///< Of a JSON body.
+    std::string_view example = {};      ///< Of a body that has no shape.
 };
 
 /// A header that a call reads.
@@ -45,6 +46,7 @@ struct Route {
     const Shape& (*query)() = nullptr;  ///< Of an object of scalars; null: takes no query.
     const Shape& (*body)() = nullptr;   ///< Of a JSON body; null: none, or not JSON.
     Media body_media = Media::none;
+    std::string_view loses = {};        ///< What is gone for good after it, a sentence; empty: nothing. Who offers a button asks first.
     HeaderTold header{};                ///< Without a name: none. Mutations with a JSON answer take Idempotency-Key besides.
     std::array<Outcome, 2> outcomes{};  ///< A second one without a status is none.
     http::Routing (*handle)(Call call) = nullptr;
@@ -72,32 +74,41 @@ struct Section {
     std::string_view name;
     std::string_view tells;
 };
-inline constexpr std::string_view system_section = "System";
 inline constexpr std::string_view devices_section = "Devices";
 inline constexpr std::string_view allocations_section = "Allocations";
-inline constexpr std::string_view operations_section = "Operations on memory";
+inline constexpr std::string_view content_section = "Reading and writing";
 inline constexpr std::string_view models_section = "Models";
+inline constexpr std::string_view transfers_section = "Transfers";
+inline constexpr std::string_view limits_section = "Limits";
+inline constexpr std::string_view upkeep_section = "Pressure and upkeep";
 inline constexpr std::string_view progress_section = "Progress";
 inline constexpr std::string_view events_section = "Events and metrics";
+inline constexpr std::string_view system_section = "The daemon";
 inline constexpr std::array sections = {
-    Section{system_section, "The daemon: whether it serves, its processes, its books, and this API itself."},
     Section{devices_section, "What memory there is, how it is, and who uses it."},
-    Section{allocations_section, "Taking memory, reading and writing it, giving it back."},
-    Section{operations_section, "Work on bytes that never leaves the daemon."},
+    Section{allocations_section, "Taking memory, finding it again, giving it back."},
+    Section{content_section, "The bytes of an allocation: reading, writing, filling and copying them."},
     Section{models_section, "Model files, and their tensors in memory."},
+    Section{transfers_section, "Bytes from one place to another, on one device or between two."},
+    Section{limits_section, "How much of a device may be used, and by whom."},
+    Section{upkeep_section, "How tight memory is, what would help, and doing it."},
     Section{progress_section, "Work that goes on after its answer."},
     Section{events_section, "What happens, as it happens and as it was."},
+    Section{system_section, "Whether it serves, its processes, its books, and this API itself."},
 };
 
-/// One path parameter's meaning, by its name in the patterns.
+/// One path parameter's meaning, by its name in the patterns and how those begin.
 struct PathParameter {
     std::string_view name;
     std::string_view tells;
     std::string_view example;
+    std::string_view beneath = {};
 };
 inline constexpr std::array path_parameters = {
     PathParameter{"device", "A device's id; GET /api/devices lists them.", "host0"},
-    PathParameter{"id", "An allocation's or operation's id, as the call that made it answered.", "alc_0q3xw8c5k2mznd1"},
+    PathParameter{"id", "An allocation's id, as the call that made it answered.", "alc_0q3xw8c5k2mznd1", "/api/memory/allocation"},
+    PathParameter{"id", "A transfer's id, as the call that began it answered.", "xfr_6k2mznd10q3xw8c5", "/api/memory/transfer/"},
+    PathParameter{"id", "An operation's id, as the call that began it answered.", "op_5g7hj2k4m6npqr8", "/api/operations/"},
     PathParameter{"name", "A model's name, as it was loaded by.", "detector"},
     PathParameter{"code", "A problem's code.", "insufficient-memory"},
 };
@@ -167,8 +178,13 @@ constexpr Route or_accepted(Route row, std::string_view tells, const Shape& (*sh
     row.outcomes[1] = Outcome{202, tells, Media::json, shape};
     return row;
 }
+/// The same row, of which it is told what is gone for good after it.
+constexpr Route losing(Route row, std::string_view what) {
+    row.loses = what;
+    return row;
+}
 
-/// All rows, in the order of a first session; constant.
+/// All rows; constant. Whoever lists them goes by `sections`.
 [[nodiscard]] std::span<const Route> routes();
 
 /// Where a path leads.

@@ -15,6 +15,7 @@ void tell_id(LedgerEvent& told, const Id<Tag>& id) {
     if constexpr (Tag::prefix == "op_") told.operation_id = to_text(id);
     if constexpr (Tag::prefix == "mdl_") told.model_id = to_text(id);
     if constexpr (Tag::prefix == "xfr_") told.transfer_id = to_text(id);
+    if constexpr (Tag::prefix == "ses_") told.session_id = to_text(id);
 }
 
 std::optional<std::string> unless_empty(const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); }
@@ -30,8 +31,11 @@ void tell_names(LedgerEvent& told, const E& event) {
     if constexpr (requires { tell_id(told, event.id); }) tell_id(told, event.id);
     if constexpr (requires { tell_id(told, event.operation); }) tell_id(told, event.operation);
     if constexpr (requires { tell_id(told, event.allocation); }) tell_id(told, event.allocation);
+    if constexpr (requires { tell_id(told, event.session); }) tell_id(told, event.session);
     if constexpr (requires { event.block; }) told.block_id = "blk_" + std::to_string(event.block);
     if constexpr (requires { std::string(event.name); }) told.name = event.name;
+    if constexpr (requires { std::string(event.client); }) told.name = unless_empty(event.client);
+    if constexpr (requires { EnumNames<decltype(event.mode)>::names; }) told.mode = word(event.mode);
     if constexpr (requires { std::string(event.purpose); }) told.purpose = unless_empty(event.purpose);
     if constexpr (requires { EnumNames<decltype(event.kind)>::names; }) told.kind = word(event.kind);
     if constexpr (requires { EnumNames<decltype(event.request.kind)>::names; }) told.kind = word(event.request.kind);
@@ -100,6 +104,8 @@ void tell_kind(LedgerEvent& told, const E& event) {
     if constexpr (std::is_same_v<E, AllocationReserved>) told.allocation_type = event.type;
     if constexpr (std::is_same_v<E, AllocationFreed>)
         if (event.reason == Code::cancelled) told.reason = "freed";
+    if constexpr (std::is_same_v<E, SessionEnded>)
+        if (event.reason == Code::cancelled) told.reason = "ended";
 }
 }  // namespace
 

@@ -240,11 +240,13 @@ Device tell_device(const engine::DeviceTold& told) {
             told.facts.kind,
             told.facts.name,
             told.facts.driver,
+            told.facts.uuid.empty() ? std::nullopt : std::optional(told.facts.uuid),
             told.reading.memory_type,
             told.facts.capabilities,
             told.books.total_bytes,
             told.facts.granularity_bytes,
             told.reading.physical_bytes,
+            told.reading.pinned_bytes,
             health_of(told.reading.health),
             told.reading.reasons,
             std::move(links)};

@@ -3,8 +3,6 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
-#include "base/clock.hpp"
-
 namespace vramd::attach {
 namespace {
 /// The kernel counts an unread packet as more than this, and in the moment that it wakes us for the last one still as 1.

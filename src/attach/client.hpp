@@ -3,6 +3,7 @@
 #include <deque>
 
 #include "attach/session.hpp"
+#include "base/clock.hpp"
 #include "ipc/frame.hpp"
 
 namespace vramd::attach {
@@ -24,6 +25,7 @@ public:
 
     const u64 number;
     const ipc::Peer peer;
+    const u64 accepted_ns = monotonic_ns();  ///< The peer's process had begun by then.
     ipc::Channel channel;
     Session session;
     bool readable = true;  ///< There may be packets.
@@ -31,6 +33,8 @@ public:
     u64 stuck_since_ns = 0;  ///< Since when nothing can be sent; 0: it can.
     u64 untaken = 0;         ///< Descriptors sent since the peer had taken all.
     u64 counted = 0;         ///< What the user's sum has of `pending`.
+    bool told_end = false;   ///< The log says that its process was ended,
+    bool told_stay = false;  ///< or why it could not be.
 
 private:
     [[nodiscard]] bool try_send(const Outgoing& packet);

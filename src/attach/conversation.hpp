@@ -104,12 +104,25 @@ struct LoadingDaemon : engine::Daemon {
     }
 };
 
+inline std::string in_quotes(const std::string& text) { return '"' + text + '"'; }
+
+/// The attach protocol's world around a core; gone before that is.
+struct Door {
+    Door(engine::Engine& core, LaterWork& later)
+        : streams(core.events()),
+          world{core, [&later](u64 session, Later work) { later.post(session, std::move(work)); }, streams, *pipes} {}
+    api::EventStreams streams;
+    std::unique_ptr<EventPipes> pipes = EventPipes::open().value();
+    World world;
+};
+
 /// A daemon's insides with the attach protocol's world around.
 struct Bed {
     explicit Bed(std::shared_ptr<engine::Loading> loads = nullptr) : daemon(std::move(loads)) {}
     LaterWork later;  // Outlives the engine, which posts to it until its end.
     LoadingDaemon daemon;
-    World world{*daemon.core, [this](u64 session, Later work) { later.post(session, std::move(work)); }};
+    Door door{*daemon.core, later};
+    World& world = door.world;
     u64 next = 1;
     Conversation talk(const char* owner = "me", Role role = Role::user) { return Conversation(world, later, next++, Caller{owner, role}); }
     /// Nothing is handed out, nothing held.

@@ -10,10 +10,12 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <optional>
 #include <set>
 #include <thread>
 
 #include "attach/client.hpp"
+#include "attach/overdue.hpp"
 #include "base/clock.hpp"
 #include "base/invariant.hpp"
 #include "base/mutex.hpp"
@@ -22,15 +24,16 @@ namespace vramd::attach {
 namespace {
 constexpr u64 listener_mark = 0;
 constexpr u64 wake_mark = 1;
-constexpr u64 first_client = 2;
+constexpr u64 pipes_mark = 2;
+constexpr u64 first_client = 3;
 constexpr int accepted_per_turn_max = 64;
 constexpr int exhausted_wait_ms = 50;
 
-/// Connections are a part of the descriptors that this process may have: blocks and files need theirs.
+/// Connections, and the stream of events that each may have, are a part of the descriptors of this process: blocks and files need theirs.
 void keep_within_limit(Quotas& quotas) {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
-    quotas.connections_max = std::min<u64>(quotas.connections_max, limit.rlim_cur / 4);
+    quotas.connections_max = std::min<u64>(quotas.connections_max, limit.rlim_cur / 6);
     quotas.connections_per_uid_max = std::min<u64>(quotas.connections_per_uid_max, limit.rlim_cur / 8);
 }
 
@@ -63,12 +66,18 @@ private:
 
 class RunningServer final : public Server {
 public:
-    RunningServer(Options options, engine::Engine& engine, Fd epoll, std::shared_ptr<PostBox> box)
+    RunningServer(Options options, engine::Engine& engine, api::EventStreams& streams, Fd epoll, std::shared_ptr<PostBox> box,
+                  std::unique_ptr<EventPipes> pipes)
         : listening_(std::move(options.listening)),
           daemon_uid_(options.daemon_uid),
           epoll_(std::move(epoll)),
           box_(std::move(box)),
-          world_{engine, [to = box_](u64 session, Later work) { to->post(session, std::move(work)); }, options.quotas} {}
+          pipes_(std::move(pipes)),
+          world_{engine, [to = box_](u64 session, Later work) { to->post(session, std::move(work)); }, streams, *pipes_, options.quotas},
+          look_ns_(std::min(options.zombie_grace_ns, ns_per_second)),
+          say_(std::move(options.say)) {
+        if (look_ns_ > 0) overdue_.emplace(options.zombie_grace_ns);
+    }
     ~RunningServer() override {
         stopping_ = true;
         box_->ring();
@@ -76,6 +85,7 @@ public:
     }
     Result<void> begin() {
         TRY_DO(watch(box_->descriptor(), wake_mark, EPOLLIN));
+        TRY_DO(watch(pipes_->descriptor(), pipes_mark, EPOLLIN));
         TRY_DO(watch(listening_.get(), listener_mark, EPOLLIN | EPOLLET));
         thread_ = std::thread([this] { run(); });
         return {};
@@ -106,12 +116,15 @@ private:
     void settle(Client& client);
     void hear_posted();
     void keep_time(u64 now_ns);
-    void end_gone();
+    void end_gone(const std::set<u64>& numbers);
+    void look_for_overdue(u64 now_ns);
+    void end_process(Client& client, const engine::ZombieTold& zombie);
 
     Fd listening_;
     const u32 daemon_uid_;
     const Fd epoll_;
     const std::shared_ptr<PostBox> box_;
+    const std::unique_ptr<EventPipes> pipes_;
     World world_;
     std::map<u64, std::unique_ptr<Client>> clients_;
     std::map<u32, u64> connections_of_;  ///< By uid.
@@ -121,6 +134,10 @@ private:
     std::set<u64> changed_;              ///< Clients to look at: their end, what they have taken.
     u64 next_number_ = first_client;
     u64 last_tick_ns_ = 0;
+    const u64 look_ns_;               ///< How often it is looked who keeps a zombie.
+    std::optional<Overdue> overdue_;  ///< Nothing: nobody is ended for that.
+    u64 last_look_ns_ = 0;
+    const std::function<void(const std::string&)> say_;
     Knocks knocks_ = Knocks::none;
     std::atomic<bool> stopping_ = false;
     std::atomic<bool> door_closed_ = false;
@@ -133,13 +150,15 @@ void RunningServer::run() {
     while (!stopping_) {
         const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), wait_ms());
         for (int i = 0; i < count; ++i) happened(events[static_cast<std::size_t>(i)]);
+        end_gone(std::set(changed_));  // Before those are heard who came after: what it held is theirs.
         if (door_closed_ && listening_) listening_.reset();
         if (knocks_ != Knocks::none) accept_all();
         hear_posted();
         for (const u64 number : std::exchange(busy_, {}))
             if (const auto found = clients_.find(number); found != clients_.end()) serve(*found->second);
         keep_time(monotonic_ns());
-        end_gone();
+        if (overdue_) look_for_overdue(monotonic_ns());
+        end_gone(std::exchange(changed_, {}));
     }
     hear_posted();  // What the engine answered last is sent yet.
     clients_.clear();
@@ -148,7 +167,8 @@ void RunningServer::run() {
 int RunningServer::wait_ms() const {
     if (!busy_.empty() || !changed_.empty() || knocks_ == Knocks::more) return 0;
     if (knocks_ == Knocks::exhausted) return exhausted_wait_ms;
-    return timed_.empty() ? -1 : static_cast<int>(tick_ms);
+    if (!timed_.empty()) return static_cast<int>(tick_ms);
+    return overdue_ && !clients_.empty() ? static_cast<int>(div_ceil(look_ns_, ns_per_ms)) : -1;
 }
 
 void RunningServer::happened(const epoll_event& event) {
@@ -157,6 +177,7 @@ void RunningServer::happened(const epoll_event& event) {
         (void)!read(box_->descriptor(), &rung, sizeof rung);  // Nothing to read is as good.
         return;
     }
+    if (event.data.u64 == pipes_mark) return pipes_->turn();
     if (event.data.u64 == listener_mark) {
         knocks_ = Knocks::more;
         return;
@@ -277,8 +298,42 @@ void RunningServer::keep_time(u64 now_ns) {
     }
 }
 
-void RunningServer::end_gone() {
-    for (const u64 number : std::exchange(changed_, {})) {
+/// Who keeps a zombie for longer than the operator has it is ended.
+void RunningServer::look_for_overdue(u64 now_ns) {
+    if (now_ns - last_look_ns_ < look_ns_) return;
+    last_look_ns_ = now_ns;
+    std::vector<Keeping> kept;
+    if (const std::vector<engine::ZombieTold> zombies = world_.engine.zombies(); !zombies.empty())
+        for (const auto& [number, client] : clients_)
+            for (const engine::ZombieTold& zombie : client->session.held_of(zombies)) kept.push_back({number, zombie});
+    overdue_->see(kept, now_ns);
+    std::set<u64> ended;
+    for (const Keeping& keeping : overdue_->take_due(now_ns)) {
+        Client& client = *clients_.at(keeping.connection);
+        if (client.gone || client.session.let_go_unmapped(keeping.zombie.id)) continue;
+        if (ended.insert(client.number).second) end_process(client, keeping.zombie);
+    }
+}
+
+void RunningServer::end_process(Client& client, const engine::ZombieTold& zombie) {
+    const pid_t pid = client.peer.pid;
+    const auto freed = world_.engine.allocation({"", Role::admin}, zombie.id);
+    if (!freed) return;  // It came back just now.
+    const std::string who = "process " + std::to_string(pid) + " (" + process_name(pid) + "), which still held " + to_text(zombie.id) +
+                            " (" + std::to_string(zombie.bytes) + " bytes) though it was freed";
+    // Or whoever shares memory could have any process ended that takes it.
+    const bool own = freed->owner == "uid:" + std::to_string(client.peer.uid);
+    const auto ended = own ? end_peer(client.channel, pid, client.accepted_ns)
+                           : refuse(Code::forbidden, "peer", "It runs as another user than the one whose memory that was.");
+    if (!ended && ended.error().code == Code::not_found) return;  // Its end is on its way.
+    bool& told = ended ? client.told_end : client.told_stay;
+    if (std::exchange(told, true) || !say_) return;
+    say_(ended ? "ended " + who
+               : "cannot end " + who + ": " + describe(ended.error()) + " Its mapping lives on, and is counted until it lets go");
+}
+
+void RunningServer::end_gone(const std::set<u64>& numbers) {
+    for (const u64 number : numbers) {
         const auto found = clients_.find(number);
         if (found == clients_.end() || !found->second->gone) continue;
         Client& client = *found->second;
@@ -300,13 +355,15 @@ void RunningServer::end_gone() {
 }
 }  // namespace
 
-Result<std::unique_ptr<Server>> Server::start(Options options, engine::Engine& engine) {
+Result<std::unique_ptr<Server>> Server::start(Options options, engine::Engine& engine, api::EventStreams& streams) {
     Fd epoll(epoll_create1(EPOLL_CLOEXEC));
     if (!epoll) return std::unexpected(system_error("epoll_create1", errno));
     keep_within_limit(options.quotas);
     Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!wake) return std::unexpected(system_error("eventfd", errno));
-    auto server = std::make_unique<RunningServer>(std::move(options), engine, std::move(epoll), std::make_shared<PostBox>(std::move(wake)));
+    TRY(auto pipes, EventPipes::open());
+    auto server = std::make_unique<RunningServer>(std::move(options), engine, streams, std::move(epoll),
+                                                  std::make_shared<PostBox>(std::move(wake)), std::move(pipes));
     TRY_DO(server->begin());
     return server;
 }

@@ -4,8 +4,11 @@
 /// from either; when nothing of them is taken for a while it is closed. Descriptors that a client sends are never installed
 /// (ipc/frame.hpp), and its connection is closed. Source: unix(7), epoll(7).
 #pragma once
+#include <functional>
 #include <memory>
+#include <string>
 
+#include "api/event_streams.hpp"
 #include "attach/quotas.hpp"
 #include "base/fd.hpp"
 #include "engine/engine.hpp"
@@ -15,12 +18,16 @@ struct Options {
     Fd listening;        ///< A non-blocking SOCK_SEQPACKET socket that listens.
     u32 daemon_uid = 0;  ///< Whose clients are admins, as root's are.
     Quotas quotas{};
+    /// A process that holds a zombie for so long, as this server sees it, is ended. 0: nobody is.
+    u64 zombie_grace_ns = 0;
+    /// Takes a sentence for the log; called by the server's thread.
+    std::function<void(const std::string&)> say{};
 };
 
 class Server {
 public:
-    /// Begins to serve. The engine must outlive the server. Errors: `system_failed`.
-    [[nodiscard]] static Result<std::unique_ptr<Server>> start(Options options, engine::Engine& engine);
+    /// Begins to serve. The engine and the streams of events must outlive the server. Errors: `system_failed`.
+    [[nodiscard]] static Result<std::unique_ptr<Server>> start(Options options, engine::Engine& engine, api::EventStreams& streams);
     /// Closes all connections. What clients hold is let go of; nothing of theirs is freed, for the daemon may go on as another core.
     virtual ~Server() = default;
     /// Accepts nobody from here on: who connects waits for the next core. Thread-safe.

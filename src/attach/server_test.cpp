@@ -22,13 +22,19 @@ u64 open_descriptors() {
 }
 
 struct Served {
-    explicit Served(Quotas quotas = {}) : path(daemon.folder / "attach.sock") {
+    explicit Served(Quotas quotas = {}, u64 zombie_grace_ns = 0) : path(daemon.folder / "attach.sock") {
         at.sun_family = AF_UNIX;
         std::memcpy(at.sun_path, path.c_str(), path.native().size() + 1);
         Fd listening(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
         REQUIRE(bind(listening.get(), address(), sizeof(sockaddr_un)) == 0);
         REQUIRE(listen(listening.get(), SOMAXCONN) == 0);
-        server = std::move(Server::start({std::move(listening), 12345, quotas}, *daemon.core).value());
+        Options options{std::move(listening), 12345, quotas};
+        options.zombie_grace_ns = zombie_grace_ns;
+        options.say = [this](const std::string& sentence) {
+            const Lock held(lock);
+            log.push_back(sentence);
+        };
+        server = std::move(Server::start(std::move(options), *daemon.core, streams).value());
     }
     [[nodiscard]] const sockaddr* address() const { return reinterpret_cast<const sockaddr*>(&at); }
     ipc::Channel connect() {
@@ -41,6 +47,10 @@ struct Served {
         CHECK(ask(channel, R"({"jsonrpc":"2.0","id":1,"method":"hello","params":{"version":1}})").find("\"result\"") != std::string::npos);
         return channel;
     }
+    std::vector<std::string> said() {
+        const Lock held(lock);
+        return log;
+    }
     static std::string ask(const ipc::Channel& channel, std::string_view text) {
         REQUIRE(channel.send(text).has_value());
         return hear(channel);
@@ -51,6 +61,24 @@ struct Served {
         REQUIRE(received.has_value());
         return received->kind == ipc::Received::Kind::closed ? "closed" : received->text;
     }
+    /// Begins a stream of events: its socket, or none where that is refused.
+    static Fd subscribe(const ipc::Channel& channel, std::string_view params) {
+        REQUIRE(channel.send(R"({"jsonrpc":"2.0","id":9,"method":"subscribe","params":)" + std::string(params) + "}").has_value());
+        auto received = channel.receive(ipc::Descriptors::taken);
+        REQUIRE(received.has_value());
+        return received->fds.empty() ? Fd() : std::move(received->fds.front());
+    }
+    /// What comes over it until this is in it, or until its end.
+    static std::string read_until(const Fd& stream, std::string_view last) {
+        std::string text;
+        std::array<char, 4096> piece;
+        while (last.empty() || text.find(last) == std::string::npos) {
+            const ssize_t got = ::read(stream.get(), piece.data(), piece.size());
+            if (got <= 0) break;
+            text.append(piece.data(), static_cast<std::size_t>(got));
+        }
+        return text;
+    }
     /// Until this holds.
     template <class Holds>
     static bool soon(Holds&& holds) {
@@ -60,8 +88,11 @@ struct Served {
     }
 
     engine::Daemon daemon;
+    api::EventStreams streams{daemon.core->events()};
     std::filesystem::path path;
     sockaddr_un at{};
+    Mutex lock;
+    std::vector<std::string> log;  ///< Under the lock, while the server is there.
     std::unique_ptr<Server> server;
 };
 
@@ -222,6 +253,32 @@ TEST_CASE("a client that goes at any step of its conversation takes nobody with 
     CHECK(served.daemon.core->audit().ok);
 }
 
+TEST_CASE("the daemon itself is not ended for what it keeps, the log says so once, and what is held unmapped is let go of") {
+    Served served({}, 20 * ns_per_ms);
+    const ipc::Channel keeper = served.greeted();  // In this process, as the server.
+    const ipc::Channel other = served.greeted();
+    const auto made_and_freed = [&](std::string_view call) {
+        const std::string made = Served::ask(keeper, call);
+        const std::size_t at = made.find("alc_");
+        REQUIRE(at != std::string::npos);
+        const std::string id = made.substr(at, made.find('"', at) - at);
+        const std::string free = R"({"jsonrpc":"2.0","id":4,"method":"free","params":{"force":true,"allocationId":")" + id + "\"}}";
+        CHECK(Served::ask(other, free).find("\"zombie\"") != std::string::npos);
+        return id;
+    };
+    const std::string mapped = made_and_freed(allocate);
+    CHECK(Served::soon([&] { return !served.said().empty(); }));
+    // Its grace is that of the first one's next turn, or longer.
+    (void)made_and_freed(R"({"jsonrpc":"2.0","id":2,"method":"allocate","params":{"sizeBytes":100,"allocationType":"default"}})");
+    CHECK(Served::soon([&] { return served.daemon.core->zombies().size() == 1; }));
+    const std::vector<std::string> said = served.said();
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].starts_with("cannot end process " + std::to_string(getpid()) + " ("));
+    CHECK(said[0].find(mapped + " (4096 bytes)") != std::string::npos);
+    CHECK(said[0].find("It is vramd itself.") != std::string::npos);
+    CHECK(Served::ask(keeper, list).find("\"zombie\"") != std::string::npos);
+}
+
 TEST_CASE("when the server ends, a client sees its connection end and keeps its memory for a moment") {
     Served served;
     const ipc::Channel client = served.greeted();
@@ -231,4 +288,66 @@ TEST_CASE("when the server ends, a client sees its connection end and keeps its 
     CHECK(Served::hear(client) == "closed");
     CHECK(served.daemon.core->allocations(engine::admin, {}).items.size() == 1);  // Until its lease is over: a next core may take it on.
     CHECK(served.daemon.core->allocations(engine::admin, {}).items[0].attached_clients == 0);
+}
+
+TEST_CASE("a stream of events brings what is asked for, to its end, one at a time") {
+    Served served;
+    const ipc::Channel client = served.greeted();
+    Fd stream = Served::subscribe(client, R"({"type":"allocationReserved,allocationFreed"})");
+    REQUIRE(stream);
+    CHECK(!Served::subscribe(client, "{}"));
+    (void)Served::ask(client, allocate);
+    // A sign of life, which tells where the stream begins, may come before it.
+    const std::string came = Served::read_until(stream, "event: allocationReserved\n");
+    CHECK(came.find("event: allocationReserved\n") != std::string::npos);
+    CHECK(came.find("event: block") == std::string::npos);
+    stream.reset();
+    Fd past = Served::subscribe(client, R"({"from":1,"follow":false})");
+    REQUIRE(past);
+    const std::string all = Served::read_until(past, "");
+    CHECK(all.starts_with("id: 1\n"));
+    CHECK(all.find("event: allocationReserved\n") != std::string::npos);
+    CHECK(!Served::subscribe(client, R"({"from":1000000})"));
+    CHECK(!Served::subscribe(client, R"({"type":"nonsense"})"));
+    CHECK(!Served::subscribe(client, R"({"deviceId":"nowhere"})"));
+}
+
+TEST_CASE("who reads no events loses nothing else, and ends with the server at last") {
+    Served served;
+    const ipc::Channel client = served.greeted();
+    const Fd stream = Served::subscribe(client, R"({"from":1})");
+    REQUIRE(stream);
+    for (int i = 0; i < 2000; ++i) {  // Far more than a socket takes.
+        const std::string made = Served::ask(client, allocate);
+        const auto id = made.find("alc_");
+        REQUIRE(id != std::string::npos);
+        (void)Served::ask(client, R"({"jsonrpc":"2.0","id":4,"method":"free","params":{"allocationId":")" +
+                                      made.substr(id, made.find('"', id) - id) + "\"}}");
+    }
+    CHECK(served.streams.readers() == 1);
+    served.server->close_door();
+    served.server.reset();
+    CHECK(Served::read_until(stream, "").starts_with("id: 1\n"));
+    CHECK(Served::soon([&] { return served.streams.readers() == 0; }));
+}
+
+TEST_CASE("a stream of events that its reader closed is forgotten") {
+    Served served;
+    const ipc::Channel client = served.greeted();
+    const u64 before = open_descriptors();
+    for (int i = 0; i < 20; ++i) REQUIRE(Served::subscribe(client, "{}"));
+    CHECK(Served::soon([&] { return served.streams.readers() == 0; }));
+    CHECK(Served::soon([&] { return open_descriptors() == before; }));
+}
+
+TEST_CASE("a stream of events ends with its connection, so nobody has more of them than connections") {
+    Served served;
+    std::vector<Fd> streams;
+    for (int i = 0; i < 50; ++i) {
+        const ipc::Channel client = served.greeted();
+        streams.push_back(Served::subscribe(client, R"({"from":1})"));
+        REQUIRE(streams.back());
+    }
+    for (const Fd& stream : streams) (void)Served::read_until(stream, "");
+    CHECK(Served::soon([&] { return served.streams.readers() == 0; }));
 }

@@ -1,8 +1,6 @@
 #include "attach/session.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 
 #include "api/codec.hpp"
 #include "api/paging.hpp"
@@ -13,13 +11,6 @@
 namespace vramd::attach {
 namespace {
 constexpr std::size_t page_text_bytes_max = 48 * kib;
-constexpr std::string_view sessions_prefix = "ses_";
-
-std::string hex_of(u64 number) {
-    std::array<char, 17> text{};
-    (void)std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(number));
-    return text.data();
-}
 
 /// Writes items, newest first, until the next one would not fit a packet; `serial_of` an item is where the next page begins.
 template <class Item, class Serial>
@@ -35,14 +26,6 @@ std::string page_text(const std::vector<Item>& items, std::optional<std::string>
         text += item;
     }
     return text + R"(],"nextCursor":)" + (next_cursor ? api::write(*next_cursor) : "null") + "}";
-}
-
-std::vector<DeviceTold> devices_of(engine::Engine& engine) {
-    std::vector<DeviceTold> devices;
-    for (const engine::DeviceTold& told : engine.devices())
-        devices.push_back(
-            {told.books.device_id, told.facts.kind, told.facts.capabilities, told.books.total_bytes, told.facts.granularity_bytes});
-    return devices;
 }
 
 std::string known_methods(auto& methods) {
@@ -76,6 +59,8 @@ const Session::Method Session::methods[] = {
     {"free", &Session::free},
     {"attach", &Session::attach},
     {"detach", &Session::detach},
+    {"reclaimed", &Session::reclaimed},
+    {"subscribe", &Session::subscribe},
     {"worker.initialize", &Session::worker_initialize},
     {"worker.load_model", &Session::worker_load},
     {"worker.unload_model", &Session::worker_unload},
@@ -86,7 +71,9 @@ const Session::Method Session::methods[] = {
 };
 
 Session::Session(World& world, u64 number, Caller caller, Send send)
-    : world_(world), number_(number), caller_(std::move(caller)), send_(std::move(send)) {}
+    : world_(world), number_(number), caller_(std::move(caller)), send_(std::move(send)) {
+    caller_.session = number;
+}
 Session::~Session() = default;
 
 void Session::answer(const std::string& id, std::string_view result, std::vector<Fd> descriptors) {
@@ -135,30 +122,6 @@ bool Session::may_wait(const Call& call) {
                           world_.quotas.in_flight_max,
                           "So many calls of this connection wait for their answers already; send this one when one of them has come."});
     return false;
-}
-
-void Session::hello(const Call& call) {
-    const auto params = params_of<HelloParams>(call);
-    if (!params) return refuse(call.id, params.error());
-    if (greeted_) return refuse(call.id, Error{Code::conflict, {}, 0, 0, "This connection has said hello already."});
-    if (params->version != version)
-        return refuse(call.id, Error{Code::unsupported, "/version", params->version, version,
-                                     "This daemon speaks version 1 of the protocol; say hello with that."});
-    if (params->resume_key)
-        return refuse(call.id, Error{Code::not_found, "/resumeKey", 0, 0,
-                                     "The session is not known: it ended with its connection. Say hello without resumeKey for a new one."});
-    if (world_.devices.empty()) world_.devices = devices_of(world_.engine);
-    if (world_.version.empty()) world_.version = world_.engine.system().version;
-    HelloResult result;
-    result.version = version;
-    result.session = id_text(sessions_prefix, number_, random_secret());
-    result.resume_key = hex_of(random_secret()) + hex_of(random_secret());
-    result.daemon_version = world_.version;
-    result.owner = caller_.owner;
-    result.role = caller_.role;
-    result.devices = world_.devices;
-    greeted_ = true;
-    answer(call.id, api::write(result));
 }
 
 void Session::list(const Call& call) {
@@ -231,30 +194,42 @@ void Session::allocated(const std::string& id, const AllocateCommand& command, R
 
 /// The memory of what was just made for this client, or nothing where it lies in a block with others.
 Result<std::optional<MemoryGiven>> Session::give_new(const report::AllocationTold& made, std::vector<Fd>& descriptors) {
-    auto given = give(made.id, engine::AttachMode::write, descriptors);
-    if (!given && given.error().code != Code::unsupported) return std::unexpected(given.error());
+    const Ends ends = made.persistent ? Ends::by_a_free : Ends::with_us;
+    auto given = give(made.id, engine::AttachMode::write, descriptors, ends);
+    if (given) return *std::move(given);
+    if (given.error().code != Code::unsupported) return std::unexpected(given.error());
     if (!made.persistent) {
-        Held& held = held_[made.id.serial];
-        held.id = made.id;
-        held.ends_with_us = true;
-        if (!held.hold) {
-            TRY(held.hold, world_.engine.attach(caller_, made.id, std::nullopt));
-        }
+        TRY(auto hold, world_.engine.attach(caller_, made.id, std::nullopt, {session_, true}));
+        held_[made.id.serial] = {made.id, std::move(hold), false, true};
     }
-    if (!given) return std::nullopt;
-    return *std::move(given);
+    return std::nullopt;
 }
 
-Result<MemoryGiven> Session::give(AllocationId id, engine::AttachMode mode, std::vector<Fd>& descriptors) {
+Result<MemoryGiven> Session::give(AllocationId id, engine::AttachMode mode, std::vector<Fd>& descriptors, Ends ends) {
     if (!held_.contains(id.serial)) TRY_DO(room_to_hold());
-    TRY(auto hold, world_.engine.attach(caller_, id, mode));
+    TRY(auto hold, world_.engine.attach(caller_, id, mode, {session_, ends == Ends::with_us}));
     Fd memory = hold->take_memory();
-    if (!memory) return vramd::refuse(Code::unsupported, "device", "The device has no memory that another process could map.");
-    MemoryGiven given{to_text(id), descriptors.size(), hold->offset_bytes(), hold->size_bytes(), mode};
+    const auto maps = [&](const DeviceTold& told) {
+        return told.device_id == hold->device_id() && std::ranges::find(told.capabilities, "map") != told.capabilities.end();
+    };
+    Result<void> usable;
+    if (mode == engine::AttachMode::private_ && std::ranges::none_of(world_.devices, maps))
+        usable = vramd::refuse(Code::unsupported, "/mode",
+                               "Copies of one's own page by page are made of system memory alone; attach it to read.");
+    else if (!memory)
+        usable = vramd::refuse(Code::unsupported, "device", "The device has no memory that another process could map.");
+    if (!usable) {
+        if (session_ && !held_.contains(id.serial)) (void)world_.engine.let_go(session_, id);  // Else we hold it until we end.
+        return std::unexpected(usable.error());
+    }
+    MemoryGiven given{to_text(id), descriptors.size(), hold->offset_bytes(), hold->size_bytes(),
+                      mode,        hold->device_id(),  hold->block_bytes()};
     descriptors.push_back(std::move(memory));
+    let_ask(*hold);
     Held& held = held_[id.serial];
     held.id = id;
     held.attached = true;
+    held.ends_with_us |= ends == Ends::with_us;
     held.hold = std::move(hold);  // One from before goes only now.
     return given;
 }
@@ -303,9 +278,10 @@ void Session::free(const Call& call) {
 
 void Session::freed(const std::string& id, Held before, const Result<engine::Freed>& freed) {
     --in_flight_;
+    if (freed && session_ && freed->status == AllocationStatus::zombie) (void)world_.engine.let_go(session_, before.id);
     if (freed) return answer(id, api::write(api::tell_freed(*freed)));
     if (before.attached || before.ends_with_us) {  // It stays, and so does our hold.
-        if (auto again = world_.engine.attach(caller_, before.id, std::nullopt)) {
+        if (auto again = world_.engine.attach(caller_, before.id, std::nullopt, {session_})) {
             before.hold = *std::move(again);
             held_.insert_or_assign(before.id.serial, std::move(before));
         }
@@ -321,19 +297,66 @@ void Session::detach(const Call& call) {
     if (found == held_.end() || found->second.id != *id || !found->second.attached)
         return refuse(call.id, Error{Code::not_found, "/allocationId", 0, 0,
                                      "This connection has not attached " + api::quoted_text(params->allocation_id) + "."});
-    if (found->second.ends_with_us)
-        found->second.attached = false;  // It is ours until it is freed.
-    else
-        held_.erase(found);
+    if (const auto gone = let_go(found); !gone) return refuse(call.id, gone.error());
     answer(call.id, api::write(*params));
+}
+
+/// The mapping is gone; what ends with us is ours until it is freed.
+Result<void> Session::let_go(std::map<u64, Held>::iterator held) {
+    TRY(const engine::Kept kept, world_.engine.let_go(session_, held->second.id));
+    if (held->second.ends_with_us && kept == engine::Kept::until_it_ends)
+        held->second.attached = false;
+    else
+        held_.erase(held);
+    return {};
+}
+
+/// Events come over a socket of their own: whoever reads them slowly, or not at all, misses nothing else.
+void Session::subscribe(const Call& call) {
+    auto query = params_of<api::EventsQuery>(call);
+    if (!query) return refuse(call.id, query.error());
+    if (const auto open = stream_.lock(); open != nullptr && !open->over())
+        return refuse(call.id,
+                      Error{Code::conflict, {}, 0, 0, "This connection has a stream of events; close that, or open another connection."});
+    auto wanted = api::wanted_events(world_.engine, caller_, *std::move(query), nullptr, "/");
+    if (!wanted) return refuse(call.id, wanted.error());
+    const u64 from = wanted->from;
+    auto ends = world_.pipes.make();
+    if (!ends) return refuse(call.id, ends.error());
+    if (const auto begun = world_.streams.begin(*std::move(wanted), http::EventStream(ends->ours)); !begun)
+        return refuse(call.id, begun.error());
+    stream_ = ends->ours;
+    std::vector<Fd> descriptors;
+    descriptors.push_back(std::move(ends->theirs));
+    answer(call.id, api::write(SubscribeResult{0, from}), std::move(descriptors));
+}
+
+std::vector<engine::ZombieTold> Session::held_of(std::span<const engine::ZombieTold> zombies) const {
+    std::vector<engine::ZombieTold> ours;
+    if (zombies.empty()) return ours;
+    for (const auto& [serial, held] : held_) {
+        const auto zombie = std::ranges::lower_bound(zombies, serial, {}, [](const engine::ZombieTold& told) { return told.id.serial; });
+        if (zombie != zombies.end() && zombie->id == held.id) ours.push_back(*zombie);
+    }
+    return ours;
+}
+
+bool Session::let_go_unmapped(AllocationId id) {
+    const auto held = held_.find(id.serial);
+    if (held == held_.end() || held->second.attached) return false;
+    (void)let_go(held);  // What the ledger cannot take now stays a zombie, and is tried again.
+    return true;
 }
 
 void Session::end() {
     loads_.clear();
+    if (const auto stream = stream_.lock()) stream->end();  // As many streams as connections, which are counted.
     std::vector<AllocationId> ending;
     for (const auto& [serial, held] : held_)
         if (held.ends_with_us) ending.push_back(held.id);
     held_.clear();
+    if (in_flight_ > 0) world_.engine.forget_waiting(number_);
+    if (session_) world_.engine.end_session(session_);
     // Who reads one of them by other ways is waited for; another client keeps it until its lease is over.
     for (const AllocationId id : ending) world_.engine.free({caller_, id}, true, [](const Result<engine::Freed>&) {});
 }

@@ -6,16 +6,20 @@
 /// Invariants
 /// - each call that was read is answered exactly once, unless the session ends first;
 /// - what the client was given a descriptor of is held until it is detached or freed, or the session ends;
-/// - what is not persistent and was allocated here ends with the session; so does an allocation whose answer could not be given.
+/// - what is not persistent and was allocated here ends with the session; so does an allocation whose answer could not be given;
+/// - what is held is recorded before the client is told of it, so the next core holds it for the client to come back to.
 #pragma once
 #include <functional>
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "api/event_streams.hpp"
+#include "attach/event_pipes.hpp"
 #include "attach/message.hpp"
 #include "attach/quotas.hpp"
 #include "attach/tables.hpp"
@@ -32,6 +36,8 @@ using Later = std::move_only_function<void(Session*)>;
 struct World {
     engine::Engine& engine;
     std::function<void(u64 session, Later)> later;  ///< Thread-safe. May drop the work when everything ends.
+    api::EventStreams& streams;
+    EventPipes& pipes;  ///< Of the sessions' thread.
     Quotas quotas{};
     Tables tables{};
     std::vector<DeviceTold> devices{};  ///< They do not change; filled in by the first hello, as is the next.
@@ -64,6 +70,10 @@ public:
     [[nodiscard]] u64 in_flight() const { return in_flight_; }
     /// Messages so far that were no calls.
     [[nodiscard]] u64 faults() const { return faults_; }
+    /// Of these, which are in the order of their serials, those that it holds.
+    [[nodiscard]] std::vector<engine::ZombieTold> held_of(std::span<const engine::ZombieTold> zombies) const;
+    /// Lets go of a zombie if the client has no mapping of it, for it detached it or was never given one. False: it has.
+    [[nodiscard]] bool let_go_unmapped(AllocationId id);
     /// The connection is gone: lets go of everything and frees what ends with it. Nothing is sent from here on.
     void end();
 
@@ -74,6 +84,8 @@ private:
         bool attached = false;  ///< The client has its memory.
         bool ends_with_us = false;
     };
+    /// When an allocation ends: with the session that made it, or by somebody's word.
+    enum class Ends : u8 { with_us, by_a_free };
     using Then = std::move_only_function<void(Session*)>;
     /// A load that a call waits for.
     struct Load {
@@ -104,23 +116,36 @@ private:
     void refuse(const Fault& fault);
     [[nodiscard]] bool may_wait(const Call& call);
 
+    // session_hello.cpp
     void hello(const Call& call);
+    [[nodiscard]] Result<std::vector<HeldTold>> resume(const std::string& key);
+
     void list(const Call& call);
     void allocate(const Call& call);
     void free(const Call& call);
     void attach(const Call& call);
     void detach(const Call& call);
+    void subscribe(const Call& call);
+
+    // session_reclaim.cpp
+    void let_ask(engine::Attachment& hold);
+    void ask(const engine::Ask& asked);
+    void reclaimed(const Call& call);
 
     void allocated(const std::string& id, const AllocateCommand& command, Result<engine::Allocated> made);
     [[nodiscard]] Result<std::optional<MemoryGiven>> give_new(const report::AllocationTold& made, std::vector<Fd>& descriptors);
     void freed(const std::string& id, Held before, const Result<engine::Freed>& freed);
-    [[nodiscard]] Result<MemoryGiven> give(AllocationId id, engine::AttachMode mode, std::vector<Fd>& descriptors);
+    [[nodiscard]] Result<MemoryGiven> give(AllocationId id, engine::AttachMode mode, std::vector<Fd>& descriptors,
+                                           Ends ends = Ends::by_a_free);
+    [[nodiscard]] Result<void> let_go(std::map<u64, Held>::iterator held);
     void attach_allocation(const std::string& id, const AttachParams& params);
     /// False: it is not there, but a load may bring it; nothing was answered.
     [[nodiscard]] Result<bool> attach_model(const std::string& id, const AttachParams& params);
     [[nodiscard]] Result<std::string> tell_attached(const report::ModelTold& model, const MemoryGiven& given, const AttachParams& params,
                                                     std::vector<Fd>& descriptors);
-    void load(const std::string& id, LoadRequest request, Then then);
+    /// What is done with a model once it is loaded: it is held until that is done, or not.
+    enum class Wants : u8 { loaded, attached };
+    void load(const std::string& id, LoadRequest request, Wants wants, Then then);
     void loaded(u64 load, const Result<report::OperationTold>& ended);
     void load_and_attach(const std::string& id, const AttachParams& params);
     void tell_progress(Load& load);
@@ -144,12 +169,16 @@ private:
     u64 number_;
     Caller caller_;
     Send send_;
+    SessionId session_{};  ///< None before hello, and where the ledger took none: then nothing outlives this core.
     bool greeted_ = false;
+    bool may_be_asked_ = false;  ///< To let go of what it holds.
+    std::map<u64, u64> asked_;   ///< Allocations that it was asked for and has not answered of, the last ones: serial to its bytes.
     u64 faults_ = 0;
     u64 in_flight_ = 0;
     std::map<u64, Held> held_;   ///< By the allocation's serial.
     std::map<u64, Load> loads_;  ///< By a number of ours: a client may use an id twice.
     u64 next_load_ = 1;
-    std::optional<Worker> worker_;  ///< Once it has been initialized.
+    std::optional<Worker> worker_;     ///< Once it has been initialized.
+    std::weak_ptr<EventPipe> stream_;  ///< Of events.
 };
 }  // namespace vramd::attach

@@ -67,7 +67,7 @@ Result<bool> Session::attach_model(const std::string& id, const AttachParams& pa
     if (!model) return false;
     if (params.path && *params.path != model->path) return false;  // Loading it tells whether both are one file.
     const report::ModelPlaceTold* const place = place_of(*model, params.device_id);
-    if (place == nullptr) return false;
+    if (place == nullptr || (params.pinned && !place->pinned)) return false;  // Loading it pins it.
     const AllocationId allocation = place->allocation;
     const bool held_before = held_.contains(allocation.serial);
     std::vector<Fd> descriptors;
@@ -76,7 +76,7 @@ Result<bool> Session::attach_model(const std::string& id, const AttachParams& pa
     if (!given) return std::unexpected(given.error());
     const auto told = tell_attached(*model, *given, params, descriptors);
     if (!told) {
-        if (!held_before) held_.erase(allocation.serial);
+        if (!held_before) (void)let_go(held_.find(allocation.serial));  // Else we hold it until we end.
         return std::unexpected(told.error());
     }
     answer(id, *told, std::move(descriptors));
@@ -110,9 +110,10 @@ void Session::load_and_attach(const std::string& id, const AttachParams& params)
     request.device_id = params.device_id.value_or(std::string());
     request.priority = params.priority;
     request.pinned = params.pinned;
-    load(id, std::move(request), [id, params](Session* session) {
+    load(id, std::move(request), Wants::attached, [id, params](Session* session) {
         AttachParams now = params;
-        now.path.reset();  // It was that file.
+        now.path.reset();    // It was that file,
+        now.pinned = false;  // and is as it was wanted.
         const auto attached = session->attach_model(id, now);
         if (!attached) return session->refuse(id, attached.error());
         if (!*attached)
@@ -121,17 +122,19 @@ void Session::load_and_attach(const std::string& id, const AttachParams& params)
     });
 }
 
-void Session::load(const std::string& id, LoadRequest request, Then then) {
+void Session::load(const std::string& id, LoadRequest request, Wants wants, Then then) {
     LoadModelCommand command;
     command.caller = caller_;
     command.request = std::move(request);
     command.operation_secret = random_secret();
+    command.held = wants == Wants::attached;
     const u64 load = next_load_++;
     ++in_flight_;
     loads_[load] = {id, {}, command.request.name, {}, std::move(then)};
-    auto ended = [later = world_.later, number = number_, load](Result<report::OperationTold> told) mutable {
-        later(number, [load, told = std::move(told)](Session* session) {
+    auto ended = [later = world_.later, engine = &world_.engine, number = number_, load](Result<report::OperationTold> told) mutable {
+        later(number, [engine, load, told = std::move(told)](Session* session) {
             if (session != nullptr) session->loaded(load, told);
+            if (told) engine->let_loaded_go(told->id);
         });
     };
     const auto started = world_.engine.load_model(std::move(command), std::move(ended));

@@ -10,8 +10,6 @@ using namespace vramd;
 using namespace vramd::attach;
 
 namespace {
-std::string in_quotes(const std::string& text) { return '"' + text + '"'; }
-
 std::string allocation_of(const Heard& heard) { return heard.at("result/memory/allocationId"); }
 
 u64 attached(Bed& bed, const std::string& id) {
@@ -171,12 +169,95 @@ TEST_CASE("what is freed while another client has it attached is refused, stays 
     CHECK((fcntl(shared.descriptors[0].get(), F_GET_SEALS) & F_SEAL_FUTURE_WRITE) != 0);
     CHECK(shared.at("result/allocation") == "null");  // Another's record.
     CHECK(attached(bed, id) == 2);
-    CHECK(one.ask("free", R"({"force":true,"allocationId":)" + in_quotes(id) + "}").at("error/data/code") == "leased");
+    CHECK(one.ask("free", R"({"allocationId":)" + in_quotes(id) + "}").at("error/data/code") == "leased");
     CHECK(attached(bed, id) == 2);
     CHECK(other.ask("free", R"({"allocationId":)" + in_quotes(id) + "}").at("error/data/code") == "not-found");
     CHECK(attached(bed, id) == 2);
     other.session().end();
     CHECK(one.ask("free", R"({"allocationId":)" + in_quotes(id) + "}").at("result/status") == "freed");
+    bed.check_empty();
+}
+
+TEST_CASE("what is freed by force is there for the others who have it attached, and free when the last of them lets go") {
+    for (const bool detaches : {true, false}) {
+        CAPTURE(detaches);
+        Bed bed;
+        auto one = bed.talk();
+        auto other = bed.talk("other");
+        one.hello();
+        other.hello();
+        const std::string id = allocation_of(one.ask("allocate", R"({"sizeBytes":10000,"shareable":true})"));
+        (void)other.ask("attach", R"({"allocationId":)" + in_quotes(id) + "}");
+        CHECK(one.ask("free", R"({"force":true,"allocationId":)" + in_quotes(id) + "}").at("result/status") == "zombie");
+        CHECK(attached(bed, id) == 1);
+        CHECK(one.ask("free", R"({"force":true,"allocationId":)" + in_quotes(id) + "}").at("result/status") == "zombie");  // As before.
+        CHECK(one.ask("free", R"({"allocationId":)" + in_quotes(id) + "}").at("error/data/code") == "leased");
+        const Heard anew = one.ask("attach", R"({"allocationId":)" + in_quotes(id) + "}");
+        CHECK(anew.at("error/data/code") == "conflict");
+        CHECK(anew.at("error/message").find("was freed") != std::string::npos);
+        if (detaches)
+            CHECK(other.ask("detach", R"({"allocationId":)" + in_quotes(id) + "}").at("result/allocationId") == id);
+        else
+            other.session().end();
+        CHECK(one.ask("free", R"({"allocationId":)" + in_quotes(id) + "}").at("error/data/code") == "not-found");
+        bed.check_empty();
+    }
+}
+
+TEST_CASE("who ends while it waits for room waits no longer: nothing goes for it when there could be room") {
+    Bed bed;
+    auto holder = bed.talk();
+    auto waiter = bed.talk();
+    holder.hello();
+    waiter.hello();
+    const u64 most = bed.daemon.core->devices()[0].books.total_bytes;
+    const std::string sizes = std::to_string(most / 4 * 3);
+    const std::string id = allocation_of(holder.ask("allocate", R"({"sizeBytes":)" + sizes + "}"));
+    waiter.session().receive(R"({"jsonrpc":"2.0","id":1,"method":"allocate","params":{"timeoutSeconds":60,"sizeBytes":)" + sizes + "}}");
+    CHECK(bed.daemon.core->work().waiting_allocations == 1);
+    waiter.session().end();
+    CHECK(bed.daemon.core->work().waiting_allocations == 0);
+    bed.later.take().second(nullptr);  // Its answer, to nobody.
+    CHECK(holder.ask("free", R"({"allocationId":)" + in_quotes(id) + "}").at("result/status") == "freed");
+    CHECK(bed.daemon.core->allocations(engine::admin, {}).items.empty());
+    bed.check_empty();
+}
+
+TEST_CASE("a session that lets go of a zombie of its own has done with it, and need not end for it to go") {
+    Bed bed;
+    auto one = bed.talk();
+    one.hello();
+    const std::string id = allocation_of(one.ask("allocate", R"({"sizeBytes":10000})"));
+    CHECK(bed.daemon.free("me", *id_from<AllocationTag>(id), true)->status == AllocationStatus::zombie);
+    CHECK(one.ask("detach", R"({"allocationId":)" + in_quotes(id) + "}").at("result/allocationId") == id);
+    bed.check_empty();
+}
+
+TEST_CASE("a zombie that a session has no mapping of can be let go of without its client, one that it has mapped cannot") {
+    Bed bed;
+    auto one = bed.talk();
+    auto other = bed.talk();
+    one.hello();
+    other.hello();
+    const std::string mapped = allocation_of(one.ask("allocate", R"({"sizeBytes":10000})"));
+    const std::string detached = allocation_of(one.ask("allocate", R"({"sizeBytes":10000})"));
+    const std::string small = one.ask("allocate", R"({"sizeBytes":100,"allocationType":"default"})").at("result/allocation/id");
+    (void)one.ask("detach", R"({"allocationId":)" + in_quotes(detached) + "}");
+    CHECK(bed.daemon.core->zombies().empty());
+    for (const std::string& id : {mapped, detached, small})
+        CHECK(bed.daemon.free("me", *id_from<AllocationTag>(id), true)->status == AllocationStatus::zombie);
+    const std::vector<engine::ZombieTold> zombies = bed.daemon.core->zombies();
+    REQUIRE(zombies.size() == 3);
+    CHECK(zombies[0] == engine::ZombieTold{*id_from<AllocationTag>(mapped), 12288});
+    CHECK(one.session().held_of(zombies) == zombies);
+    CHECK(other.session().held_of(zombies).empty());
+    CHECK_FALSE(other.session().let_go_unmapped(zombies[0].id));
+    CHECK_FALSE(one.session().let_go_unmapped(zombies[0].id));
+    CHECK(one.session().let_go_unmapped(zombies[1].id));
+    CHECK(one.session().let_go_unmapped(zombies[2].id));
+    CHECK(bed.daemon.core->zombies() == std::vector{zombies[0]});
+    one.session().end();
+    CHECK(bed.daemon.core->zombies().empty());
     bed.check_empty();
 }
 

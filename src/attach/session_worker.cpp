@@ -156,14 +156,14 @@ u64 Session::worker_room_bytes() const {
 void Session::worker_load(const Call& call) {
     Params params(call.params);
     LoadRequest request;
-    request.name = params.text("name", api::model_name_bytes_max, true);
+    request.name = params.text("name", model_name_bytes_max, true);
     request.path = params.text("path", api::text_bytes_max, true);
     request.type = params.choice("type", ModelType::other);
     request.estimated_size_mb = params.mebibytes("estimated_size_mb");
     if (const auto read = params.end(); !read) return refuse(call.id, read.error());
     if (!worker_) return refuse(call.id, why_first());
-    const auto too_large = [](u64 room_bytes) {
-        return Error{Code::limit_exceeded, "/estimated_size_mb", 0, 0,
+    const auto too_large = [estimated = request.estimated_size_mb * mib](u64 room_bytes) {
+        return Error{Code::limit_exceeded, estimated > room_bytes ? "/estimated_size_mb" : "/path", estimated, room_bytes,
                      "The model is larger than the " + std::to_string(room_bytes / mib) +
                          " MiB that the worker's memory_limit_mb leaves; unload others, or initialize the worker with more."};
     };
@@ -171,14 +171,19 @@ void Session::worker_load(const Call& call) {
     if (!may_wait(call)) return;
     request.device_id = worker_->device_id;
     const std::string name = request.name;
-    load(call.id, std::move(request), [id = call.id, name, too_large](Session* session) {
+    const auto known = world_.engine.model(name);
+    const bool was_there = known && std::ranges::any_of(known->places, [this](const report::ModelPlaceTold& place) {
+                               return place.tier == ModelTier::device && place.device_id == worker_->device_id;
+                           });  // Somebody else's: it stays when this worker goes.
+    load(call.id, std::move(request), Wants::loaded, [id = call.id, name, was_there, too_large](Session* session) {
         if (!session->worker_) return session->refuse(id, why_first());
-        session->worker_->loaded.insert(name);
+        if (!was_there) session->worker_->loaded.insert(name);
         // Only now its size is known for certain: what the estimate let pass goes again.
         const std::vector<report::ModelTold> models = session->world_.engine.models();
         u64 used_bytes = 0;
         for (const auto& [other, place] : session->worker_models(models)) used_bytes += place->size_bytes;
         if (used_bytes <= session->worker_->limit_bytes) return session->answer_worker(id);
+        if (was_there) return session->refuse(id, too_large(session->worker_->limit_bytes));
         session->unload_for_worker({name}, [id, too_large, limit = session->worker_->limit_bytes](Session* then, const Unloaded&) {
             then->refuse(id, too_large(limit));
         });
@@ -211,7 +216,7 @@ void Session::unload_for_worker(const std::vector<std::string>& names, std::move
 
 void Session::worker_unload(const Call& call) {
     Params params(call.params);
-    const std::string name = params.text("name", api::model_name_bytes_max, true);
+    const std::string name = params.text("name", model_name_bytes_max, true);
     if (const auto read = params.end(); !read) return refuse(call.id, read.error());
     if (!worker_) return refuse(call.id, why_first());
     unload_for_worker({name}, [id = call.id, name](Session* session, const Unloaded& unloaded) {

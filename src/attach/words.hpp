@@ -1,6 +1,7 @@
 /// What the attach protocol's calls take and answer, field by field. Requests and records that HTTP has too are HTTP's
 /// (api/resources_*.hpp).
 #pragma once
+#include "api/resources_events.hpp"
 #include "api/resources_memory.hpp"
 #include "api/resources_model.hpp"
 #include "api/resources_requests.hpp"
@@ -23,6 +24,8 @@ struct EnumNames<attach::Listed> {
 template <>
 inline constexpr auto api::description<engine::AttachMode> = api::describe("AttachMode", "What is done with the memory.");
 template <>
+inline constexpr auto api::description<HoldMode> = api::describe("HoldMode", "What a session does with memory that it holds.");
+template <>
 inline constexpr auto api::description<attach::Listed> = api::describe("Listed", "What to list.");
 
 namespace attach {
@@ -32,8 +35,9 @@ struct HelloParams {
     u64 version = 0;
     std::string client;
     std::optional<std::string> resume_key;
+    bool reclaim = false;
 };
-BOOST_DESCRIBE_STRUCT(HelloParams, (), (version, client, resume_key))
+BOOST_DESCRIBE_STRUCT(HelloParams, (), (version, client, resume_key, reclaim))
 
 struct DeviceTold {
     std::string device_id;
@@ -41,20 +45,28 @@ struct DeviceTold {
     std::vector<std::string> capabilities;
     u64 total_bytes = 0;
     u64 granularity_bytes = 0;
+    std::optional<std::string> uuid;
 };
-BOOST_DESCRIBE_STRUCT(DeviceTold, (), (device_id, kind, capabilities, total_bytes, granularity_bytes))
+BOOST_DESCRIBE_STRUCT(DeviceTold, (), (device_id, kind, capabilities, total_bytes, granularity_bytes, uuid))
+
+struct HeldTold {
+    HoldMode mode = HoldMode::read;
+    std::vector<std::string> allocation_ids;
+};
+BOOST_DESCRIBE_STRUCT(HeldTold, (), (mode, allocation_ids))
 
 struct HelloResult {
     u64 version = 0;
     std::string session;
     std::string resume_key;
     u64 grace_seconds = 0;
+    std::optional<std::vector<HeldTold>> held;
     std::string daemon_version;
     std::string owner;
     Role role = Role::user;
     std::vector<DeviceTold> devices;
 };
-BOOST_DESCRIBE_STRUCT(HelloResult, (), (version, session, resume_key, grace_seconds, daemon_version, owner, role, devices))
+BOOST_DESCRIBE_STRUCT(HelloResult, (), (version, session, resume_key, grace_seconds, held, daemon_version, owner, role, devices))
 
 /// As HTTP's, but for the lease, which the connection takes the place of.
 struct AllocateParams {
@@ -79,8 +91,10 @@ struct MemoryGiven {
     u64 offset_bytes = 0;
     u64 size_bytes = 0;
     engine::AttachMode mode = engine::AttachMode::read;
+    std::string device_id;
+    u64 block_bytes = 0;
 };
-BOOST_DESCRIBE_STRUCT(MemoryGiven, (), (allocation_id, descriptor, offset_bytes, size_bytes, mode))
+BOOST_DESCRIBE_STRUCT(MemoryGiven, (), (allocation_id, descriptor, offset_bytes, size_bytes, mode, device_id, block_bytes))
 
 struct AllocateResult {
     api::AllocationMade allocation;
@@ -155,6 +169,29 @@ struct ProgressNotice {
 };
 BOOST_DESCRIBE_STRUCT(ProgressNotice, (), (operation_id, model, stage, done_bytes, total_bytes, progress_percentage))
 
+/// What the client is asked to let go of.
+struct ReclaimNotice {
+    std::string allocation_id;
+    std::string model;
+    u64 bytes = 0;
+    u64 within_ms = 0;
+};
+BOOST_DESCRIBE_STRUCT(ReclaimNotice, (), (allocation_id, model, bytes, within_ms))
+
+/// The client's answer to that.
+struct ReclaimedParams {
+    std::string allocation_id;
+    u64 bytes = 0;
+};
+BOOST_DESCRIBE_STRUCT(ReclaimedParams, (), (allocation_id, bytes))
+
+/// Where events are read.
+struct SubscribeResult {
+    u64 descriptor = 0;
+    u64 from = 0;
+};
+BOOST_DESCRIBE_STRUCT(SubscribeResult, (), (descriptor, from))
+
 /// Beside the sentence, for programs: HTTP's problem document without what only HTTP needs.
 struct Refusal {
     std::string code;
@@ -178,7 +215,8 @@ inline constexpr auto api::description<attach::HelloParams> = api::describe(
     "HelloParams", "Who comes.",
     {{.member = "version", .tells = "Of the protocol: 1."},
      {.member = "client", .tells = "What the client calls itself.", .max = api::name_bytes_max, .presence = api::Presence::optional},
-     {.member = "resume_key", .tells = "Of the session to go on with.", .min = 1, .max = 128, .presence = api::Presence::optional}});
+     {.member = "resume_key", .tells = "Of the session to go on with.", .min = 1, .max = 128, .presence = api::Presence::optional},
+     {.member = "reclaim", .tells = "True: it may be asked to let go of models.", .presence = api::Presence::optional}});
 template <>
 inline constexpr auto api::description<attach::DeviceTold> =
     api::describe("DeviceTold", "A device, in short.",
@@ -186,30 +224,38 @@ inline constexpr auto api::description<attach::DeviceTold> =
                    {.member = "kind", .tells = "host, cuda or d3d12."},
                    {.member = "capabilities", .tells = "What it can do."},
                    {.member = "total_bytes", .tells = "What there is to hand out."},
-                   {.member = "granularity_bytes", .tells = "Blocks are multiples of this."}});
+                   {.member = "granularity_bytes", .tells = "Blocks are multiples of this."},
+                   {.member = "uuid", .tells = "Which GPU it is.", .presence = api::Presence::optional}});
 template <>
-inline constexpr auto api::description<attach::HelloResult> =
-    api::describe("HelloResult", "Who answers.",
-                  {{.member = "version", .tells = "Of the protocol."},
-                   {.member = "session", .tells = "The session's id."},
-                   {.member = "resume_key", .tells = "To go on with the session over another connection."},
-                   {.member = "grace_seconds", .tells = "For how long a session outlives its connection."},
-                   {.member = "daemon_version", .tells = "The daemon's."},
-                   {.member = "owner", .tells = "Who the client is to the daemon."},
-                   {.member = "role", .tells = "What it may do."},
-                   {.member = "devices", .tells = "What there is."}});
+inline constexpr auto api::description<attach::HeldTold> = api::describe("HeldTold", "Allocations that a session holds in one way.",
+                                                                         {{.member = "mode", .tells = "What it does with them."},
+                                                                          {.member = "allocation_ids", .tells = "Their ids."}});
+template <>
+inline constexpr auto api::description<attach::HelloResult> = api::describe(
+    "HelloResult", "Who answers.",
+    {{.member = "version", .tells = "Of the protocol."},
+     {.member = "session", .tells = "The session's id."},
+     {.member = "resume_key", .tells = "To go on with the session over another connection."},
+     {.member = "grace_seconds", .tells = "For how long it waits for its client after the core's death."},
+     {.member = "held", .tells = "What a session that goes on holds; absent of a new one.", .presence = api::Presence::optional},
+     {.member = "daemon_version", .tells = "The daemon's."},
+     {.member = "owner", .tells = "Who the client is to the daemon."},
+     {.member = "role", .tells = "What it may do."},
+     {.member = "devices", .tells = "What there is."}});
 template <>
 inline constexpr auto api::description<attach::AllocateParams> = api::describe_without(api::description<api::AllocateRequest>,
                                                                                        "lease_seconds", "AllocateParams",
                                                                                        "What memory is wanted.");
 template <>
-inline constexpr auto api::description<attach::MemoryGiven> = api::describe("MemoryGiven", "Memory in a descriptor.",
-                                                                            {attach::allocation_field,
-                                                                             {.member = "descriptor",
-                                                                              .tells = "Which one of the message's descriptors, from 0."},
-                                                                             {.member = "offset_bytes", .tells = "Where it begins there."},
-                                                                             {.member = "size_bytes", .tells = "How long it is."},
-                                                                             {.member = "mode", .tells = "What may be done with it."}});
+inline constexpr auto api::description<attach::MemoryGiven> =
+    api::describe("MemoryGiven", "Memory in a descriptor.",
+                  {attach::allocation_field,
+                   {.member = "descriptor", .tells = "Which one of the message's descriptors, from 0."},
+                   {.member = "offset_bytes", .tells = "Where it begins there."},
+                   {.member = "size_bytes", .tells = "How long it is."},
+                   {.member = "mode", .tells = "What may be done with it."},
+                   api::device_id_field,
+                   {.member = "block_bytes", .tells = "How long all is that the descriptor gives."}});
 template <>
 inline constexpr auto api::description<attach::AllocateResult> =
     api::describe("AllocateResult", "The new allocation.",
@@ -218,12 +264,12 @@ inline constexpr auto api::description<attach::AllocateResult> =
 template <>
 inline constexpr auto api::description<attach::FreeParams> = api::describe(
     "FreeParams", "What to free.",
-    {attach::allocation_field, {.member = "force", .tells = "True: wait for who reads its content.", .presence = api::Presence::optional}});
+    {attach::allocation_field, {.member = "force", .tells = "True: wait for who reads its content, and leave it to those who have it attached.", .presence = api::Presence::optional}});
 template <>
 inline constexpr auto api::description<attach::AttachParams> = api::describe(
     "AttachParams", "What to attach.",
     {api::allocation_id_field,
-     {.member = "model", .tells = "A model's name.", .min = 1, .max = api::model_name_bytes_max, .presence = api::Presence::optional},
+     {.member = "model", .tells = "A model's name.", .min = 1, .max = model_name_bytes_max, .presence = api::Presence::optional},
      {.member = "mode", .tells = "What is done with the memory.", .presence = api::Presence::optional},
      {.member = "path",
       .tells = "The file, if it is not loaded.",
@@ -253,6 +299,22 @@ inline constexpr auto api::description<attach::AttachedModel> =
                    {.member = "tensor_table", .tells = "Its tensors, where they do not fit.", .presence = api::Presence::optional}});
 template <>
 inline constexpr auto api::description<attach::DetachParams> = api::describe("DetachParams", "What to detach.", {attach::allocation_field});
+template <>
+inline constexpr auto api::description<attach::ReclaimNotice> = api::describe("ReclaimNotice", "What is asked back.",
+                                                                              {attach::allocation_field,
+                                                                               {.member = "model", .tells = "The model's name."},
+                                                                               {.member = "bytes",
+                                                                                .tells = "What comes back when all have let go of it."},
+                                                                               {.member = "within_ms", .tells = "By when it is of use."}});
+template <>
+inline constexpr auto api::description<attach::ReclaimedParams> =
+    api::describe("ReclaimedParams", "What was given back.",
+                  {attach::allocation_field, {.member = "bytes", .tells = "How many bytes of it; 0: none.", .max = number_max}});
+template <>
+inline constexpr auto api::description<attach::SubscribeResult> =
+    api::describe("SubscribeResult", "A stream of events.",
+                  {{.member = "descriptor", .tells = "Which one of the message's descriptors, from 0."},
+                   {.member = "from", .tells = "The number of the first event that it can bring."}});
 template <>
 inline constexpr auto api::description<attach::ListParams> = api::describe(
     "ListParams", "What to list.",

@@ -15,4 +15,10 @@ std::string room_on_disk(const std::filesystem::path& place, u64 needed_bytes, i
     text += no_file ? ", but no further file can be made." : ".";
     return text + " Make room, or choose another state directory.";
 }
+
+std::optional<u64> free_on_disk(const std::filesystem::path& place) {
+    struct statvfs disk {};
+    if (statvfs(place.c_str(), &disk) != 0) return std::nullopt;
+    return u64{disk.f_bavail} * disk.f_frsize;
+}
 }  // namespace vramd

@@ -15,6 +15,8 @@ __extension__ using u128 = unsigned __int128;
 inline constexpr u64 kib = 1024;
 inline constexpr u64 mib = 1024 * kib;
 inline constexpr u64 gib = 1024 * mib;
+/// A page of memory, on every machine that this is built for.
+inline constexpr u64 page_bytes = 4 * kib;
 
 /// The largest byte count or number that a request may name (contract: 0 … 2^63 − 1).
 inline constexpr u64 number_max = (u64{1} << 63) - 1;

@@ -5,12 +5,16 @@
 #include <initializer_list>
 
 #include "base/nearest.hpp"
+#include "cli/document.hpp"
+#include "cli/version.hpp"
 
 namespace vramd::cli {
 namespace {
+constexpr const char* about = "vramctl asks and tells the vramd daemon what to do with the machine's model memory.";
 constexpr const char* exit_codes =
     "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused for memory or limit, 5 daemon unreachable, 6 timed out, 7 conflict\n"
     "(leased, pinned), 130 interrupted.\n"
+    "vramctl help VERB tells of a verb. "
     "Environment: VRAMD_SOCKET, VRAMD_URL, VRAMD_TOKEN, NO_COLOR.";
 
 /// What CLI11 fills while it reads.
@@ -138,22 +142,65 @@ std::string what_is_wrong(const CLI::App& app, const CLI::ParseError& error) {
     for (const Verb* one : verbs()) known.emplace_back(one->name);
     return "There is no verb '" + left.front() + "'" + instead_of(left.front(), known);
 }
-}  // namespace
 
-std::variant<Command, Ended> read_command_line(int argc, const char* const* argv) {
-    CLI::App app("vramctl asks and tells the vramd daemon what to do with the machine's model memory.", "vramctl");
-    Raw raw;
+void set_up(CLI::App& app, Raw& raw) {
     app.require_subcommand(1);
     app.get_formatter()->column_width(28);
     app.footer(exit_codes);
     add_globals(app, raw);
     for (const Verb* verb : verbs()) add_verb(app, *verb, raw);
+}
+
+json::array arguments_told(const Verb& verb) {
+    constexpr std::string_view takes[] = {"required", "optional", "many", "value", "flag"};  // In the order of `Takes`.
+    json::array told;
+    for (const Argument& argument : verb.arguments)
+        told.push_back({{"name", argument.name},
+                        {"letter", argument.letter},
+                        {"takes", takes[static_cast<std::size_t>(argument.takes)]},
+                        {"tells", argument.tells},
+                        {"words", argument.words}});
+    return told;
+}
+}  // namespace
+
+std::string describe_command_line() {
+    CLI::App app(about, "vramctl");
+    Raw raw;
+    set_up(app, raw);
+    json::array options;
+    for (const CLI::Option* option : app.get_options())
+        options.push_back({{"name", option->get_name(false, true)},
+                           {"takesValue", option->get_expected_min() > 0},
+                           {"tells", option->get_description()}});
+    json::array told;
+    for (const Verb* verb : verbs())
+        told.push_back({{"name", verb->name},
+                        {"tells", verb->summary},
+                        {"call", verb->call},
+                        {"example", verb->example},
+                        {"repeats", verb->watchable == Repeats::yes},
+                        {"arguments", arguments_told(*verb)}});
+    const json::object all{{"name", "vramctl"},    {"version", own_version()}, {"tells", about},
+                           {"footer", exit_codes}, {"options", options},       {"verbs", told}};
+    return json::serialize(all);
+}
+
+std::variant<Command, Ended> read_command_line(int argc, const char* const* argv) {
+    CLI::App app(about, "vramctl");
+    Raw raw;
+    set_up(app, raw);
     // The value of --watch is optional, so it is taken with '=' only: "--watch status" must not ask for "status" seconds.
     std::vector<const char*> words(argv, argv + argc);
     for (const char*& word : words)
         if (std::string_view(word) == "--watch") word = "--watch=1";
+    // "vramctl help top" is what people try first.
+    if (words.size() > 1 && std::string_view(words[1]) == "help") {
+        words.erase(words.begin() + 1);
+        if (words.size() == 1 || verb_named(words[1]) != nullptr) words.push_back("--help");
+    }
     try {
-        app.parse(argc, words.data());
+        app.parse(static_cast<int>(words.size()), words.data());
     } catch (const CLI::CallForHelp& help) {
         app.exit(help);
         return Ended{Exit::done};

@@ -19,4 +19,6 @@ struct Ended {
 
 /// Reads argv. Prints help on stdout, usage errors on stderr.
 [[nodiscard]] std::variant<Command, Ended> read_command_line(int argc, const char* const* argv);
+/// The command line itself, as JSON: every option and every verb as --help tells them. The manual is made from it.
+[[nodiscard]] std::string describe_command_line();
 }  // namespace vramd::cli

@@ -64,6 +64,9 @@ TEST_CASE("usage errors end with 2 and help with 0") {
     CHECK((exit_of_words({"status", "-o", "xml"}) == Exit::usage));
     CHECK((exit_of_words({"status", "--no-such-flag"}) == Exit::usage));
     CHECK((exit_of_words({"--help"}) == Exit::done));
+    CHECK((exit_of_words({"help"}) == Exit::done));
+    CHECK((exit_of_words({"help", "top"}) == Exit::done));
+    CHECK((exit_of_words({"help", "no-such-verb"}) == Exit::usage));
     for (const Verb* verb : verbs()) {
         const std::string name(verb->name);
         CHECK((exit_of_words({name.c_str(), "--help"}) == Exit::done));

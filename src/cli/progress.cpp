@@ -10,7 +10,7 @@
 
 namespace vramd::cli {
 namespace {
-constexpr u32 bar_cells = 24;
+constexpr u32 progress_cells = 24;
 }
 
 std::string progress_text(const Step& step) {
@@ -19,7 +19,7 @@ std::string progress_text(const Step& step) {
         const double share = 100.0 * static_cast<double>(step.done_bytes) / static_cast<double>(step.total_bytes);
         char percent[16];
         std::snprintf(percent, sizeof percent, "%3u %%", static_cast<u32>(share));  // Rounded down: 100 % is said when it is done.
-        text = bar_text(share, bar_cells) + "  " + percent + "  " + size_text(step.done_bytes) + " of " + size_text(step.total_bytes);
+        text = bar_text(share, progress_cells) + "  " + percent + "  " + size_text(step.done_bytes) + " of " + size_text(step.total_bytes);
     } else {
         text = size_text(step.done_bytes);
     }

@@ -36,6 +36,10 @@ int run(int argc, const char* const* argv) {
         complete({argv + 2, argv + argc});
         return 0;
     }
+    if (argc == 2 && std::string_view(argv[1]) == "__describe") {
+        std::puts(describe_command_line().c_str());
+        return 0;
+    }
     auto read = read_command_line(argc, argv);
     if (const Ended* end = std::get_if<Ended>(&read)) return static_cast<int>(end->exit);
     Command& command = std::get<Command>(read);

@@ -116,7 +116,7 @@ Told<http::ClientReply> Session::ask(Call call) {
         out(curl_command(there ? places_.front() : places_.back(), call, token));
         return std::unexpected(Failure(Exit::done, {}));
     }
-    TRY_DO(connect());
+    TRY_DO(connect(call.stop_descriptor));
     http::ClientRequest request;
     request.method = call.method;
     request.target = call.target;
@@ -129,18 +129,19 @@ Told<http::ClientReply> Session::ask(Call call) {
     request.upload_bytes = call.upload_bytes;
     request.download = std::move(call.download);
     request.wait_ms_max = call.wait_ms_max;
+    request.stop_descriptor = call.stop_descriptor;
     TRY(http::ClientReply reply, client_->exchange(std::move(request)));
     if (reply.status < 300) return reply;
     return std::unexpected(failure_of_reply(reply.status, reply.body));
 }
 
 /// The first place where somebody answers.
-Told<void> Session::connect() {
+Told<void> Session::connect(int stop_descriptor) {
     if (client_) return {};
     Failure unreachable(Exit::unreachable, {});
     for (const http::Address& place : places_) {
         http::Client client(place);
-        const auto opened = client.open(connect_wait_ms_max);
+        const auto opened = client.open(connect_wait_ms_max, stop_descriptor);
         if (opened) {
             client_.emplace(std::move(client));
             return {};

@@ -34,6 +34,7 @@ struct Call {
     std::move_only_function<Result<void>(std::span<const std::byte>)> download = {};
     u64 wait_ms_max = 120'000;
     std::string curl_data = {};  ///< What --curl shows for an upload: "@file".
+    int stop_descriptor = -1;    ///< As http::ClientRequest's.
 };
 
 /// Query parameters, encoded: "?a=1&b=2", or nothing.
@@ -68,7 +69,7 @@ public:
     [[nodiscard]] double now_seconds() const;
 
 private:
-    [[nodiscard]] Told<void> connect();
+    [[nodiscard]] Told<void> connect(int stop_descriptor);
     Wishes wishes_;
     std::vector<http::Address> places_;
     std::optional<http::Client> client_;

@@ -10,8 +10,6 @@ namespace {
 constexpr u32 bar_cells = 12;
 constexpr std::string_view gap = "  ";
 
-bool is_number(As as) { return as != As::text && as != As::time && as != As::usage_bar; }
-
 /// Columns on a screen: code points, for names may be in any script.
 std::size_t width_of(std::string_view text) {
     return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<u8>(c) & 0xc0) != 0x80; }));
@@ -41,30 +39,7 @@ std::string shortened(const std::string& text, std::size_t width_max) {
     return out;
 }
 
-std::string cell(const Session& session, const json::object& item, const Column& column) {
-    const auto whole = number_at(item, column.key);
-    const auto real = real_at(item, column.key);
-    switch (column.as) {
-        case As::size:
-            return whole ? session.size(*whole) : "";
-        case As::rate:
-            return whole ? rate_text(*whole) : "";
-        case As::percentage:
-            return real ? percentage_text(*real) : "";
-        case As::duration_ms:
-            return real ? duration_text(*real) : "";
-        case As::time: {
-            const std::string time = text_at(item, column.key);
-            return time.empty() ? time : relative_time_text(time, session.now_seconds());
-        }
-        case As::usage_bar:
-            return real ? bar_text(*real, bar_cells) : "";
-        case As::text:
-        case As::number:
-            break;
-    }
-    return printable(text_at(item, column.key));
-}
+std::string size_as(Sizes sizes, u64 bytes) { return sizes == Sizes::exact ? std::to_string(bytes) : size_text(bytes); }
 
 std::vector<Column> columns_of(const Session& session, std::span<const Column> all) {
     std::vector<Column> chosen;
@@ -94,7 +69,7 @@ public:
             if (format == Format::csv) add_csv(*item);
             if (format != Format::table && format != Format::wide) continue;
             std::vector<std::string>& row = rows_.emplace_back();
-            for (const Column& column : columns_) row.push_back(cell(session_, *item, column));
+            for (const Column& column : columns_) row.push_back(cell_text(*item, column, session_.wishes().sizes, session_.now_seconds()));
         }
     }
     void end() {
@@ -200,13 +175,50 @@ void flatten(const json::object& object, const std::string& prefix, std::vector<
 }
 }  // namespace
 
+bool is_number(As as) { return as != As::text && as != As::time && as != As::usage_bar; }
+
+std::string cell_text(const json::object& item, const Column& column, Sizes sizes, double now_seconds) {
+    const auto whole = number_at(item, column.key);
+    const auto real = real_at(item, column.key);
+    switch (column.as) {
+        case As::size:
+            return whole ? size_as(sizes, *whole) : "";
+        case As::rate:
+            return whole ? rate_text(*whole) : "";
+        case As::percentage:
+            return real ? percentage_text(*real) : "";
+        case As::duration_ms:
+            return real ? duration_text(*real) : "";
+        case As::time: {
+            const std::string time = text_at(item, column.key);
+            return time.empty() ? time : relative_time_text(time, now_seconds);
+        }
+        case As::usage_bar:
+            return real ? bar_text(*real, bar_cells) : "";
+        case As::text:
+        case As::number:
+            break;
+    }
+    return printable(text_at(item, column.key));
+}
+
+std::string record_text(const Session& session, const json::object& object) {
+    std::string out;
+    append_record(session, object, 0, out);
+    return out;
+}
+
 std::string figure_text(const Session& session, std::string_view key, const json::object& object) {
+    return figure_text(session.wishes().sizes, key, object);
+}
+
+std::string figure_text(Sizes sizes, std::string_view key, const json::object& object) {
     const auto whole = number_at(object, key);
     const auto real = real_at(object, key);
     if (whole && (key.ends_with("BytesPerSecond") || key == "bytesPerSecond")) return rate_text(*whole);
     if (whole && (key.ends_with("Bytes") || key.ends_with("BytesBefore") || key.ends_with("BytesAfter") || key == "bytes"))
-        return session.size(*whole);
-    if (whole && key == "alignment") return session.size(*whole);
+        return size_as(sizes, *whole);
+    if (whole && key == "alignment") return size_as(sizes, *whole);
     if (real && (key.ends_with("Percentage") || key == "percentage")) return percentage_text(*real);
     if (real && key.ends_with("Ms")) return duration_text(*real);
     if (real && key.ends_with("Seconds")) return duration_text(*real * 1000);
@@ -262,7 +274,7 @@ Told<void> show_record(Session& session, const std::string& body, std::string_vi
         flatten(*object, {}, heads, cells);
         out = csv_line(heads) + csv_line(cells);
     } else {
-        append_record(session, *object, 0, out);
+        out = record_text(session, *object);
     }
     session.out(out);
     return {};

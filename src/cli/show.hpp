@@ -39,6 +39,13 @@ struct ListView {
 
 /// A field's value as a person reads it, by what its name ends with: "durationMs" as "0.84 ms", "sizeBytes" as "2.00 MiB".
 [[nodiscard]] std::string figure_text(const Session& session, std::string_view key, const json::object& object);
+[[nodiscard]] std::string figure_text(Sizes sizes, std::string_view key, const json::object& object);
+/// An item's value in a column, as a person reads it.
+[[nodiscard]] std::string cell_text(const json::object& item, const Column& column, Sizes sizes, double now_seconds);
+/// Values that stand to the right of their column.
+[[nodiscard]] bool is_number(As as);
+/// A record as a person reads it: a line per field, what it holds in turn below it.
+[[nodiscard]] std::string record_text(const Session& session, const json::object& object);
 
 /// The items of an array as they stand in the text, byte by byte. `text` is valid JSON whose top is an object.
 [[nodiscard]] std::vector<std::string_view> raw_items(std::string_view text, std::string_view field);

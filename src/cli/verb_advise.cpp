@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_advise {
 constexpr Column columns[] = {
     {"ACTION", "action"},
     {"DEVICE", "deviceId"},
@@ -20,8 +20,8 @@ Told<void> run(Session& session, const Given&) {
     TRY(const http::ClientReply reply, session.ask({.target = "/api/memory/optimization"}));
     return show_items(session, reply.body, {columns, "action", "recommendations", "Nothing would help: there is nothing to gain."});
 }
-}  // namespace
+}  // namespace verb_advise
 
-constexpr Verb advise_verb = {"advise",    "What would help, most first, each tried on a copy", "GET /api/memory/optimization", {}, run,
-                              Repeats::yes};
+constexpr Verb advise_verb = {
+    "advise", "What would help, most first, each tried on a copy", "GET /api/memory/optimization", {}, verb_advise::run, Repeats::yes};
 }  // namespace vramd::cli

@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_alloc {
 constexpr Argument arguments[] = {
     {"size", Takes::required, "How much: 512MiB, 2G, 4096"},
     {"device", Takes::value, "Where; else on the device with most room", Offers::devices},
@@ -53,13 +53,13 @@ Told<void> run(Session& session, const Given& given) {
             {.method = "POST", .target = "/api/memory/allocations/allocate", .body = json::serialize(request), .wait_ms_max = wait_ms}));
     return show_record(session, reply.body, "id");
 }
-}  // namespace
+}  // namespace verb_alloc
 
 constexpr Verb alloc_verb = {"alloc",
                              "Get memory",
                              "POST /api/memory/allocations/allocate",
-                             arguments,
-                             run,
+                             verb_alloc::arguments,
+                             verb_alloc::run,
                              Repeats::no,
-                             "vramctl alloc 2GiB --device host0 --purpose scratch"};
+                             "vramctl alloc 64MiB --device host0 --purpose scratch"};
 }  // namespace vramd::cli

@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_analytics {
 constexpr Argument arguments[] = {
     {"device", Takes::optional, "Only this device", Offers::devices},
     {"window", Takes::value, "How far back (1h)", Offers::words, "1m 5m 1h 24h 7d"},
@@ -35,8 +35,9 @@ Told<void> run(Session& session, const Given& given) {
     TRY(const http::ClientReply reply, session.ask({.target = "/api/memory/analytics" + query.text()}));
     return show_items(session, reply.body, {columns, "deviceId", "devices", "There are no devices."});
 }
-}  // namespace
+}  // namespace verb_analytics
 
-constexpr Verb analytics_verb = {"analytics",  "What memory did over a window", "GET /api/memory/analytics", arguments, run,
-                                 Repeats::yes, "vramctl analytics --window 24h"};
+constexpr Verb analytics_verb = {
+    "analytics",  "What memory did over a window", "GET /api/memory/analytics", verb_analytics::arguments, verb_analytics::run,
+    Repeats::yes, "vramctl analytics --window 24h"};
 }  // namespace vramd::cli

@@ -4,7 +4,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_cache {
 constexpr Argument arguments[] = {
     {"add", Takes::value, "Bring this model file in, on no device", Offers::model_files},
     {"name", Takes::value, "What to call it; else the file's name without its ending"},
@@ -25,6 +25,8 @@ Told<void> add(Session& session, const Given& given) {
 
 Told<void> run(Session& session, const Given& given) {
     const int changes = (given.has("add") ? 1 : 0) + (given.has("drop") ? 1 : 0) + (given.has("empty") ? 1 : 0);
+    if (changes > 0 && session.wishes().watch_seconds)
+        return std::unexpected(Failure(Exit::usage, "cache with --add, --drop or --empty changes things: --watch does not apply."));
     if (changes > 1) return std::unexpected(Failure(Exit::usage, "Of --add, --drop and --empty one at a time can be given."));
     if (given.has("add")) return add(session, given);
     if (changes == 0) return show_list(session, "/api/model/cache", {}, {model_columns, "name", "items", "The RAM cache is empty."});
@@ -33,9 +35,13 @@ Told<void> run(Session& session, const Given& given) {
     if (given.has("drop")) return show_done(session, reply.body, given.text("drop"));
     return show_record(session, reply.body, "deviceAfter.deviceId");
 }
-}  // namespace
+}  // namespace verb_cache
 
-constexpr Verb cache_verb = {
-    "cache",      "What the RAM cache holds; add to it, or take from it", "GET, POST, DELETE /api/model/cache[/{name}]", arguments, run,
-    Repeats::yes, "vramctl cache --add silero_vad.onnx --name vad"};
+constexpr Verb cache_verb = {"cache",
+                             "What the RAM cache holds; add to it, or take from it",
+                             "GET, POST, DELETE /api/model/cache[/{name}]",
+                             verb_cache::arguments,
+                             verb_cache::run,
+                             Repeats::yes,
+                             "vramctl cache --add silero_vad.onnx --name vad"};
 }  // namespace vramd::cli

@@ -7,7 +7,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_cat {
 constexpr Argument arguments[] = {
     {"id", Takes::required, "The allocation", Offers::allocations},
     {"offset", Takes::value, "Where to begin"},
@@ -49,14 +49,14 @@ Told<void> run(Session& session, const Given& given) {
     TRY_DO(session.ask(std::move(call)));
     return {};
 }
-}  // namespace
+}  // namespace verb_cat
 
 constexpr Verb cat_verb = {"cat",
                            "Write an allocation's bytes to stdout",
                            "GET /api/memory/allocation/{id}/content",
-                           arguments,
-                           run,
+                           verb_cat::arguments,
+                           verb_cat::run,
                            Repeats::no,
-                           "vramctl cat alc_0q3xw8c5k2mznd1 --size 64 | xxd",
+                           "vramctl cat alc_0q3xw8c5k2mznd1 --size 64 | od -A d -t x1",
                            Shows::what_it_is};
 }  // namespace vramd::cli

@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_clear {
 constexpr Argument arguments[] = {
     {"what", Takes::required, "An allocation; or a device, whose free memory is meant", Offers::allocations},
     {"fill", Takes::value, "With which byte, 0 to 255 (0)"},
@@ -27,8 +27,9 @@ Told<void> run(Session& session, const Given& given) {
         session.ask({.method = "POST", .target = "/api/memory/operations/clear", .body = json::serialize(request)}));
     return show_done(session, reply.body, what);
 }
-}  // namespace
+}  // namespace verb_clear
 
-constexpr Verb clear_verb = {"clear",     "Fill memory with a byte", "POST /api/memory/operations/clear", arguments, run,
-                             Repeats::no, "vramctl clear host0"};
+constexpr Verb clear_verb = {
+    "clear",     "Fill memory with a byte", "POST /api/memory/operations/clear", verb_clear::arguments, verb_clear::run,
+    Repeats::no, "vramctl clear host0"};
 }  // namespace vramd::cli

@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_completion {
 constexpr Argument arguments[] = {{"shell", Takes::required, "bash, zsh or fish", Offers::words, "bash zsh fish"}};
 
 // Each adaptor hands the words to the hidden verb __complete, which knows the rest. Files are completed by the shell where that is silent.
@@ -35,8 +35,14 @@ Told<void> run(Session& session, const Given& given) {
     session.out(shell == "bash" ? bash : shell == "zsh" ? zsh : fish);
     return {};
 }
-}  // namespace
+}  // namespace verb_completion
 
-constexpr Verb completion_verb = {
-    "completion", "A shell's completion script", "", arguments, run, Repeats::no, "source <(vramctl completion bash)", Shows::what_it_is};
+constexpr Verb completion_verb = {"completion",
+                                  "A shell's completion script",
+                                  "",
+                                  verb_completion::arguments,
+                                  verb_completion::run,
+                                  Repeats::no,
+                                  "source <(vramctl completion bash)",
+                                  Shows::what_it_is};
 }  // namespace vramd::cli

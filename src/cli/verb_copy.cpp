@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_copy {
 constexpr Argument arguments[] = {
     {"source", Takes::required, "The allocation to copy from", Offers::allocations},
     {"target", Takes::required, "The allocation to copy to, on the same device", Offers::allocations},
@@ -28,13 +28,13 @@ Told<void> run(Session& session, const Given& given) {
         session.ask({.method = "POST", .target = "/api/memory/operations/copy", .body = json::serialize(request)}));
     return show_done(session, reply.body, given.text("target"));
 }
-}  // namespace
+}  // namespace verb_copy
 
 constexpr Verb copy_verb = {"copy",
                             "Copy bytes within a device",
                             "POST /api/memory/operations/copy",
-                            arguments,
-                            run,
+                            verb_copy::arguments,
+                            verb_copy::run,
                             Repeats::no,
                             "vramctl copy alc_0q3xw8c5k2mznd1 alc_7t1vb9e4h6pqrs2 --size 1MiB"};
 }  // namespace vramd::cli

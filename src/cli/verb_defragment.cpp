@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_defragment {
 constexpr Argument arguments[] = {
     {"device", Takes::optional, "Which; else all", Offers::devices},
     {"strategy", Takes::value, "What it minimises (balanced)", Offers::words, "quick balanced thorough conservative"},
@@ -20,9 +20,13 @@ Told<void> run(Session& session, const Given& given) {
     }
     return run_upkeep(session, given, {"/api/memory/operations/defragment", "defragmentation", "the defragmentation"}, std::move(request));
 }
-}  // namespace
+}  // namespace verb_defragment
 
-constexpr Verb defragment_verb = {
-    "defragment", "Turn scattered holes into room for all", "POST /api/memory/operations/defragment/{device}", arguments, run,
-    Repeats::no,  "vramctl defragment host0 --dry-run"};
+constexpr Verb defragment_verb = {"defragment",
+                                  "Turn scattered holes into room for all",
+                                  "POST /api/memory/operations/defragment/{device}",
+                                  verb_defragment::arguments,
+                                  verb_defragment::run,
+                                  Repeats::no,
+                                  "vramctl defragment host0 --dry-run"};
 }  // namespace vramd::cli

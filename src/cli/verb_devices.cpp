@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_devices {
 constexpr Argument arguments[] = {{"device", Takes::optional, "One device in full", Offers::devices}};
 constexpr Column columns[] = {
     {"DEVICE", "deviceId"},
@@ -12,6 +12,7 @@ constexpr Column columns[] = {
     {"HEALTH", "health"},
     {"DRIVER", "driver"},
     {"PHYSICAL", "physicalBytes", As::size, Shown::wide},
+    {"PINNED", "pinnedBytes", As::size, Shown::wide},
     {"GRANULARITY", "granularityBytes", As::size, Shown::wide},
     {"CAPABILITIES", "capabilities", As::text, Shown::wide},
 };
@@ -22,8 +23,9 @@ Told<void> run(Session& session, const Given& given) {
     TRY(const http::ClientReply reply, session.ask({.target = "/api/devices/" + http::percent_encoded(device)}));
     return show_record(session, reply.body, "deviceId");
 }
-}  // namespace
+}  // namespace verb_devices
 
-constexpr Verb devices_verb = {"devices",   "Which devices there are, and what they can do", "GET /api/devices[/{device}]", arguments, run,
-                               Repeats::yes};
+constexpr Verb devices_verb = {
+    "devices",   "Which devices there are, and what they can do", "GET /api/devices[/{device}]", verb_devices::arguments, verb_devices::run,
+    Repeats::yes};
 }  // namespace vramd::cli

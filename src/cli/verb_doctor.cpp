@@ -14,7 +14,7 @@
 #include "cli/version.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_doctor {
 enum class Verdict : u8 { good, note, bad };
 
 /// One thing looked at.
@@ -186,8 +186,8 @@ Told<void> run(Session& session, const Given&) {
     if (bad == 0) return {};
     return std::unexpected(Failure(Exit::failed, std::to_string(bad) + (bad == 1 ? " check is bad." : " checks are bad.")));
 }
-}  // namespace
+}  // namespace verb_doctor
 
 constexpr Verb doctor_verb = {
-    "doctor", "Check what vramd needs, with a remedy for each fault", "GET /api/system, /readyz, /api/audit", {}, run};
+    "doctor", "Check what vramd needs, with a remedy for each fault", "GET /api/system, /readyz, /api/audit", {}, verb_doctor::run};
 }  // namespace vramd::cli

@@ -9,7 +9,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_events {
 constexpr Argument arguments[] = {
     {"follow", Takes::flag, "Go on with what happens, through restarts of the daemon too", Offers::nothing, {}, "-f"},
     {"since", Takes::value, "Begin with the event of this number; 0: the oldest kept"},
@@ -19,38 +19,12 @@ constexpr Argument arguments[] = {
     {"owner", Takes::value, "Only of this owner"},
 };
 /// The columns of -o csv: every field that an event can have, in the order of the API's description of it.
-constexpr std::string_view csv_columns[] = {"sequence",
-                                            "type",
-                                            "at",
-                                            "deviceId",
-                                            "fromDeviceId",
-                                            "owner",
-                                            "allocationId",
-                                            "targetAllocationId",
-                                            "operationId",
-                                            "modelId",
-                                            "transferId",
-                                            "blockId",
-                                            "kind",
-                                            "state",
-                                            "name",
-                                            "path",
-                                            "purpose",
-                                            "allocationType",
-                                            "sizeBytes",
-                                            "grantedBytes",
-                                            "capacityBytes",
-                                            "bytes",
-                                            "persistent",
-                                            "leaseSeconds",
-                                            "durationMs",
-                                            "from",
-                                            "to",
-                                            "cause",
-                                            "levelPercentage",
-                                            "reason",
-                                            "code",
-                                            "detail"};
+constexpr std::string_view csv_columns[] = {
+    "sequence",    "type",         "at",         "deviceId",       "fromDeviceId", "owner",        "allocationId",    "targetAllocationId",
+    "operationId", "modelId",      "transferId", "sessionId",      "blockId",      "kind",         "state",           "name",
+    "path",        "purpose",      "mode",       "allocationType", "sizeBytes",    "grantedBytes", "capacityBytes",   "bytes",
+    "persistent",  "leaseSeconds", "durationMs", "from",           "to",           "cause",        "levelPercentage", "reason",
+    "code",        "detail"};
 constexpr u64 back_default = 100;
 constexpr u64 silence_ms_max = 60'000;  ///< The daemon says something every 15 s.
 constexpr u64 again_ms = 200;
@@ -188,13 +162,13 @@ Told<void> run(Session& session, const Given& given) {
         if (interrupt.came()) return std::unexpected(Failure(Exit::interrupted, "Interrupted."));
     }
 }
-}  // namespace
+}  // namespace verb_events
 
 constexpr Verb events_verb = {"events",
                               "What happened, and what happens",
                               "GET /api/events",
-                              arguments,
-                              run,
+                              verb_events::arguments,
+                              verb_events::run,
                               Repeats::no,
                               "vramctl events --follow --type allocationFreed"};
 }  // namespace vramd::cli

@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_explain {
 constexpr Argument arguments[] = {
     {"what", Takes::required, "An error's code; or the id of an allocation or operation, a device, a model's name", Offers::codes}};
 
@@ -53,13 +53,13 @@ Told<void> run(Session& session, const Given& given) {
     failure.remedy = "vramctl ps, vramctl models, vramctl devices";
     return std::unexpected(failure);
 }
-}  // namespace
+}  // namespace verb_explain
 
 constexpr Verb explain_verb = {"explain",
                                "What a code means, or all there is to say of one thing",
                                "GET of the thing; none for a code",
-                               arguments,
-                               run,
+                               verb_explain::arguments,
+                               verb_explain::run,
                                Repeats::no,
                                "vramctl explain insufficient-memory"};
 }  // namespace vramd::cli

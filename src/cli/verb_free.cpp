@@ -2,10 +2,10 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_free {
 constexpr Argument arguments[] = {
     {"id", Takes::many, "Allocations to give back", Offers::allocations},
-    {"force", Takes::flag, "Wait for whoever is reading or writing it to end, instead of being refused"},
+    {"force", Takes::flag, "Wait for whoever reads or writes it, and leave it to who has it attached, instead of being refused"},
 };
 
 Told<void> run(Session& session, const Given& given) {
@@ -27,8 +27,8 @@ Told<void> run(Session& session, const Given& given) {
     }
     return {};
 }
-}  // namespace
+}  // namespace verb_free
 
-constexpr Verb free_verb = {"free", "Give memory back", "DELETE /api/memory/allocations/{id}", arguments,
-                            run,    Repeats::no,        "vramctl free alc_0q3xw8c5k2mznd1"};
+constexpr Verb free_verb = {"free",         "Give memory back", "DELETE /api/memory/allocations/{id}", verb_free::arguments,
+                            verb_free::run, Repeats::no,        "vramctl free alc_0q3xw8c5k2mznd1"};
 }  // namespace vramd::cli

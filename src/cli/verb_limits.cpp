@@ -5,7 +5,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_limits {
 constexpr Argument arguments[] = {
     {"action", Takes::required, "Show them, or change those that are named", Offers::words, "get set"},
     {"device", Takes::required, "Of which device", Offers::devices},
@@ -102,6 +102,7 @@ Told<void> run(Session& session, const Given& given) {
     for (const Argument& argument : arguments)
         if (!sets && argument.takes != Takes::required && given.has(argument.name))
             return usage(std::string(argument.name) + ": limits get takes no changes; say limits set.");
+    if (sets && session.wishes().watch_seconds) return usage("limits set changes things: --watch does not apply.");
     if (!sets) {
         TRY(const http::ClientReply reply, session.ask({.target = target}));
         return show_record(session, reply.body, "deviceId");
@@ -119,13 +120,13 @@ Told<void> run(Session& session, const Given& given) {
     TRY(const http::ClientReply reply, session.ask(std::move(call)));
     return show_record(session, reply.body, "deviceId");
 }
-}  // namespace
+}  // namespace verb_limits
 
 constexpr Verb limits_verb = {"limits",
                               "How much of a device may be used, and by whom",
                               "GET /api/memory/limits/{device}, PUT /api/memory/limits/{device}",
-                              arguments,
-                              run,
-                              Repeats::no,
+                              verb_limits::arguments,
+                              verb_limits::run,
+                              Repeats::yes,
                               "vramctl limits set host0 --max 75% --quota http=2GiB --dry-run"};
 }  // namespace vramd::cli

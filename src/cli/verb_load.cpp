@@ -4,11 +4,11 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_load {
 constexpr Argument arguments[] = {
     {"path", Takes::required, "A model file: absolute, or relative to a model folder", Offers::model_files},
     {"name", Takes::value, "What to call it; else the file's name without its ending"},
-    {"device", Takes::value, "Where; else on the host device with most room", Offers::devices},
+    {"device", Takes::value, "Where; else where it is, or on the device with most room", Offers::devices},
     {"type", Takes::value, "What it does", Offers::words, "unet vae encoder llm lora controlnet other"},
     {"priority", Takes::value, "In which order loads get room", Offers::words, "low normal high critical"},
     {"pinned", Takes::flag, "Never evict it"},
@@ -50,13 +50,13 @@ Told<void> run(Session& session, const Given& given) {
     TRY(const http::ClientReply model, session.ask({.target = "/api/model/info" + query.text()}));
     return show_record(session, model.body, "name");
 }
-}  // namespace
+}  // namespace verb_load
 
 constexpr Verb load_verb = {"load",
                             "Load a model, with its progress",
                             "POST /api/model/load",
-                            arguments,
-                            run,
+                            verb_load::arguments,
+                            verb_load::run,
                             Repeats::no,
                             "vramctl load ocr/ch_PP-OCRv4_det_infer.onnx --name detector"};
 }  // namespace vramd::cli

@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_models {
 constexpr Argument arguments[] = {
     {"name", Takes::optional, "One model in full", Offers::models},
     {"available", Takes::flag, "The files that can be loaded, with the memory each would take"},
@@ -35,9 +35,13 @@ Told<void> run(Session& session, const Given& given) {
     TRY(const http::ClientReply reply, session.ask({.target = target}));
     return show_items(session, reply.body, {model_columns, "name", "loadedModels", "No model is loaded. See vramctl models --available."});
 }
-}  // namespace
+}  // namespace verb_models
 
-constexpr Verb models_verb = {
-    "models",     "Which models are loaded, or can be", "GET /api/model/status, /api/model/info, /api/model/available", arguments, run,
-    Repeats::yes, "vramctl models --available"};
+constexpr Verb models_verb = {"models",
+                              "Which models are loaded, or can be",
+                              "GET /api/model/status, /api/model/info, /api/model/available",
+                              verb_models::arguments,
+                              verb_models::run,
+                              Repeats::yes,
+                              "vramctl models --available"};
 }  // namespace vramd::cli

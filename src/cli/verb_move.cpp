@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_move {
 constexpr Argument arguments[] = {
     {"source", Takes::required, "The allocation to move", Offers::allocations},
     {"device", Takes::required, "The device to move it to", Offers::devices},
@@ -27,8 +27,9 @@ Told<void> run(Session& session, const Given& given) {
     TRY(const http::ClientReply reply, session.ask({.method = "POST", .target = "/api/memory/transfer", .body = json::serialize(request)}));
     return show_record(session, reply.body, "id");
 }
-}  // namespace
+}  // namespace verb_move
 
-constexpr Verb move_verb = {"move",      "Move an allocation to another device; its id stays", "POST /api/memory/transfer", arguments, run,
-                            Repeats::no, "vramctl move alc_0q3xw8c5k2mznd1 host1 --verify"};
+constexpr Verb move_verb = {
+    "move",      "Move an allocation to another device; its id stays", "POST /api/memory/transfer", verb_move::arguments, verb_move::run,
+    Repeats::no, "vramctl move alc_0q3xw8c5k2mznd1 host1 --verify"};
 }  // namespace vramd::cli

@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_optimize {
 constexpr Argument arguments[] = {
     {"device", Takes::optional, "Which; else all", Offers::devices},
     {"operations", Takes::value, "Of defragment,compact,garbageCollect,preload,cache; in this order"},
@@ -24,13 +24,13 @@ Told<void> run(Session& session, const Given& given) {
     if (given.has("preserve-models")) request["preserveModels"] = words_of(given.text("preserve-models"));
     return run_upkeep(session, given, {"/api/memory/operations/optimize", "optimization", "the optimize"}, std::move(request));
 }
-}  // namespace
+}  // namespace verb_optimize
 
 constexpr Verb optimize_verb = {"optimize",
                                 "Give memory back in one or several ways",
                                 "POST /api/memory/operations/optimize/{device}",
-                                arguments,
-                                run,
+                                verb_optimize::arguments,
+                                verb_optimize::run,
                                 Repeats::no,
                                 "vramctl optimize --operations garbageCollect,cache --target-usage 70"};
 }  // namespace vramd::cli

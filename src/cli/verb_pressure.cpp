@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_pressure {
 constexpr Argument arguments[] = {{"device", Takes::optional, "One device in full, with what helps", Offers::devices}};
 constexpr Column columns[] = {
     {"DEVICE", "deviceId"},
@@ -27,13 +27,13 @@ Told<void> run(Session& session, const Given& given) {
     if (!device.empty()) return show_record(session, reply.body, "deviceId");
     return show_items(session, reply.body, {columns, "deviceId", "devices", "There are no devices."});
 }
-}  // namespace
+}  // namespace verb_pressure
 
 constexpr Verb pressure_verb = {"pressure",
                                 "How tight memory is, why, and what helps",
                                 "GET /api/memory/pressure[/{device}]",
-                                arguments,
-                                run,
+                                verb_pressure::arguments,
+                                verb_pressure::run,
                                 Repeats::yes,
                                 "vramctl pressure host0"};
 }  // namespace vramd::cli

@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_ps {
 constexpr Argument arguments[] = {
     {"id", Takes::optional, "One allocation in full", Offers::allocations},
     {"device", Takes::value, "Only of this device", Offers::devices},
@@ -50,8 +50,8 @@ Told<void> run(Session& session, const Given& given) {
     query.add_if("status", given.text("status"));
     return show_list(session, "/api/memory/allocations", query, {columns, "id", "items", "Nobody holds memory."});
 }
-}  // namespace
+}  // namespace verb_ps
 
-constexpr Verb ps_verb = {"ps", "Who holds what", "GET /api/memory/allocations",      arguments,
-                          run,  Repeats::yes,     "vramctl ps --device host0 -o wide"};
+constexpr Verb ps_verb = {"ps",         "Who holds what", "GET /api/memory/allocations",      verb_ps::arguments,
+                          verb_ps::run, Repeats::yes,     "vramctl ps --device host0 -o wide"};
 }  // namespace vramd::cli

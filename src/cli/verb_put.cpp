@@ -10,7 +10,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_put {
 constexpr Argument arguments[] = {
     {"id", Takes::required, "The allocation", Offers::allocations},
     {"file", Takes::optional, "What to write into it; else stdin", Offers::files},
@@ -68,13 +68,13 @@ Told<void> run(Session& session, const Given& given) {
     if (!reply) return std::unexpected(reply.error());
     return show_done(session, reply->body, given.text("id"));
 }
-}  // namespace
+}  // namespace verb_put
 
 constexpr Verb put_verb = {"put",
                            "Write bytes into an allocation",
                            "PUT /api/memory/allocation/{id}/content",
-                           arguments,
-                           run,
+                           verb_put::arguments,
+                           verb_put::run,
                            Repeats::no,
                            "vramctl put alc_0q3xw8c5k2mznd1 weights.bin --offset 1MiB"};
 }  // namespace vramd::cli

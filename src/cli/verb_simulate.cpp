@@ -8,7 +8,7 @@
 #include "core/model/replay.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_simulate {
 
 using model::ReplayResult;
 
@@ -219,9 +219,13 @@ Told<void> run(Session& session, const Given& given) {
     if (const std::string line = verdict(session, run); !line.empty()) session.out(line + "\n");
     return {};
 }
-}  // namespace
+}  // namespace verb_simulate
 
-constexpr Verb simulate_verb = {
-    "simulate",  "Replay requests for models under each policy of eviction, and tell which does best", "", arguments, run,
-    Repeats::no, "vramctl simulate trace.csv --capacity 16GiB; vramctl simulate /var/lib/vramd"};
+constexpr Verb simulate_verb = {"simulate",
+                                "Replay requests for models under each policy of eviction, and tell which does best",
+                                "",
+                                verb_simulate::arguments,
+                                verb_simulate::run,
+                                Repeats::no,
+                                "vramctl simulate trace.csv --capacity 16GiB; vramctl simulate /var/lib/vramd"};
 }  // namespace vramd::cli

@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_status {
 constexpr Argument arguments[] = {
     {"device", Takes::optional, "One device in full", Offers::devices},
     {"allocations", Takes::flag, "With its allocations"},
@@ -39,8 +39,9 @@ Told<void> run(Session& session, const Given& given) {
     if (!device.empty()) return show_record(session, reply.body, "deviceId");
     return show_items(session, reply.body, {columns, "deviceId", "devices", "There are no devices."});
 }
-}  // namespace
+}  // namespace verb_status
 
-constexpr Verb status_verb = {"status",     "How full the devices are, and how well", "GET /api/memory/status[/{device}]", arguments, run,
-                              Repeats::yes, "vramctl status host0 --fragmentation"};
+constexpr Verb status_verb = {
+    "status",     "How full the devices are, and how well", "GET /api/memory/status[/{device}]", verb_status::arguments, verb_status::run,
+    Repeats::yes, "vramctl status host0 --fragmentation"};
 }  // namespace vramd::cli

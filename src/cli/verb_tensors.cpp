@@ -3,7 +3,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_tensors {
 constexpr Argument arguments[] = {
     {"model", Takes::required, "A loaded model's name, or a model file, which needs no daemon", Offers::models}};
 constexpr Column columns[] = {
@@ -19,13 +19,13 @@ Told<void> run(Session& session, const Given& given) {
     TRY(const std::string body, describe_model_file(model));
     return show_items(session, body, view);
 }
-}  // namespace
+}  // namespace verb_tensors
 
 constexpr Verb tensors_verb = {"tensors",
                                "A loaded model's tensors, or those of a file",
                                "GET /api/model/{name}/tensors",
-                               arguments,
-                               run,
-                               Repeats::no,
+                               verb_tensors::arguments,
+                               verb_tensors::run,
+                               Repeats::yes,
                                "vramctl tensors detector; vramctl tensors ./detector.gguf"};
 }  // namespace vramd::cli

@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_transfers {
 constexpr Argument arguments[] = {
     {"id", Takes::optional, "One transfer in full"},
     {"cancel", Takes::flag, "Cancel it"},
@@ -26,6 +26,8 @@ constexpr Column columns[] = {
 };
 
 Told<void> run(Session& session, const Given& given) {
+    if (given.has("cancel") && session.wishes().watch_seconds)
+        return std::unexpected(Failure(Exit::usage, "transfers --cancel changes things: --watch does not apply."));
     if (given.has("id")) {
         const std::string_view method = given.has("cancel") ? "DELETE" : "GET";
         TRY(const http::ClientReply reply,
@@ -39,8 +41,9 @@ Told<void> run(Session& session, const Given& given) {
     query.add_if("status", given.text("status"));
     return show_list(session, "/api/memory/transfers", query, {columns, "id", "items", "There are no transfers."});
 }
-}  // namespace
+}  // namespace verb_transfers
 
-constexpr Verb transfers_verb = {"transfers",  "List transfers, or show or cancel one", "GET /api/memory/transfers", arguments, run,
-                                 Repeats::yes, "vramctl transfers --status running"};
+constexpr Verb transfers_verb = {
+    "transfers",  "List transfers, or show or cancel one", "GET /api/memory/transfers", verb_transfers::arguments, verb_transfers::run,
+    Repeats::yes, "vramctl transfers --status running"};
 }  // namespace vramd::cli

@@ -2,7 +2,7 @@
 #include "cli/verbs.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_unload {
 constexpr Argument arguments[] = {
     {"model", Takes::required, "A loaded model's name", Offers::models},
     {"device", Takes::value, "From this device only", Offers::devices},
@@ -18,13 +18,13 @@ Told<void> run(Session& session, const Given& given) {
     TRY(const http::ClientReply reply, session.ask({.method = "DELETE", .target = target}));
     return show_done(session, reply.body, given.text("model"));
 }
-}  // namespace
+}  // namespace verb_unload
 
 constexpr Verb unload_verb = {"unload",
                               "Take a model off its devices; the RAM cache may keep it",
                               "DELETE /api/model/unload[/{device}]",
-                              arguments,
-                              run,
+                              verb_unload::arguments,
+                              verb_unload::run,
                               Repeats::no,
                               "vramctl unload detector"};
 }  // namespace vramd::cli

@@ -3,7 +3,7 @@
 #include "cli/version.hpp"
 
 namespace vramd::cli {
-namespace {
+namespace verb_version {
 Told<void> run(Session& session, const Given&) {
     const auto reply = session.ask({.target = "/api/system"});
     if (!reply && reply.error().exit == Exit::done) return std::unexpected(reply.error());
@@ -25,7 +25,7 @@ Told<void> run(Session& session, const Given&) {
     session.out(daemon.empty() ? "daemon  not reached\n" : "daemon  " + daemon + "\n");
     return {};
 }
-}  // namespace
+}  // namespace verb_version
 
-constexpr Verb version_verb = {"version", "The versions of vramctl and of the daemon", "GET /api/system", {}, run};
+constexpr Verb version_verb = {"version", "The versions of vramctl and of the daemon", "GET /api/system", {}, verb_version::run};
 }  // namespace vramd::cli

@@ -4,6 +4,7 @@
 
 namespace vramd::cli {
 extern const Verb status_verb;
+extern const Verb top_verb;
 extern const Verb devices_verb;
 extern const Verb ps_verb;
 extern const Verb models_verb;

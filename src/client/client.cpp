@@ -31,6 +31,7 @@ void add(json::object& params, const char* name, const std::string& text) {
 
 const std::string& Model::name() const { return facts_->name; }
 const std::string& Model::format() const { return facts_->format; }
+const std::string& Model::allocation_id() const { return facts_->mapped->id; }
 const std::vector<Tensor>& Model::tensors() const { return facts_->tensors; }
 std::optional<Tensor> Model::find(const std::string& name) const {
     const auto& all = facts_->tensors;
@@ -38,14 +39,23 @@ std::optional<Tensor> Model::find(const std::string& name) const {
     return found == all.end() ? std::nullopt : std::optional<Tensor>(*found);
 }
 std::byte* Model::data() const { return facts_->mapped->data(); }
+std::uint64_t Model::device_address() const { return facts_->mapped->device_address(); }
+std::optional<Error> Model::copy_out(const Tensor& tensor, void* to) const {
+    if (tensor.size_bytes == 0) return std::nullopt;
+    if (facts_->mapped->gpu) return facts_->mapped->gpu->read(tensor.device_address, to, tensor.size_bytes);
+    std::copy_n(tensor.data, tensor.size_bytes, static_cast<std::byte*>(to));
+    return std::nullopt;
+}
 std::uint64_t Model::size_bytes() const { return facts_->mapped->size_bytes; }
 
 const std::string& Allocation::id() const { return mapped_->id; }
 std::byte* Allocation::data() const { return mapped_->data(); }
+std::uint64_t Allocation::device_address() const { return mapped_->device_address(); }
 std::uint64_t Allocation::size_bytes() const { return mapped_->size_bytes; }
 
-Result<Client> Client::connect(const std::string& socket, const std::string& name) {
+Result<Client> Client::connect(const std::string& socket, const std::string& name, OnReclaim on_reclaim) {
     auto connection = std::make_shared<Connection>(socket.empty() ? default_socket() : socket, name);
+    if (on_reclaim) connection->let_ask(std::move(on_reclaim));
     if (auto error = connection->open()) return *std::move(error);
     return Client(std::move(connection));
 }
@@ -71,7 +81,7 @@ Result<Model> Client::load(const std::string& name, const LoadOptions& options) 
     if (!answer) return answer.error();
     const auto mapped = connection_->map(*answer, false);
     if (!mapped) return mapped.error();
-    auto tensors = tensors_of(*answer, (*mapped)->data());
+    auto tensors = tensors_of(*answer, **mapped);
     if (!tensors) return tensors.error();
     const json::value* const model = answer->result.if_contains("model");
     const auto text = [model](const char* member) {

@@ -1,14 +1,20 @@
 #include "client/connection.hpp"
 
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/json.hpp>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+
+#include "client/watch.hpp"
 
 namespace json = boost::json;
 
@@ -16,7 +22,9 @@ namespace vramd::client {
 namespace {
 constexpr std::size_t packet_bytes_max = 65536;
 constexpr std::size_t descriptors_max = 8;
-constexpr std::uint64_t protocol_version = 1;
+constexpr int patience_seconds = 30;  // For how long the next core is waited for.
+constexpr int greeted_again_max = 50;
+constexpr int again_max = 3;  // So often a call is asked again whose connection ended before its answer.
 
 std::string text_at(const json::object& object, const char* name) {
     const json::value* const found = object.if_contains(name);
@@ -55,6 +63,21 @@ Error failed(const std::string& what) {
     error.message = what + ": " + std::strerror(errno) + ".";
     return error;
 }
+/// Keeps the thread of those who are asked away from a call's answers.
+class Busy {
+public:
+    explicit Busy(std::shared_ptr<Watch> watch) : watch_(std::move(watch)) {
+        if (watch_) watch_->set_busy(true);
+    }
+    ~Busy() {
+        if (watch_) watch_->set_busy(false);
+    }
+    Busy(const Busy&) = delete;
+    Busy& operator=(const Busy&) = delete;
+
+private:
+    const std::shared_ptr<Watch> watch_;
+};
 }  // namespace
 
 Descriptor::~Descriptor() {
@@ -63,39 +86,79 @@ Descriptor::~Descriptor() {
 
 const char* name_of(Mode mode) { return mode == Mode::read ? "read" : mode == Mode::private_copy ? "private" : "write"; }
 
-Connection::Connection(std::string path, std::string name) : path_(std::move(path)), name_(std::move(name)), process_(getpid()) {}
+Connection::Connection(std::string path, std::string name)
+    : path_(std::move(path)), name_(std::move(name)), process_(getpid()), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+Connection::~Connection() {
+    const std::uint64_t one = 1;
+    (void)!write(stop_.get(), &one, sizeof one);  // It can only fail when it is written already.
+    if (guard_.joinable() && getpid() == process_)
+        guard_.join();
+    else if (guard_.joinable())
+        guard_.detach();  // It runs in the process that this one forked from.
+    if (!watch_) return;
+    (void)shutdown(socket_.get(), SHUT_RDWR);  // The thread has a descriptor of it too.
+    watch_->end();
+}
+
+void Connection::let_ask(OnReclaim on_reclaim) { watch_ = std::make_shared<Watch>(std::move(on_reclaim)); }
 
 std::optional<Error> Connection::open() {
     const std::lock_guard lock(lock_);
+    if (watch_)
+        if (auto error = Watch::begin(watch_, weak_from_this())) return error;
     return open_locked();
 }
 
+/// A core that dies while it greets is followed by the next one, which is asked in its stead.
 std::optional<Error> Connection::open_locked() {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(patience_seconds);
+    for (int attempt = 0;; ++attempt) {
+        const auto error = open_once();
+        const bool died = error && error->code == "disconnected" && connected_;
+        if (!died || attempt >= greeted_again_max || std::chrono::steady_clock::now() >= until) return error;
+    }
+}
+
+std::optional<Error> Connection::open_once() {
+    connected_ = false;
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path_.size() >= sizeof address.sun_path) return lost("The path is too long for a socket.");
     std::memcpy(address.sun_path, path_.c_str(), path_.size() + 1);
     Descriptor link(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     if (link.get() < 0) return failed("socket");
-    if (connect(link.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-        return lost(std::string(std::strerror(errno)) + ". Is vramd running, and may this user reach its socket?");
     socket_ = std::move(link);
-    const auto hello = ask("hello", {{"version", protocol_version}, {"client", name_.substr(0, 128)}}, {});
-    if (!hello) return hello.error();
-    if (devices_.empty())
-        if (const json::value* const list = hello->result.if_contains("devices"); list != nullptr && list->is_array())
-            for (const json::value& one : list->get_array())
-                if (const json::object* const device = one.if_object())
-                    devices_.push_back({text_at(*device, "deviceId"), text_at(*device, "kind"), number_at(*device, "totalBytes")});
-    for (const auto& [id, hold] : holds_) {
-        const auto again = ask("attach", {{"allocationId", id}, {"mode", hold.mode}}, {});
-        if (!again && again.error().code == "disconnected") return again.error();
+    set_patience(patience_seconds);
+    if (connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        return lost(std::string(std::strerror(errno)) + ". Is vramd running, and may this user reach its socket?");
+    connected_ = true;
+    const auto hello = greet();
+    if (!hello) {
+        (void)lost("It was not greeted.");
+        return hello.error();
     }
+    set_devices(hello->result);
+    if (auto error = take_up(hello->result)) return error;
+    set_patience(for_ever);
+    if (watch_) watch_->set_socket(socket_.get());
+    guard_locked();
     return std::nullopt;
 }
 
+void Connection::set_devices(const json::object& hello) {
+    const json::value* const list = hello.if_contains("devices");
+    if (!devices_.empty() || list == nullptr || !list->is_array()) return;
+    for (const json::value& one : list->get_array())
+        if (const json::object* const device = one.if_object())
+            devices_.push_back(
+                {text_at(*device, "deviceId"), text_at(*device, "kind"), number_at(*device, "totalBytes"), text_at(*device, "uuid")});
+}
+
 Error Connection::lost(const std::string& why) {
+    if (socket_.get() >= 0) (void)shutdown(socket_.get(), SHUT_RDWR);  // For who waits for its end.
     socket_ = Descriptor();
+    if (watch_) watch_->set_socket(-1);
     Error error;
     error.code = "disconnected";
     error.message = path_ + ": " + why;
@@ -103,27 +166,33 @@ Error Connection::lost(const std::string& why) {
 }
 
 Result<Answer> Connection::call(const char* method, const json::object& params, const Notice& notice) {
-    const std::lock_guard lock(lock_);
     if (getpid() != process_) {
         Error error;
         error.code = "disconnected";
         error.message = "This connection is another process's, which forked; connect again here.";
         return error;
     }
-    if (socket_.get() < 0)
-        if (auto error = open_locked()) return *std::move(error);
-    auto answer = ask(method, params, notice);
-    // Counted under the same lock, so that nobody's last mapping ends in between.
-    if (answer)
-        if (const json::object* const memory = object_at(answer->result, "memory")) {
-            Hold& hold = holds_[text_at(*memory, "allocationId")];
-            hold.mode = text_at(*memory, "mode");
-            hold.count += 1;
-        }
-    return answer;
+    const bool harmless_twice = std::strcmp(method, "attach") == 0 || std::strcmp(method, "list") == 0;
+    const std::lock_guard lock(lock_);
+    for (int attempt = 0;; ++attempt) {
+        if (socket_.get() < 0)
+            if (auto error = open_locked()) return *std::move(error);
+        Left left = Left::no;
+        auto answer = ask(method, params, notice, &left);
+        const bool ended = !answer && answer.error().code == "disconnected";
+        if (ended && attempt < again_max && (left == Left::no || harmless_twice)) continue;
+        // Counted under the same lock, so that nobody's last mapping ends in between.
+        if (answer)
+            if (const json::object* const memory = object_at(answer->result, "memory")) {
+                Hold& hold = holds_[text_at(*memory, "allocationId")];
+                hold.mode = text_at(*memory, "mode");
+                hold.count += 1;
+            }
+        return answer;
+    }
 }
 
-Result<Answer> Connection::ask(const char* method, const json::object& params, const Notice& notice) {
+Result<Answer> Connection::ask(const char* method, const json::object& params, const Notice& notice, Left* left) {
     const std::uint64_t id = next_id_++;
     const std::string packet = json::serialize(json::object{{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", params}});
     if (packet.size() > packet_bytes_max) {
@@ -132,14 +201,16 @@ Result<Answer> Connection::ask(const char* method, const json::object& params, c
         error.message = "The call takes " + std::to_string(packet.size()) + " bytes; a packet holds 65536.";
         return error;
     }
+    const Busy busy(watch_);
     if (send(socket_.get(), packet.data(), packet.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(packet.size()))
         return lost(std::strerror(errno));
+    if (left != nullptr) *left = Left::yes;
     for (;;) {
         Answer answer;
         auto message = receive(answer.descriptors);
         if (!message) return message.error();
         if (message->contains("method")) {
-            if (const json::object* const told = object_at(*message, "params"); told != nullptr && notice) notice(*told);
+            take_notice(*message, notice);
             continue;
         }
         if (number_at(*message, "id") != id) continue;
@@ -148,6 +219,33 @@ Result<Answer> Connection::ask(const char* method, const json::object& params, c
             answer.result = std::move(result->get_object());
         return answer;
     }
+}
+
+void Connection::take_notice(const json::object& message, const Notice& notice) {
+    const json::object* const told = object_at(message, "params");
+    if (told == nullptr) return;
+    if (text_at(message, "method") != "reclaim") {
+        if (notice) notice(*told);
+    } else if (watch_) {
+        watch_->asked({text_at(*told, "allocationId"), text_at(*told, "model"), number_at(*told, "bytes"), number_at(*told, "withinMs")});
+    }
+}
+
+void Connection::hear() {
+    const std::unique_lock lock(lock_, std::try_to_lock);
+    if (!lock || socket_.get() < 0 || getpid() != process_) return;
+    pollfd waits{socket_.get(), POLLIN, 0};
+    if (poll(&waits, 1, 0) <= 0) return;  // A call has taken it.
+    std::vector<Descriptor> none;
+    const auto message = receive(none);
+    if (message && message->contains("method")) take_notice(*message, {});
+}
+
+void Connection::answer_asked(const ReclaimRequest& request) {
+    const std::lock_guard lock(lock_);
+    if (socket_.get() < 0 || getpid() != process_) return;
+    const std::uint64_t given = holds_.find(request.allocation_id) == holds_.end() ? request.bytes : 0;
+    (void)ask("reclaimed", {{"allocationId", request.allocation_id}, {"bytes", given}}, {});  // Of a connection before, it is not known.
 }
 
 Result<json::object> Connection::receive(std::vector<Descriptor>& descriptors) {
@@ -159,6 +257,12 @@ Result<json::object> Connection::receive(std::vector<Descriptor>& descriptors) {
     message.msg_iovlen = 1;
     message.msg_control = control.data();
     message.msg_controllen = control.size();
+    pollfd waits[2] = {{socket_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
+    int ready = -1;
+    do ready = poll(waits, 2, wait_ms_max_);
+    while (ready < 0 && errno == EINTR);
+    if (ready == 0) return lost("The daemon does not answer.");
+    if (waits[1].revents != 0) return lost("The client has ended.");
     const ssize_t got = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
     if (got <= 0) return lost(got == 0 ? "The daemon ended the connection; ask again." : std::strerror(errno));
     for (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr; head = CMSG_NXTHDR(&message, head)) {
@@ -183,18 +287,23 @@ Result<std::shared_ptr<const Mapped>> Connection::map(const Answer& answer, bool
     const std::string mode = text_at(*memory, "mode");
     const std::uint64_t size_bytes = number_at(*memory, "sizeBytes");
     const std::uint64_t which = number_at(*memory, "descriptor");
+    auto mapped = std::make_shared<Mapped>(shared_from_this(), id, nullptr, size_bytes, frees);
+    if (which >= answer.descriptors.size()) return failed("a descriptor that did not come");
+    const int descriptor = answer.descriptors[which].get();
+    const auto device = std::find_if(devices_.begin(), devices_.end(),
+                                     [&](const Device& one) { return one.id == text_at(*memory, "deviceId") && one.kind == "cuda"; });
+    if (device != devices_.end()) {
+        auto gpu = GpuMapping::make(descriptor, number_at(*memory, "blockBytes"), mode == "write", device->uuid);
+        if (!gpu) return gpu.error();
+        mapped->gpu = std::move(*gpu);
+        return std::shared_ptr<const Mapped>(std::move(mapped));
+    }
     const int protection = mode == "read" ? PROT_READ : PROT_READ | PROT_WRITE;
     const int flags = mode == "private" ? MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED;
-    void* base = MAP_FAILED;
-    if (which < answer.descriptors.size())
-        base = mmap(nullptr, size_bytes, protection, flags, answer.descriptors[which].get(),
-                    static_cast<off_t>(number_at(*memory, "offsetBytes")));
-    if (base == MAP_FAILED) {
-        const Error error = failed("mmap of " + std::to_string(size_bytes) + " bytes");
-        unmapped(Mapped(nullptr, id, nullptr, 0, frees));
-        return error;
-    }
-    return std::shared_ptr<const Mapped>(std::make_shared<Mapped>(shared_from_this(), id, base, size_bytes, frees));
+    void* const base = mmap(nullptr, size_bytes, protection, flags, descriptor, static_cast<off_t>(number_at(*memory, "offsetBytes")));
+    if (base == MAP_FAILED) return failed("mmap of " + std::to_string(size_bytes) + " bytes");
+    mapped->base = base;
+    return std::shared_ptr<const Mapped>(std::move(mapped));
 }
 
 void Connection::unmapped(const Mapped& mapped) {
@@ -202,18 +311,19 @@ void Connection::unmapped(const Mapped& mapped) {
     const auto found = holds_.find(mapped.id);
     if (found == holds_.end() || --found->second.count > 0) return;
     holds_.erase(found);
-    if (socket_.get() < 0 || getpid() != process_) return;  // It ended with the connection.
+    if (getpid() != process_) return;
     // Refused where it is gone already, or others use it: then it ends with them, or with the connection.
-    (void)ask(mapped.frees ? "free" : "detach", {{"allocationId", mapped.id}}, {});
+    if (socket_.get() >= 0) (void)ask(mapped.frees ? "free" : "detach", {{"allocationId", mapped.id}}, {});
+    if (socket_.get() < 0) left_[mapped.id] = mapped.frees;  // The session holds it yet.
 }
 
 Mapped::~Mapped() {
-    if (base == nullptr) return;
-    (void)munmap(base, size_bytes);
+    gpu.reset();
+    if (base != nullptr) (void)munmap(base, size_bytes);
     connection->unmapped(*this);
 }
 
-Result<std::vector<Tensor>> tensors_of(const Answer& answer, std::byte* base) {
+Result<std::vector<Tensor>> tensors_of(const Answer& answer, const Mapped& mapped) {
     const json::value* list = answer.result.if_contains("tensors");
     json::value table;
     if (const json::object* const given = object_at(answer.result, "tensorTable")) {
@@ -231,8 +341,12 @@ Result<std::vector<Tensor>> tensors_of(const Answer& answer, std::byte* base) {
     for (const json::value& one : list->get_array()) {
         const json::object* const told = one.if_object();
         if (told == nullptr) continue;
-        Tensor tensor{
-            text_at(*told, "name"), text_at(*told, "dtype"), {}, base + number_at(*told, "offsetBytes"), number_at(*told, "sizeBytes")};
+        const std::uint64_t offset_bytes = number_at(*told, "offsetBytes");
+        Tensor tensor{text_at(*told, "name"), text_at(*told, "dtype"), {}, nullptr, number_at(*told, "sizeBytes"), 0};
+        if (mapped.gpu)
+            tensor.device_address = mapped.device_address() + offset_bytes;
+        else
+            tensor.data = mapped.data() + offset_bytes;
         if (const json::value* const shape = told->if_contains("shape"); shape != nullptr && shape->is_array())
             for (const json::value& extent : shape->get_array()) tensor.shape.push_back(extent.to_number<std::uint64_t>());
         tensors.push_back(std::move(tensor));

@@ -1,13 +1,18 @@
 /// One connection: a call out, notices and its answer in. Calls wait for one another, so nothing else can come.
 ///
+/// A thread waits for the connection's end, and goes on with the session over another one at once (resume.cpp): the daemon keeps what a
+/// session holds for ten seconds after its core's death, whether anybody here calls meanwhile or not.
+///
 /// Invariants
 /// 1. An allocation is detached when the last mapping of it ends, and not before: counted here, for the daemon counts a connection once.
-/// 2. After a reconnection all that is mapped is attached again before anything else is said.
+/// 2. After a reconnection all that is mapped is attached, and nothing else, before anything else is said.
 #pragma once
 #include <boost/json/object.hpp>
 #include <map>
 #include <mutex>
+#include <thread>
 
+#include "client/gpu.hpp"
 #include "client/vramd.hpp"
 
 namespace vramd::client {
@@ -33,10 +38,17 @@ struct Answer {
     std::vector<Descriptor> descriptors;
 };
 
+class Watch;
+
 /// Thread-safe.
 class Connection : public std::enable_shared_from_this<Connection> {
 public:
     Connection(std::string path, std::string name);
+    ~Connection();
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+    /// From the hello on it may be asked to let go of models. Before `open`.
+    void let_ask(OnReclaim on_reclaim);
     /// Says hello. Errors: "disconnected", and what the daemon says.
     [[nodiscard]] std::optional<Error> open();
     using Notice = std::function<void(const boost::json::object&)>;
@@ -46,16 +58,33 @@ public:
     /// One mapping of it has ended.
     void unmapped(const Mapped& mapped);
     [[nodiscard]] const std::vector<Device>& devices() const { return devices_; }
+    /// For its thread: takes what has come, unless a call does.
+    void hear();
+    /// For its thread: says whether what was asked for is held still.
+    void answer_asked(const ReclaimRequest& request);
 
 private:
     struct Hold {
         std::string mode;
         std::uint64_t count = 0;
     };
+    /// Whether a packet left: what did not can be sent again, whatever it asks for.
+    enum class Left { no, yes };
     [[nodiscard]] std::optional<Error> open_locked();
-    [[nodiscard]] Result<Answer> ask(const char* method, const boost::json::object& params, const Notice& notice);
+    [[nodiscard]] std::optional<Error> open_once();
+    [[nodiscard]] Result<Answer> ask(const char* method, const boost::json::object& params, const Notice& notice, Left* left = nullptr);
     [[nodiscard]] Result<boost::json::object> receive(std::vector<Descriptor>& descriptors);
     [[nodiscard]] Error lost(const std::string& why);
+    void take_notice(const boost::json::object& message, const Notice& notice);
+    void set_devices(const boost::json::object& hello);
+
+    // resume.cpp
+    [[nodiscard]] Result<Answer> greet();
+    [[nodiscard]] std::optional<Error> take_up(const boost::json::object& hello);
+    static constexpr int for_ever = 0;
+    void set_patience(int seconds);
+    void guard_locked();
+    void guard();
 
     const std::string path_;
     const std::string name_;
@@ -63,8 +92,16 @@ private:
     std::vector<Device> devices_;  // Set once, by `open`.
     std::mutex lock_;
     Descriptor socket_;
+    bool connected_ = false;        ///< Somebody listened, when it was opened last.
+    std::shared_ptr<Watch> watch_;  // None: it is never asked.
     std::uint64_t next_id_ = 1;
     std::map<std::string, Hold> holds_;
+    std::map<std::string, bool> left_;  ///< What ended here while there was no connection; true: it is to be freed.
+    std::string resume_key_;
+    int wait_ms_max_ = -1;  ///< For an answer.
+    Descriptor stop_;       ///< An eventfd, written when this ends.
+    bool guarding_ = false;
+    std::thread guard_;
 };
 
 /// Memory of the daemon, mapped here until this ends.
@@ -75,15 +112,17 @@ struct Mapped {
     Mapped(const Mapped&) = delete;
     Mapped& operator=(const Mapped&) = delete;
     [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(base); }
+    [[nodiscard]] std::uint64_t device_address() const { return gpu ? gpu->address() : 0; }
 
     std::shared_ptr<Connection> connection;
     std::string id;
-    void* base;
+    void* base;  ///< Null on a GPU.
     std::uint64_t size_bytes;
     bool frees;
+    std::unique_ptr<GpuMapping> gpu;
 };
 
 [[nodiscard]] const char* name_of(Mode mode);
 /// The table of tensors in the answer, or in memory that came with it. Errors: "system-failed".
-[[nodiscard]] Result<std::vector<Tensor>> tensors_of(const Answer& answer, std::byte* base);
+[[nodiscard]] Result<std::vector<Tensor>> tensors_of(const Answer& answer, const Mapped& mapped);
 }  // namespace vramd::client

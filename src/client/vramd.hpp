@@ -65,8 +65,9 @@ struct Tensor {
     std::string name;
     std::string dtype;                 ///< As the file's format names it: "f32", "bf16", "q4_k", …
     std::vector<std::uint64_t> shape;  ///< In elements, in the file's order.
-    const std::byte* data = nullptr;   ///< Valid as long as the model.
+    const std::byte* data = nullptr;   ///< Valid as long as the model; null on a GPU.
     std::uint64_t size_bytes = 0;
+    std::uint64_t device_address = 0;  ///< On a GPU: where it lies there (CUdeviceptr), valid as long as the model; else 0.
 };
 
 struct Progress {
@@ -96,7 +97,19 @@ struct Device {
     std::string id;
     std::string kind;  ///< "host", "cuda", "d3d12".
     std::uint64_t total_bytes = 0;
+    std::string uuid;  ///< Of a GPU, as nvidia-smi prints it; else empty.
 };
+
+/// What the daemon asks for: to let go of a model that is mapped here, for somebody waits for the room.
+struct ReclaimRequest {
+    std::string allocation_id;    ///< As `Model::allocation_id`.
+    std::string model;            ///< Its first name.
+    std::uint64_t bytes = 0;      ///< What comes back when all who have it have let go of it.
+    std::uint64_t within_ms = 0;  ///< How long that is of use.
+};
+/// Called on a thread of the client's own. What is let go of until it returns is given back; what is not, is kept, and the daemon is told
+/// so. It may use the client, whose calls wait for one another; it must not throw.
+using OnReclaim = std::function<void(const ReclaimRequest&)>;
 
 class Connection;
 struct Mapped;
@@ -106,12 +119,17 @@ class VRAMD_API Model {
 public:
     [[nodiscard]] const std::string& name() const;
     [[nodiscard]] const std::string& format() const;  ///< "safetensors", "gguf" or "onnx".
+    [[nodiscard]] const std::string& allocation_id() const;
     [[nodiscard]] const std::vector<Tensor>& tensors() const;
     /// Absent where the model has none of that name, or it was not asked for.
     [[nodiscard]] std::optional<Tensor> find(const std::string& name) const;
-    /// All its bytes; writing is for `Mode::private_copy` alone, else the kernel ends the process.
+    /// All its bytes; writing is for `Mode::private_copy` alone, else the kernel ends the process. Null on a GPU.
     [[nodiscard]] std::byte* data() const;
+    /// On a GPU: where it lies there (CUdeviceptr), in the primary context of the GPU, to be read by kernels and copies; else 0.
+    [[nodiscard]] std::uint64_t device_address() const;
     [[nodiscard]] std::uint64_t size_bytes() const;
+    /// Copies one of its tensors to `to`, which has `tensor.size_bytes`; from a GPU too. Errors: "system-failed", what the driver said.
+    [[nodiscard]] std::optional<Error> copy_out(const Tensor& tensor, void* to) const;
 
     struct Facts;
     explicit Model(std::shared_ptr<const Facts> facts) : facts_(std::move(facts)) {}
@@ -124,7 +142,10 @@ private:
 class VRAMD_API Allocation {
 public:
     [[nodiscard]] const std::string& id() const;
-    [[nodiscard]] std::byte* data() const;
+    [[nodiscard]] std::byte* data() const;  ///< Null on a GPU.
+    /// On a GPU: where it lies there (CUdeviceptr), in the primary context of the GPU; else 0. What was begun on it is waited for when the
+    /// last copy of this ends.
+    [[nodiscard]] std::uint64_t device_address() const;
     [[nodiscard]] std::uint64_t size_bytes() const;
 
     explicit Allocation(std::shared_ptr<const Mapped> mapped) : mapped_(std::move(mapped)) {}
@@ -133,12 +154,15 @@ private:
     std::shared_ptr<const Mapped> mapped_;
 };
 
-/// A connection to a daemon. What was made by it keeps the connection; after the death of the daemon's core the next call connects again,
-/// and attaches again what is still mapped.
+/// A connection to a daemon. What was made by it keeps the connection. When the daemon's core dies or is upgraded, a thread of its own goes
+/// on with the next one at once: what is mapped stays what it is, and what was allocated without `persistent` lives on. A call that waits
+/// for its answer just then is asked again if it is `load` or `attach`; `allocate` and `free` answer "disconnected", for they may have been
+/// carried out. Where the next core does not hear of it within ten seconds, what is mapped is attached anew.
 class VRAMD_API Client {
 public:
-    /// The daemon at `socket`; empty: VRAMD_SOCKET, else the default place. Errors: "disconnected".
-    [[nodiscard]] static Result<Client> connect(const std::string& socket = {}, const std::string& name = "c++");
+    /// The daemon at `socket`; empty: VRAMD_SOCKET, else the default place. Without `on_reclaim` it is never asked to let go of anything.
+    /// Errors: "disconnected".
+    [[nodiscard]] static Result<Client> connect(const std::string& socket = {}, const std::string& name = "c++", OnReclaim on_reclaim = {});
 
     /// The model, from memory if it is there, else loaded first. Errors: "not-found", "invalid-model", "insufficient-memory",
     /// "name-in-use", "path-not-allowed", "disconnected", ….

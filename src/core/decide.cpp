@@ -50,6 +50,17 @@ Result<Decision> decide(const State& state, const Command& command, Moment now) 
         command);
 }
 
+std::string held_by_asked(u64 bytes) {
+    return bytes == 0 ? "" : " Clients that were asked to let go hold " + std::to_string(bytes) + " bytes.";
+}
+
+Error after_wait(const Waited& waited, Error refusal) {
+    if (waited.asked_bytes == 0) return refusal;
+    refusal.detail = describe(refusal) + held_by_asked(waited.asked_bytes);
+    if (waited.late && refusal.code == Code::insufficient_memory) refusal.code = Code::timed_out;
+    return refusal;
+}
+
 std::unexpected<Error> not_found(std::string_view what, std::string_view name) {
     return refuse(Code::not_found, what, "There is no " + std::string(what) + " " + std::string(name) + ", or it is not yours.");
 }
@@ -60,6 +71,19 @@ std::unexpected<Error> no_device(const memory::Books& books, std::string_view de
         if (row.capacity_bytes > 0) known += (known.empty() ? "" : ", ") + row.id;
     const std::string asked = device_id.empty() ? "There is no device" : "There is no device " + std::string(device_id);
     return refuse(Code::not_found, "device", known.empty() ? asked + "; none is in the books yet." : asked + "; there are: " + known + ".");
+}
+
+Result<void> check_usable(const memory::Allocation& allocation, std::string_view field) {
+    const std::string name = "The allocation " + to_text(allocation.row.id);
+    switch (allocation.row.status) {
+        case AllocationStatus::live:
+            return {};
+        case AllocationStatus::pending:
+            return refuse(Code::conflict, field, name + " is not ready yet.");
+        case AllocationStatus::zombie:
+            break;
+    }
+    return refuse(Code::conflict, field, name + " was freed; it stays only until those who have it attached let go of it.");
 }
 
 void release_block(Decision& decision, BlockKey block) {

@@ -36,20 +36,28 @@ namespace vramd::core {
 // decide_models.cpp
 [[nodiscard]] Result<Decision> decide_one(const State& state, const LoadModelCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const InspectedCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const PlaceModelCommand& command, Moment now);
+// decide_load_ends.cpp
 [[nodiscard]] Result<Decision> decide_one(const State& state, const LoadedCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const OperationFailedCommand& command, Moment now);
-[[nodiscard]] Result<Decision> decide_one(const State& state, const PlaceModelCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const CancelOperationCommand& command, Moment now);
 // decide_unload.cpp
 [[nodiscard]] Result<Decision> decide_one(const State& state, const UnloadModelCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const UncacheCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const SetCacheCommand& command, Moment now);
-[[nodiscard]] Result<Decision> decide_one(const State& state, const CancelOperationCommand& command, Moment now);
 
 // decide_upkeep.cpp
 [[nodiscard]] Result<Decision> decide_one(const State& state, const UpkeepCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const UpkeepToldCommand& command, Moment now);
 [[nodiscard]] Result<Decision> decide_one(const State& state, const ReleaseEmptyCommand& command, Moment now);
+// decide_sessions.cpp
+[[nodiscard]] Result<Decision> decide_one(const State& state, const BeginSessionCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const TakeHoldCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const LetGoCommand& command, Moment now);
+[[nodiscard]] Result<Decision> decide_one(const State& state, const EndSessionCommand& command, Moment now);
 
+/// Whether somebody may begin to use it: refused as `conflict` while it is made ready, and as a zombie.
+[[nodiscard]] Result<void> check_usable(const memory::Allocation& allocation, std::string_view field = "allocation");
 /// Adds the events that end an allocation: its move's end, then `freed` or `dropped`, and the release of blocks that are left empty.
 void end_allocation(const State& state, Decision& decision, const memory::Allocation& allocation, Event ended);
 /// Whether models go for what is needed only, or down to the low watermark where the high one is passed (Catalogue::marks).
@@ -67,8 +75,16 @@ void end_transfers_of(const State& state, Decision& decision, u64 allocation_ser
 void release_block(Decision& decision, BlockKey block);
 /// Adds the end of a copy of a model that is whole: its memory goes back, and its block.
 void end_copy(const State& state, Decision& decision, const model::Copy& copy, Code reason);
+/// Adds an operation's end; a failure's words are made of the error's figures here.
+void end_operation(Decision& decision, OperationId id, OperationState how, Error error, u64 wall_ns);
+/// The end of a load that has no copy on its way: failed, or cancelled where somebody asked for that.
+[[nodiscard]] Decision failed_load(const State& state, OperationId id, Error error, u64 wall_ns);
 /// Adds the end of a copy's load: every operation that cannot end well without it ends so, its memory goes back.
 void end_load(const State& state, Decision& decision, const model::Copy& copy, OperationState how, const Error& error, u64 wall_ns);
+/// The copy on which the operation waits, if that is on its way: where it is wanted, or from which that is to be made.
+[[nodiscard]] const model::Copy* awaited_copy(const State& state, const model::Operation& operation);
+/// What is told of a refusal after the load has waited for clients that hold what it wants.
+[[nodiscard]] Error after_wait(const Waited& waited, Error refusal);
 /// A refusal for what is not there or not the caller's: both look the same.
 [[nodiscard]] std::unexpected<Error> not_found(std::string_view what, std::string_view name);
 }  // namespace vramd::core

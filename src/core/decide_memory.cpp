@@ -133,13 +133,16 @@ Result<Decision> decide_one(const State& state, const FreeCommand& command, Mome
     if (const auto transfers = state.transfers.of(command.id.serial); !transfers.empty())
         return refuse(Code::leased, "allocation",
                       "The allocation is in the transfer " + to_text(transfers.front()->plan.id) + "; wait for its end or cancel it.");
-    if (command.in_use)
+    if (command.in_use && !command.abandon)
         return refuse(Code::leased, "allocation", "The allocation's content is being read or written; try again when that has ended.");
     if (allocation->row.status == AllocationStatus::pending)
         return refuse(Code::conflict, "allocation", "The allocation is still being made ready; try again in a moment.");
     Decision decision;
     decision.freed_bytes = allocation->row.granted_bytes;
-    end_allocation(state, decision, *allocation, AllocationFreed{command.id, Code::cancelled});
+    if (!command.in_use) end_allocation(state, decision, *allocation, AllocationFreed{command.id, Code::cancelled});
+    if (!command.in_use || allocation->row.status == AllocationStatus::zombie) return decision;
+    if (state.books.move(command.id.serial) != nullptr) drop_move(state, decision, *allocation, Code::cancelled);
+    decision.events.push_back(AllocationAbandoned{command.id});
     return decision;
 }
 
@@ -147,6 +150,7 @@ Result<Decision> decide_one(const State& state, const RenewLeaseCommand& command
     const memory::Allocation* allocation = visible(state, command.caller, command.id);
     if (allocation == nullptr) return not_found("allocation", to_text(command.id));
     TRY_DO(check_lease(command.lease_seconds));
+    if (allocation->row.status == AllocationStatus::zombie) TRY_DO(check_usable(*allocation));
     if (allocation->row.persistent) return refuse(Code::conflict, "allocation", "The allocation is persistent: it has no lease to renew.");
     Decision decision;
     decision.allocation = command.id;
@@ -158,6 +162,7 @@ Result<Decision> decide_one(const State& state, const AccessCommand& command, Mo
     const memory::Allocation* allocation = state.books.allocation(command.id);
     if (allocation == nullptr) return not_found("allocation", to_text(command.id));
     Decision decision;
+    if (allocation->row.status == AllocationStatus::zombie) return decision;
     decision.events.push_back(
         AllocationAccessed{command.id, now.wall_ns, allocation->row.persistent ? 0 : lease_until(allocation->row.lease_seconds, now)});
     return decision;

@@ -6,7 +6,16 @@ using namespace vramd;
 using namespace vramd::core;
 
 namespace {
-const memory::AllocationRow& row_of(const Driver& driver, AllocationId id) { return driver.state.books.allocation(id)->row; }
+AllocationId allocate_for_ten_seconds(Driver& driver, u64 size_bytes) {
+    AllocateCommand command;
+    command.caller = {"me", Role::user};
+    command.size_bytes = size_bytes;
+    command.persistent = false;
+    command.lease_seconds = 10;
+    const AllocationId id = driver.give(command).value().allocation;
+    driver.finish();
+    return id;
+}
 }  // namespace
 
 TEST_CASE("two owners never share a block, however small their allocations") {
@@ -55,6 +64,38 @@ TEST_CASE("another's allocation cannot be freed and looks like a missing one; an
     REQUIRE(!missing);
     CHECK(missing.error().code == Code::not_found);
     CHECK(driver.give(FreeCommand{{"root", Role::admin}, id}).has_value());
+}
+
+TEST_CASE("what is abandoned counts as a zombie, in no lease, and is used by nobody anew, until it is freed") {
+    Driver driver;
+    driver.add_device("a", 64 * mib);
+    const AllocationId id = allocate_for_ten_seconds(driver, 4096);
+    const AllocationId other = driver.allocate("me", 4096);
+    const FreeCommand forced{{"me", Role::user}, id, true, true};
+    CHECK(driver.give(FreeCommand{{"me", Role::user}, id, true}).error().code == Code::leased);
+    CHECK(driver.give(FreeCommand{{"you", Role::user}, id, true, true}).error().code == Code::not_found);
+    CHECK(driver.give(forced).value().events.size() == 1);
+    CHECK(driver.give(forced).value().events.empty());
+    const auto counted = [&](u64 live, u64 zombie) {
+        const memory::DeviceSums& sums = driver.state.books.sums(0);
+        CHECK(sums.live == live);
+        CHECK(sums.zombie == zombie);
+        CHECK(sums.returning() == 0);
+        CHECK(driver.state.books.held_by(0, "me") == live + zombie);  // It is its owner's yet.
+        CHECK(audit(driver.state).empty());
+    };
+    counted(4096, 4096);
+    const auto again = restore(save(driver.state));
+    REQUIRE(again);
+    CHECK(state_hash(*again) == state_hash(driver.state));
+    driver.now.monotonic_ns += 100 * ns_per_second;
+    CHECK(driver.give(ExpireCommand{})->events.empty());
+    CHECK(driver.give(RenewLeaseCommand{{"me", Role::user}, id, 5}).error().code == Code::conflict);
+    CHECK(driver.give(AccessCommand{id})->events.empty());
+    CHECK(driver.give(FreeCommand{{}, id}).error().code == Code::not_found);
+    CHECK(driver.free("me", id).has_value());
+    counted(4096, 0);
+    CHECK(driver.free("me", other).has_value());
 }
 
 TEST_CASE("an id works once: a second free is refused, and its number never comes back") {
@@ -125,15 +166,7 @@ TEST_CASE("empty arenas of others make room when somebody needs it") {
 TEST_CASE("a lease that runs out frees the memory, unless somebody is using it") {
     Driver driver;
     driver.add_device("a", 1 * mib);
-    AllocateCommand command;
-    command.caller = {"me", Role::user};
-    command.size_bytes = 256;
-    command.persistent = false;
-    command.lease_seconds = 10;
-    const auto decision = driver.give(command);
-    REQUIRE(decision);
-    driver.finish();
-    const u64 serial = decision->allocation.serial;
+    const u64 serial = allocate_for_ten_seconds(driver, 256).serial;
     driver.now.monotonic_ns += 9 * ns_per_second;
     CHECK(driver.give(ExpireCommand{})->events.empty());
     driver.now.monotonic_ns += 2 * ns_per_second;

@@ -1,5 +1,5 @@
 /// Loading models. A load is an operation: inspect the header, find the place, reserve exactly what the header says, make the block, let it
-/// be filled, and only then is the copy there. Every way out of it gives the memory back.
+/// be filled, and only then is the copy there. Every way out of it gives the memory back (decide_load_ends.cpp).
 ///
 /// Disk → RAM cache → device: what is wanted on another device than the cache's comes by way of the cache where that can hold it, so that
 /// it is there for the next time; else straight from the file. What is in memory anywhere is copied from there, never read again.
@@ -9,10 +9,9 @@
 
 namespace vramd::core {
 namespace {
-constexpr std::size_t name_max = 200;
-
 Result<void> check(const State& state, const LoadRequest& request) {
-    if (request.name.empty() || request.name.size() > name_max) return refuse(Code::invalid_field, "/name", request.name.size(), name_max);
+    if (request.name.empty() || request.name.size() > model_name_bytes_max)
+        return refuse(Code::invalid_field, "/name", request.name.size(), model_name_bytes_max);
     if (request.path.empty()) return refuse(Code::invalid_field, "/path", "/path must name a model file.");
     if (state.catalogue.running() >= model::running_max)
         return refuse(Code::busy, "operations",
@@ -23,19 +22,6 @@ Result<void> check(const State& state, const LoadRequest& request) {
     const auto device = state.books.device_named(request.device_id);
     if (!device || state.books.devices()[*device].capacity_bytes == 0) return no_device(state.books, request.device_id);
     return {};
-}
-
-void end_operation(Decision& decision, OperationId id, OperationState how, Error error, u64 wall_ns) {
-    if (how != OperationState::succeeded) error.detail = describe(error);
-    decision.events.push_back(OperationEnded{id, how, std::move(error), wall_ns});
-}
-
-Decision failed(const State& state, OperationId id, Error error, u64 wall_ns) {
-    Decision decision;
-    const bool cancelled = state.catalogue.operation(id)->cancelling;
-    if (cancelled) error = {Code::cancelled, "operation", 0, 0, "The load was cancelled."};
-    end_operation(decision, id, cancelled ? OperationState::cancelled : OperationState::failed, error, wall_ns);
-    return decision;
 }
 
 /// Asks for the header once more, and decides by what is there then.
@@ -51,6 +37,7 @@ struct Needs {
     const std::vector<u64>& in_use;
     const std::vector<u16>& closed;
     u64 allocation_secret;
+    Waited waited;
     Moment now;
 
     [[nodiscard]] bool is_closed(u16 device) const { return std::ranges::binary_search(closed, device); }
@@ -175,6 +162,7 @@ void yield_name(const State& state, Decision& decision, const model::Model& hold
     for (const model::Copy* copy : state.catalogue.copies_of(holder.id.serial)) end_copy(state, decision, *copy, Code::cancelled);
 }
 bool may_yield(const State& state, const Needs& needs, const model::Model& holder) {
+    if (!state.catalogue.waiting_for_model(holder.id.serial).empty()) return false;
     const auto copies = state.catalogue.copies_of(holder.id.serial);
     return std::ranges::all_of(copies, [&](const model::Copy* copy) {
         const bool idle = copy->tier == ModelTier::ram && copy->state == ModelState::resident;
@@ -200,7 +188,7 @@ Decision place_known(const State& state, const Needs& needs, const model::Model&
     const OperationId id = needs.operation.id;
     const u64 size_bytes = std::max<u64>(model.inspection->memory_bytes, 1);
     const auto target = target_of(state, needs, &model, size_bytes);
-    if (!target) return failed(state, id, {Code::not_found, "/deviceId", 0, 0, "There is no such device."}, needs.now.wall_ns);
+    if (!target) return failed_load(state, id, {Code::not_found, "/deviceId", 0, 0, "There is no such device."}, needs.now.wall_ns);
     Decision decision;
     decision.operation = id;
     const bool named = needs.operation.model == model.id.serial;
@@ -211,9 +199,10 @@ Decision place_known(const State& state, const Needs& needs, const model::Model&
         return again(std::move(decision), id);  // That load's process is gone within milliseconds.
     if (!named) name_model(state, decision, needs, model, *target);
     if (here != nullptr) {
-        if (here->device == *target && here->tier == ModelTier::ram && needs.operation.request.tier == ModelTier::device)
-            decision.events.push_back(
-                ModelTiered{model.id, here->allocation, here->device, ModelTier::device, needs.operation.request.pinned});
+        const LoadRequest& request = needs.operation.request;
+        const bool is_new = here->tier == ModelTier::ram || (request.pinned && !here->pinned);  // Nobody's pin is taken back by a load.
+        if (here->device == *target && request.tier == ModelTier::device && is_new)
+            decision.events.push_back(ModelTiered{model.id, here->allocation, here->device, ModelTier::device, request.pinned});
         if (here->state == ModelState::resident) {
             decision.events.push_back(AllocationAccessed{here->allocation, needs.now.wall_ns, 0});  // Asked for is as good as read.
             end_operation(decision, id, OperationState::succeeded, {}, needs.now.wall_ns);
@@ -231,13 +220,13 @@ Decision place_known(const State& state, const Needs& needs, const model::Model&
             decision.effects.push_back(PlaceModelEffect{id, PlaceModelEffect::When::after_release});
             return decision;
         }
-        return failed(state, id, *refusal, needs.now.wall_ns);
+        return failed_load(state, id, after_wait(needs.waited, *refusal), needs.now.wall_ns);
     }
     const ModelTier tier = needs.operation.request.tier;
     if (tier == ModelTier::device)
         keep_marks(state, decision, scope, size_bytes);
     else if (auto refusal = bound_cache(state, decision, needs, granted))
-        return failed(state, id, *std::move(refusal), needs.now.wall_ns);
+        return failed_load(state, id, *std::move(refusal), needs.now.wall_ns);
     reserve(state, decision, needs, model.id, *target, tier, size_bytes, [&](AllocationId allocation) {
         return ModelCopying{model.id, id, allocation, *target, tier};
     });
@@ -250,30 +239,57 @@ Decision place_new(const State& state, const Needs& needs, const Inspection& ins
     const OperationId id = needs.operation.id;
     const u64 size_bytes = std::max<u64>(inspection.memory_bytes, 1);
     const auto target = target_of(state, needs, nullptr, size_bytes);
-    if (!target) return failed(state, id, {Code::not_found, "/deviceId", 0, 0, "There is no such device."}, needs.now.wall_ns);
+    if (!target) return failed_load(state, id, {Code::not_found, "/deviceId", 0, 0, "There is no such device."}, needs.now.wall_ns);
     Decision decision;
     decision.operation = id;
     const auto granted_on = [&](u16 device) { return round_up(size_bytes, state.books.devices()[device].granule_bytes); };
     u16 device = *target;
     ModelTier tier = request.tier;
     const auto& cache = state.catalogue.cache();
-    const ByCache way = by_cache(state, decision, needs, *target, cache ? granted_on(cache->device) : 0);
+    const auto refusal = why_not(state, needs, device, granted_on(device));
+    const bool can_be = !refusal || (refusal->code == Code::insufficient_memory && granted_on(device) <= state.books.usable_bytes(device));
+    // From the cache nothing goes for a load that its device can never hold. What it holds now may go, or be let go of, by then.
+    const ByCache way = can_be ? by_cache(state, decision, needs, device, cache ? granted_on(cache->device) : 0) : ByCache::no;
     if (way == ByCache::wait) return again(std::move(decision), id);
     if (way == ByCache::yes) {
         device = cache->device;
         tier = ModelTier::ram;
-    } else if (const auto refusal = why_not(state, needs, device, granted_on(device))) {
+    } else if (tier == ModelTier::ram) {
+        if (auto full = bound_cache(state, decision, needs, granted_on(device)))
+            return failed_load(state, id, *std::move(full), needs.now.wall_ns);
+        if (refusal && !decision.events.empty()) return again(std::move(decision), id);
+        // What is loaded does not go for what is only kept.
+        if (refusal && refusal->code == Code::insufficient_memory && !needs.is_closed(device) &&
+            make_room(state, decision, needs.scope(device, ReclaimReach::cache), size_bytes))
+            return again(std::move(decision), id);
+        if (refusal) return failed_load(state, id, after_wait(needs.waited, *refusal), needs.now.wall_ns);
+    } else if (refusal) {
         const bool full = refusal->code == Code::insufficient_memory && !needs.is_closed(device);
         if (full && make_room(state, decision, needs.scope(device), size_bytes, Ahead::of_need)) return again(std::move(decision), id);
-        return failed(state, id, *refusal, needs.now.wall_ns);
+        return failed_load(state, id, after_wait(needs.waited, *refusal), needs.now.wall_ns);
     }
     if (tier == ModelTier::device) keep_marks(state, decision, needs.scope(device), size_bytes);
-    if (tier == ModelTier::ram && way == ByCache::no)
-        if (auto refusal = bound_cache(state, decision, needs, granted_on(device)))
-            return failed(state, id, *std::move(refusal), needs.now.wall_ns);
     const ModelId model{state.catalogue.next_model(), model_secret};
     reserve(state, decision, needs, model, device, tier, size_bytes,
             [&](AllocationId allocation) { return ModelLoading{model, id, allocation, device, tier, *target, inspection}; });
+    return decision;
+}
+/// The load takes its name from another model, if it then finds its place, or one in the cache by way of which it comes; if it does not,
+/// or not yet, that one keeps it.
+Result<Decision> place_in_the_name_of(const State& state, const Needs& needs, const model::Model& holder, const InspectedCommand& command) {
+    Decision decision;
+    decision.operation = needs.operation.id;
+    yield_name(state, decision, holder, needs.operation.request.name);
+    State without = state;
+    for (const Event& event : decision.events) apply(without, event);
+    TRY(Decision placed, decide_one(without, command, needs.now));
+    const bool failed = std::ranges::any_of(placed.events, [](const Event& event) {
+        const auto* ended = std::get_if<OperationEnded>(&event);
+        return ended != nullptr && ended->state != OperationState::succeeded;
+    });
+    if (failed) return placed;
+    std::ranges::move(placed.events, std::back_inserter(decision.events));
+    std::ranges::move(placed.effects, std::back_inserter(decision.effects));
     return decision;
 }
 }  // namespace
@@ -292,106 +308,31 @@ Result<Decision> decide_one(const State& state, const InspectedCommand& command,
     const model::Operation* operation = state.catalogue.operation(command.operation);
     if (operation == nullptr || operation->state != OperationState::running || operation->model != 0 || operation->is_upkeep())
         return Decision{};
-    if (operation->cancelling) return failed(state, command.operation, {}, now.wall_ns);
-    const Needs needs{*operation, command.frozen, command.in_use, command.closed, command.allocation_secret, now};
+    if (operation->cancelling) return failed_load(state, command.operation, {}, now.wall_ns);
+    const Needs needs{*operation, command.frozen, command.in_use, command.closed, command.allocation_secret, command.waited, now};
     const LoadRequest& request = operation->request;
     const model::Model* same = state.catalogue.model_of(command.inspection.identity);
     const model::Model* named = state.catalogue.model_named(request.name);
     if (named != nullptr && named != same && !may_yield(state, needs, *named)) {
-        return failed(
-            state, command.operation,
-            {Code::name_in_use, "/name", 0, 0, "The name " + request.name + " stands for another file (" + named->request.path + ")."},
-            now.wall_ns);
+        const bool changed = named->request.path == request.path;
+        const std::string why = changed ? "The file " + request.path + " is not the one any more that the model " + request.name +
+                                              " was loaded from; unload that first, or use another name."
+                                        : "The name " + request.name + " stands for another file (" + named->request.path + ").";
+        return failed_load(state, command.operation, {Code::name_in_use, "/name", 0, 0, why}, now.wall_ns);
     }
-    if (named != nullptr && named != same) {  // By itself: what makes room below could take the same copy.
-        Decision decision;
-        decision.operation = command.operation;
-        yield_name(state, decision, *named, request.name);
-        return again(std::move(decision), command.operation);
-    }
+    if (named != nullptr && named != same) return place_in_the_name_of(state, needs, *named, command);
     return same == nullptr ? place_new(state, needs, command.inspection, command.model_secret) : place_known(state, needs, *same);
 }
 
 Result<Decision> decide_one(const State& state, const PlaceModelCommand& command, Moment now) {
     const model::Operation* operation = state.catalogue.operation(command.operation);
-    if (operation == nullptr || operation->state != OperationState::running || operation->model == 0) return Decision{};
-    if (operation->cancelling) return failed(state, command.operation, {}, now.wall_ns);
+    if (operation == nullptr || operation->state != OperationState::running || operation->is_upkeep()) return Decision{};
+    if (operation->cancelling && awaited_copy(state, *operation) != nullptr)
+        return Decision{};  // It ends with that, which is being stopped.
+    if (operation->cancelling) return failed_load(state, command.operation, {}, now.wall_ns);
     const model::Model* model = state.catalogue.model(operation->model);
-    if (model == nullptr)
-        return failed(state, command.operation, {Code::device_lost, "model", 0, 0, "The copy that it was to be made from is lost."},
-                      now.wall_ns);
-    const Needs needs{*operation, command.frozen, command.in_use, command.closed, command.allocation_secret, now};
+    if (model == nullptr) return again({}, command.operation);  // What it was to be made from went: it comes from the file.
+    const Needs needs{*operation, command.frozen, command.in_use, command.closed, command.allocation_secret, command.waited, now};
     return place_known(state, needs, *model);
-}
-
-Result<Decision> decide_one(const State& state, const LoadedCommand& command, Moment now) {
-    const model::Copy* copy = state.catalogue.loading_by(command.operation);
-    if (copy == nullptr) return Decision{};
-    Decision decision;
-    decision.operation = command.operation;
-    decision.events.push_back(AllocationReady{copy->allocation});
-    decision.events.push_back(
-        ModelResident{state.catalogue.model(copy->model)->id, copy->allocation, copy->device, command.load_ns, now.wall_ns});
-    for (const OperationId waiting : state.catalogue.waiting_for_model(copy->model)) {
-        const u16 target = state.catalogue.operation(waiting)->target;
-        if (target == copy->device)
-            end_operation(decision, waiting, OperationState::succeeded, {}, now.wall_ns);
-        else if (state.catalogue.copy_on(copy->model, target) == nullptr)
-            decision.effects.push_back(PlaceModelEffect{waiting});
-    }
-    return decision;
-}
-
-void end_load(const State& state, Decision& decision, const model::Copy& copy, OperationState how, const Error& error, u64 wall_ns) {
-    for (const OperationId waiting : state.catalogue.waiting_for(copy)) end_operation(decision, waiting, how, error, wall_ns);
-    decision.events.push_back(ModelGone{state.catalogue.model(copy.model)->id, copy.allocation, copy.device});
-    decision.events.push_back(AllocationDropped{copy.allocation, error.code, describe(error)});
-}
-
-Result<Decision> decide_one(const State& state, const OperationFailedCommand& command, Moment now) {
-    const model::Operation* operation = state.catalogue.operation(command.operation);
-    const model::Copy* copy = state.catalogue.loading_by(command.operation);
-    const bool running = operation != nullptr && operation->state == OperationState::running;
-    if (copy == nullptr)
-        return running && operation->model == 0 ? failed(state, command.operation, command.error, now.wall_ns) : Decision{};
-    Decision decision;
-    const bool cancelled = state.catalogue.cancelling(*copy);
-    const BlockKey block = state.books.allocation(copy->allocation)->row.block;
-    end_load(state, decision, *copy, cancelled ? OperationState::cancelled : OperationState::failed, command.error, now.wall_ns);
-    if (state.books.block(block)->row.state == BlockState::ready) release_block(decision, block);
-    return decision;
-}
-
-Result<Decision> decide_one(const State& state, const CancelOperationCommand& command, Moment now) {
-    const model::Operation* operation = state.catalogue.operation(command.id);
-    const bool visible = operation != nullptr && (command.caller.role == Role::admin || operation->owner == command.caller.owner);
-    if (!visible) return not_found("operation", to_text(command.id));
-    if (operation->state != OperationState::running)
-        return refuse(Code::conflict, "operation", "The operation has ended already (" + std::string(name_of(operation->state)) + ").");
-    Decision decision;
-    decision.operation = command.id;
-    // The copy on which it waits, if that is on its way: where it is wanted, or from which that is to be made.
-    const model::Copy* copy = nullptr;
-    std::vector<OperationId> waiting;
-    for (const model::Copy* one : state.catalogue.copies_of(operation->model)) {
-        if (one->state != ModelState::loading) continue;
-        waiting = state.catalogue.waiting_for(*one);
-        if (std::ranges::find(waiting, command.id) == waiting.end()) continue;
-        copy = one;
-        break;
-    }
-    // Others wait for the same copy: it goes on without this one.
-    if (copy != nullptr && waiting.size() > 1) {
-        end_operation(decision, command.id, OperationState::cancelled, {Code::cancelled, "operation", 0, 0, "The load was cancelled."},
-                      now.wall_ns);
-        return decision;
-    }
-    if (!operation->cancelling) decision.events.push_back(OperationCancelling{command.id});
-    if (operation->is_upkeep()) {  // Looks for it before each move.
-        decision.effects.push_back(UpkeepEffect{command.id});
-        return decision;
-    }
-    decision.effects.push_back(StopLoadEffect{copy == nullptr ? command.id : copy->operation});
-    return decision;
 }
 }  // namespace vramd::core

@@ -6,8 +6,6 @@ using namespace vramd;
 using namespace vramd::core;
 
 namespace {
-const memory::AllocationRow& row_of(const Driver& driver, AllocationId id) { return driver.state.books.allocation(id)->row; }
-
 /// Two 2 MiB arenas of one owner: the first full but for a hole at its start, the second with one small allocation.
 struct TwoArenas {
     Driver driver;
@@ -34,7 +32,7 @@ TEST_CASE("a moved allocation keeps its id, lies in the hole, and its emptied bl
     REQUIRE(driver.give(MoveCommand{1, arenas.wanderer, arenas.first, false, {}}));
     CHECK(row_of(driver, arenas.wanderer).block == arenas.second);  // Until the copy has ended.
     CHECK(driver.state.books.sums(0).live == 2 * mib + 4096);       // Both places count on the device …
-    CHECK(driver.state.books.owners().at("me").live == 2 * mib);    // … and one of them for the owner.
+    CHECK(driver.used_by("me") == 2 * mib);                         // … and one of them for the owner.
     CHECK(audit(driver.state).empty());
     REQUIRE(driver.give(MovedCommand{arenas.wanderer, false, {}}));
     CHECK(row_of(driver, arenas.wanderer).block == arenas.first);

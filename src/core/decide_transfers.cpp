@@ -17,8 +17,7 @@ Result<const Allocation*> usable(const State& state, const Caller& caller, Alloc
         missing.error().field = field;
         return missing;
     }
-    if (allocation->row.status != AllocationStatus::live)
-        return refuse(Code::conflict, field, "The allocation " + to_text(id) + " is not ready yet.");
+    TRY_DO(check_usable(*allocation, field));
     return allocation;
 }
 

@@ -6,7 +6,6 @@ using namespace vramd;
 using namespace vramd::core;
 
 namespace {
-const memory::AllocationRow& row_of(const Driver& driver, AllocationId id) { return driver.state.books.allocation(id)->row; }
 const std::string& device_of(const Driver& driver, AllocationId id) {
     return driver.state.books.devices()[driver.state.books.block(row_of(driver, id).block)->row.device].id;
 }
@@ -71,7 +70,7 @@ TEST_CASE("a move to a device keeps the id, and the old place is free only when 
     REQUIRE(begun);
     world.driver.finish();
     CHECK(device_of(world.driver, world.source) == "a");
-    CHECK(world.driver.state.books.owners().at("me").live == 1 * mib);
+    CHECK(world.driver.used_by("me") == 1 * mib);
     REQUIRE(world.driver.give(TransferredCommand{begun->transfer, {1 * mib, 1, 1, 0}, {}}));
     world.driver.finish();
     CHECK(device_of(world.driver, world.source) == "b");

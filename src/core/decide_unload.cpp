@@ -71,7 +71,15 @@ Result<Decision> decide_one(const State& state, const UnloadModelCommand& comman
             return refuse(Code::conflict, "name",
                           "The model " + command.name + " is being loaded; cancel operation " + to_text(copy->operation) + " instead.");
     Decision decision;
-    if (model->names.size() > 1 && !device) {  // Others know the same memory by another name.
+    if (model->names.size() > 1) {  // Others know the same memory by another name.
+        const auto copies = state.catalogue.copies_of(model->id.serial);
+        const auto on_devices = std::ranges::count(copies, ModelTier::device, &model::Copy::tier);
+        if (std::cmp_less(going.size(), on_devices))
+            return refuse(Code::conflict, "name",
+                          "The model " + command.name +
+                              " is loaded on other devices too, and others know it by other names: which of "
+                              "them need it on " +
+                              command.device_id + " is not known. Unload it without a device.");
         decision.events.push_back(ModelUnnamed{model->id, command.name});
         return decision;
     }

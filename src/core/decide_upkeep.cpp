@@ -41,10 +41,18 @@ Result<UpkeepRequest> checked_upkeep(const State& state, const UpkeepCommand& co
     if (command.preserve.size() > preserve_max || request.preserve_models.size() > preserve_max)
         return refuse(Code::invalid_field, "/preserveAllocationIds", std::max(command.preserve.size(), request.preserve_models.size()),
                       preserve_max);
-    if (request.target_fragmentation_hundredths > hundredths_max || request.target_usage_hundredths > hundredths_max)
-        return refuse(Code::invalid_field, "/targetUsagePercentage", "A percentage is at most 100.");
+    if (request.target_fragmentation_hundredths > hundredths_max)
+        return refuse(Code::invalid_field, "/targetFragmentationPercentage",
+                      "/targetFragmentationPercentage must be from 0 to 100, got " +
+                          std::to_string(request.target_fragmentation_hundredths / 100) + ".");
+    if (request.target_usage_hundredths > hundredths_max && request.target_usage_hundredths != usage_of_policy)
+        return refuse(Code::invalid_field, "/targetUsagePercentage",
+                      "/targetUsagePercentage must be from 0 to 100, got " + std::to_string(request.target_usage_hundredths / 100) + ".");
     TRY(request.devices, devices_of(state.books, command.device_id));
     TRY(request.preserve, serials_of(state, command.caller, command.preserve));
+    for (const std::string& name : request.preserve_models)
+        if (state.catalogue.model_named(name) == nullptr)
+            return refuse(Code::not_found, "/preserveModels", "There is no model " + name + ".");
     std::ranges::sort(request.preserve_models);
     request.own_only = command.caller.role != Role::admin;
     request.deadline_monotonic_ns = request.time_limit_ns == 0 ? 0 : now.monotonic_ns + request.time_limit_ns;
@@ -131,7 +139,7 @@ std::optional<ReclaimCommand> reclaim_for(const State& state, u16 device, const 
     const u64 capacity = state.books.devices()[device].capacity_bytes;
     const auto share = [capacity](u64 hundredths) { return static_cast<u64>(u128{capacity} * hundredths / hundredths_max); };
     const u64 used = used_bytes(state, device);
-    const bool named = request.target_usage_hundredths != 0;
+    const bool named = request.target_usage_hundredths != usage_of_policy;
     const u64 target = share(named ? request.target_usage_hundredths : usage_low_hundredths);
     if (used <= (named ? target : share(usage_high_hundredths))) return std::nullopt;
     ReclaimCommand command;

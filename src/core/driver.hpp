@@ -50,10 +50,18 @@ public:
         finish();
         return decision ? decision->allocation : AllocationId{};
     }
+    /// What an owner's allocations take on all devices, second places not counted.
+    [[nodiscard]] u64 used_by(std::string_view owner) const {
+        u64 bytes = 0;
+        for (const auto& [use, sums] : state.books.uses())
+            if (state.books.name(use.owner) == owner) bytes += sums.live;
+        return bytes;
+    }
     Result<Decision> free(const std::string& owner, AllocationId id) {
         auto decision = give(FreeCommand{{owner, Role::user}, id});
         finish();
         return decision;
     }
 };
+inline const memory::AllocationRow& row_of(const Driver& driver, AllocationId id) { return driver.state.books.allocation(id)->row; }
 }  // namespace vramd::core

@@ -46,6 +46,8 @@ std::vector<const model::Copy*> in_turn(const State& state, const ReclaimScope& 
 
 bool must_stay(const State& state, const ReclaimScope& scope, const model::Copy& copy) {
     if (copy.pinned || has(scope.in_use, copy.allocation.serial) || !state.transfers.of(copy.allocation.serial).empty()) return true;
+    // Of what the cache keeps, nothing that a load waits to be made from goes for another load: they would undo one another for ever.
+    if (scope.reach == ReclaimReach::cache_only && !state.catalogue.waiting_for_model(copy.model).empty()) return true;
     // Another is being made from it.
     for (const model::Copy* other : state.catalogue.copies_of(copy.model))
         if (other->state == ModelState::loading) return true;
@@ -90,14 +92,18 @@ ReclaimPlan plan_reclaim(const State& state, const ReclaimScope& scope, u64 want
 
 void reclaim(const State& state, Decision& decision, const ReclaimPlan& plan) {
     for (const BlockKey key : plan.blocks) release_block(decision, key);
-    for (const u64 serial : plan.copies) end_copy(state, decision, *state.catalogue.copy(serial), Code::insufficient_memory);
+    for (const u64 serial : plan.copies) {
+        const model::Copy& copy = *state.catalogue.copy(serial);
+        decision.evicted.push_back({copy.device, state.books.block(state.books.allocation(copy.allocation)->row.block)->row.size_bytes});
+        end_copy(state, decision, copy, Code::insufficient_memory);
+    }
     decision.freed_bytes += plan.bytes;
     decision.passed_over += plan.passed_over;
 }
 
 u64 excess_bytes(const State& state, u16 device, u64 down_to_bytes) {
     const memory::DeviceSums& sums = state.books.sums(device);
-    const u64 staying = sums.committed - sums.zombie - state.books.unwanted_bytes(device);
+    const u64 staying = sums.committed - sums.returning() - state.books.unwanted_bytes(device);
     return staying > down_to_bytes ? staying - down_to_bytes : 0;
 }
 

@@ -18,6 +18,10 @@ template <class T>
 concept ForKeys = requires(Keys& keys, const T& event) {
     keys.apply(event);
 };
+template <class T>
+concept ForSessions = requires(Sessions& sessions, const T& event) {
+    sessions.apply(event);
+};
 /// Appends a part's saved form behind its size.
 template <class Part>
 void save_part(const Part& part, std::vector<std::byte>& out) {
@@ -53,12 +57,30 @@ void apply(State& state, const Event& event) {
                 state.transfers.apply(kind);
             else if constexpr (std::is_same_v<std::decay_t<decltype(kind)>, PressureChanged>)
                 state.pressures.apply(kind);
-            else if constexpr (!std::is_same_v<std::decay_t<decltype(kind)>, KeyUsed>)
+            else if constexpr (!std::is_same_v<std::decay_t<decltype(kind)>, KeyUsed> && !ForSessions<std::decay_t<decltype(kind)>>)
                 state.catalogue.apply(kind);
-            if constexpr (ForKeys<std::decay_t<decltype(kind)>>) state.keys.apply(kind);  // Besides: some ends give a key back.
+            if constexpr (ForKeys<std::decay_t<decltype(kind)>>) state.keys.apply(kind);          // Besides: some ends give a key back.
+            if constexpr (ForSessions<std::decay_t<decltype(kind)>>) state.sessions.apply(kind);  // Besides: what ends is held no more.
         },
         event);
 }
+
+namespace {
+/// What sessions hold is there.
+void audit_sessions(const State& state, std::vector<std::string>& findings) {
+    state.sessions.audit(findings);
+    for (const Session* session : state.sessions.all())
+        for (const auto& [serial, hold] : session->holds) {
+            const memory::Allocation* allocation = state.books.allocation(hold.id);
+            const std::string name =
+                "allocation " + std::to_string(serial) + ", which session " + std::to_string(session->id.serial) + " holds,";
+            if (allocation == nullptr || allocation->row.status == AllocationStatus::pending)
+                findings.push_back(name + " is not there.");
+            else if (hold.ends_with_session && allocation->row.persistent)
+                findings.push_back(name + " is persistent and was to end with it.");
+        }
+}
+}  // namespace
 
 std::vector<std::string> audit(const State& state) {
     std::vector<std::string> findings;
@@ -67,6 +89,7 @@ std::vector<std::string> audit(const State& state) {
     state.transfers.audit(findings);
     state.keys.audit(findings);
     state.pressures.audit(state.books.devices().size(), findings);
+    audit_sessions(state, findings);
     for (const auto& [serial, transfer] : state.transfers.transfers()) {
         const TransferPlan& plan = transfer.plan;
         if (!transfer.is_open()) continue;
@@ -102,6 +125,7 @@ std::vector<std::byte> save(const State& state) {
     save_part(state.transfers, out);
     save_part(state.pressures, out);
     save_part(state.keys, out);
+    if (state.sessions.next() > 1) save_part(state.sessions, out);  // Without one it is as it was before there were any.
     return out;
 }
 
@@ -112,6 +136,9 @@ Result<State> restore(std::span<const std::byte> bytes) {
     TRY(state.transfers, restore_part<memory::Transfers>(bytes));
     TRY(state.pressures, restore_part<memory::Pressures>(bytes));
     TRY(state.keys, restore_part<Keys>(bytes));
+    if (!bytes.empty()) {
+        TRY(state.sessions, restore_part<Sessions>(bytes));
+    }
     if (!bytes.empty()) return refuse(Code::system_failed, "snapshot", "The snapshot is longer than its parts.");
     return state;
 }
@@ -119,6 +146,10 @@ Result<State> restore(std::span<const std::byte> bytes) {
 u64 state_hash(const State& state) { return checksum(save(state)); }
 
 bool may_see(const State& state, const Caller& caller, const memory::Allocation& allocation) {
-    return caller.role == Role::admin || allocation.row.model != 0 || state.books.name(allocation.row.owner) == caller.owner;
+    return may_see(state, caller, memory::Use{0, allocation.row.owner, allocation.row.purpose, allocation.row.model != 0});
+}
+
+bool may_see(const State& state, const Caller& caller, const memory::Use& use) {
+    return caller.role == Role::admin || use.of_model || state.books.name(use.owner) == caller.owner;
 }
 }  // namespace vramd::core

@@ -13,6 +13,7 @@
 #include "core/memory/pressure.hpp"
 #include "core/memory/transfers.hpp"
 #include "core/model/catalogue.hpp"
+#include "core/sessions.hpp"
 #include "terms/command.hpp"
 #include "terms/effect.hpp"
 #include "terms/event.hpp"
@@ -29,6 +30,13 @@ struct State {
     memory::Transfers transfers;
     memory::Pressures pressures;
     Keys keys;
+    Sessions sessions;
+};
+
+/// A copy of a model that goes without its owner's word: for room, by pressure or by limits.
+struct Evicted {
+    u16 device = 0;
+    u64 bytes = 0;  ///< Of its block.
 };
 
 /// What a command leads to.
@@ -38,15 +46,20 @@ struct Decision {
     AllocationId allocation;      ///< Of an allocate: what was reserved.
     OperationId operation;        ///< Of a load: what was started.
     TransferId transfer;          ///< Of a transfer: what was queued, cancelled or ended.
+    SessionId session{};          ///< Of a session's beginning.
     std::optional<u16> device{};  ///< Of limits and reclaims: the device.
     u64 freed_bytes = 0;
     u64 passed_over = 0;  ///< Of a reclaim: models whose turn it was, but that are pinned, used or to be preserved.
     /// The request does not fit yet, but will once blocks released by `events` are gone: decide again then.
     bool again_after_release = false;
+    std::vector<Evicted> evicted{};  ///< Among what ends by `events`.
 };
 
 /// What the command leads to, or why it is refused; nothing changes. `now` is the time of the decision.
 [[nodiscard]] Result<Decision> decide(const State& state, const Command& command, Moment now);
+
+/// What a refusal says of clients that were asked to let go and hold so much still; nothing of none.
+[[nodiscard]] std::string held_by_asked(u64 bytes);
 
 /// Whether the request could be granted if nothing but the limits and quotas stood against it: one that cannot waits in vain.
 [[nodiscard]] bool can_ever_fit(const State& state, const AllocateCommand& command);
@@ -68,6 +81,7 @@ void apply(State& state, const Event& event);
 
 /// True if the caller may see this allocation: its owner, an admin, or anybody for what holds a model.
 [[nodiscard]] bool may_see(const State& state, const Caller& caller, const memory::Allocation& allocation);
+[[nodiscard]] bool may_see(const State& state, const Caller& caller, const memory::Use& use);
 /// A refusal of a device that is not in use, which names those that are; an empty id asked for any. Field "device".
 [[nodiscard]] std::unexpected<Error> no_device(const memory::Books& books, std::string_view device_id);
 }  // namespace vramd::core

@@ -94,16 +94,36 @@ Command any_limits(Choices& choices, const Caller& caller) {
     return command;
 }
 
+Command any_of_a_session(Choices& choices, const Driver& driver, const Caller& caller) {
+    const auto sessions = driver.state.sessions.all();
+    const SessionId session = sessions.empty() ? SessionId{1, 1} : sessions[choices.below(sessions.size())]->id;
+    const AllocationId id = some_allocation(choices, driver);
+    switch (choices.below(6)) {
+        case 0:
+            return BeginSessionCommand{caller.owner, "c", choices.below(50), choices.below(1000)};
+        case 1:
+            return EndSessionCommand{session, choices.one_in(2) ? Code::cancelled : Code::timed_out};
+        case 2:
+            return LetGoCommand{session, id};
+        default:
+            return TakeHoldCommand{session, id, static_cast<HoldMode>(choices.below(4)), choices.one_in(2)};
+    }
+}
+
 Command any_command(Choices& choices, const Driver& driver) {
     const Caller caller{"owner" + std::to_string(choices.below(3)), choices.one_in(4) ? Role::admin : Role::user};
     const u64 block = 1 + choices.below(driver.state.books.next_block());
-    switch (choices.below(20)) {
+    switch (choices.below(23)) {
+        case 20:
+        case 21:
+        case 22:
+            return any_of_a_session(choices, driver, caller);
         case 0:
         case 1:
         case 2:
             return any_allocate(choices, caller);
         case 3:
-            return FreeCommand{caller, some_allocation(choices, driver)};
+            return FreeCommand{caller, some_allocation(choices, driver), choices.one_in(4), choices.one_in(2)};
         case 4:
             return AccessCommand{some_allocation(choices, driver)};
         case 5:

@@ -26,7 +26,6 @@ struct AtHand {
 void note_left(UpkeepActed& acted, const memory::Plan& plan);
 void note_passed_over(UpkeepActed& acted, u64 models);
 inline constexpr std::string_view nothing_to_preload = "No model is configured to be preloaded.";
-inline constexpr std::string_view eviction_is_admins = "Only an admin may evict models.";
 
 /// What an upkeep would do.
 struct UpkeepTrial {

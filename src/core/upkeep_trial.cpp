@@ -86,10 +86,6 @@ private:
         while (give(ExpireCommand{at_hand_.in_use})) acted.ended_leases += 1;
     }
     void evict(UpkeepActed& acted, u16 device) {
-        if (request_.own_only) {
-            acted.why_left = std::string(eviction_is_admins);
-            return;
-        }
         auto command = reclaim_for(state_, device, request_);
         if (!command) return;
         command->in_use = at_hand_.in_use;

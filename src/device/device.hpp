@@ -50,6 +50,7 @@ struct Facts {
     std::string kind;                       ///< "host", "cuda", "d3d12", "sim".
     std::string name;                       ///< The hardware's name where it is known, else empty.
     std::string driver;                     ///< Driver or kernel with its version, else empty.
+    std::string uuid;                       ///< Which GPU it is, to every process: "GPU-5a0b…", as nvidia-smi prints it; else empty.
     std::vector<std::string> capabilities;  ///< Sorted lower-camel words, such as "map", "pinned", "sharedRead".
     u64 capacity_bytes = 0;                 ///< As configured: what the core may hand out.
     u64 granularity_bytes = 0;              ///< Block sizes are multiples of this; a power of two.
@@ -108,6 +109,7 @@ struct Reading {
     std::optional<u64> group_limit_bytes;       ///< The tightest cgroup memory limit over this process.
     std::optional<u64> group_used_bytes;        ///< Use of the group with that limit.
     std::optional<u64> group_available_bytes;   ///< What it still has room for, cache that the kernel drops first counted in.
+    std::optional<u64> pinned_bytes;            ///< Of other devices' memory that this one reads by itself, locked for it so far.
     std::vector<NumaNode> numa_nodes;
     HugePages huge_pages;
     std::optional<Stall> stall;

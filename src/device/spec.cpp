@@ -15,7 +15,7 @@ std::unexpected<Error> bad_size(std::string_view text, std::string_view why) {
 }
 std::unexpected<Error> bad_device(std::string_view text, std::string_view why) {
     return refuse(Code::invalid_field, "device",
-                  "The device \"" + std::string(text) + "\" " + std::string(why) + "; write it like host, host:a=1GiB or auto.");
+                  "The device \"" + std::string(text) + "\" " + std::string(why) + "; write it like host, host:a=1GiB, cuda:0 or auto.");
 }
 
 std::optional<u64> unit_bytes(std::string_view unit) {
@@ -31,30 +31,61 @@ bool is_name(std::string_view text) {
     return !text.empty() && text.size() <= name_length_max && lower(text.front()) && std::ranges::all_of(text, allowed);
 }
 
+constexpr Size cuda_default{Size::Unit::percent, 90};
+
+/// An index without needless zeros, or a UUID as nvidia-smi prints it.
+bool is_gpu(std::string_view text) {
+    const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+    if (!text.empty() && text.size() <= 3 && std::ranges::all_of(text, digit)) return text.size() == 1 || text.front() != '0';
+    constexpr std::string_view prefix = "GPU-";
+    constexpr std::size_t uuid_length = 40;
+    const auto hexadecimal = [&](char c) { return digit(c) || (c >= 'a' && c <= 'f') || c == '-'; };
+    return text.size() == uuid_length && text.starts_with(prefix) && std::ranges::all_of(text.substr(prefix.size()), hexadecimal);
+}
+
+/// What follows `cuda`: absent is not the same as empty.
+Result<Spec> gpu_of(std::string_view text, std::optional<std::string_view> which) {
+    Spec spec{"", cuda_default, SpecKind::cuda, std::string(which.value_or(""))};
+    if (which && !is_gpu(*which)) return bad_device(text, "needs a GPU's index or its UUID, such as cuda:0 or cuda:GPU-5a0b…");
+    return spec;
+}
+
 /// A spec whose id is empty when the text names none.
 Result<Spec> parse_one(std::string_view text) {
     const auto equals = text.find('=');
     const std::string_view head = text.substr(0, equals);
     const auto colon = head.find(':');
     const std::string_view kind = head.substr(0, colon);
-    if (kind == "cuda" || kind == "d3d12")
+    if (kind == "d3d12")
         return refuse(Code::unsupported, "device",
                       "This build has no " + std::string(kind) + " devices, so \"" + std::string(text) +
-                          "\" cannot be opened; host devices are there.");
-    if (kind != "host" && kind != "auto") return bad_device(text, "is of no known kind (host, cuda, d3d12, auto)");
+                          "\" cannot be opened; host and cuda devices are there.");
+    if (kind != "host" && kind != "auto" && kind != "cuda") return bad_device(text, "is of no known kind (host, cuda, auto)");
     Spec spec;
     if (kind == "auto") {
         if (text != "auto") return bad_device(text, "has more than the word auto");
         return spec;
     }
-    if (colon != std::string_view::npos) {
+    if (kind == "cuda") {
+        TRY(spec, gpu_of(text, colon == std::string_view::npos ? std::nullopt : std::optional(head.substr(colon + 1))));
+    } else if (colon != std::string_view::npos) {
         spec.id = head.substr(colon + 1);
         if (!is_name(spec.id)) return bad_device(text, "needs a name of 1 to 32 of a-z, 0-9 and -, beginning with a letter");
     }
     if (equals != std::string_view::npos) {
-        TRY(spec.size, parse_size(text.substr(equals + 1)));
+        auto size = parse_size(text.substr(equals + 1));
+        if (!size) return refuse(Code::invalid_field, "device", "The device \"" + std::string(text) + "\": " + size.error().detail);
+        spec.size = *size;
     }
     return spec;
+}
+
+bool is_twice(const std::vector<Spec>& specs, const Spec& one) {
+    const auto same = [&](const Spec& spec) {
+        if (one.kind != SpecKind::host) return spec.kind == one.kind && spec.which == one.which;
+        return !one.id.empty() && spec.id == one.id;
+    };
+    return std::ranges::any_of(specs, same);
 }
 
 bool is_taken(const std::vector<Spec>& specs, std::string_view id) {
@@ -81,17 +112,20 @@ Result<Size> parse_size(std::string_view text) {
 }
 
 Result<std::vector<Spec>> parse_specs(std::span<const std::string> texts) {
+    const Spec every_gpu{"", cuda_default, SpecKind::every_cuda, ""};
     std::vector<Spec> specs;
     for (const std::string& text : texts) {
         TRY(Spec spec, parse_one(text));
-        if (!spec.id.empty() && is_taken(specs, spec.id)) return bad_device(text, "has a name that another --device has");
+        if (is_twice(specs, spec) || (text == "auto" && is_twice(specs, every_gpu)))
+            return bad_device(text, "has a name that another --device has");
         specs.push_back(std::move(spec));
+        if (text == "auto") specs.push_back(every_gpu);
     }
-    if (texts.empty()) specs.emplace_back();
+    if (texts.empty()) specs = {Spec{}, every_gpu};
     // Numbers go to the nameless last, so that an explicit host:host0 keeps its name wherever it stands.
     u64 number = 0;
     for (Spec& spec : specs) {
-        if (!spec.id.empty()) continue;
+        if (!spec.id.empty() || spec.kind != SpecKind::host) continue;
         std::string id;
         do id = "host" + std::to_string(number++);
         while (is_taken(specs, id));

@@ -1,8 +1,9 @@
 /// The text of `--device`: which devices there shall be and how large.
 ///
-/// Grammar: `auto` | `host[:NAME][=SIZE]` | `cuda[:INDEX][=SIZE]` | `d3d12[:INDEX][=SIZE]`; SIZE is digits with B, KiB, MiB, GiB or
+/// Grammar: `auto` | `host[:NAME][=SIZE]` | `cuda[:INDEX|:UUID][=SIZE]` | `d3d12[:INDEX][=SIZE]`; SIZE is digits with B, KiB, MiB, GiB or
 /// TiB (no unit: bytes), or a percentage `1%`…`100%` of what is available at the start. A NAME has 1 to 32 of `a-z 0-9 -`, begins
 /// with a letter. A host device without a name is `host0`, then `host1` and so on; one without a size gets half of what is available.
+/// A GPU without INDEX is the first; one without a size gets 90 % of what is free. `auto` is host0 and every GPU that can be used.
 #pragma once
 #include <span>
 #include <string>
@@ -20,10 +21,18 @@ struct Size {
     bool operator==(const Size&) const = default;
 };
 
+enum class SpecKind : u8 {
+    host,
+    cuda,
+    every_cuda,  ///< Those that can be opened, if any.
+};
+
 /// One device to open.
 struct Spec {
-    std::string id;  ///< "host0", "a".
+    std::string id;  ///< "host0", "a"; empty for a GPU, which is named once it is found.
     Size size;
+    SpecKind kind = SpecKind::host;
+    std::string which = {};  ///< Of a GPU: index or UUID; empty: the first.
     bool operator==(const Spec&) const = default;
 };
 

@@ -8,6 +8,8 @@ namespace vramd::device {
 namespace {
 Result<std::vector<Spec>> parse(std::vector<std::string> texts) { return parse_specs(texts); }
 constexpr Size half{Size::Unit::percent, 50};
+constexpr Size most{Size::Unit::percent, 90};
+const Spec every_gpu{"", most, SpecKind::every_cuda, ""};
 constexpr Size bytes(u64 amount) { return {Size::Unit::bytes, amount}; }
 }  // namespace
 
@@ -73,8 +75,9 @@ TEST_CASE("a wrong size is refused in words that show it and the right form") {
 
 TEST_CASE("every form of a host device gives its name and size") {
     const std::pair<std::vector<std::string>, std::vector<Spec>> right[] = {
-        {{}, {{"host0", half}}},
-        {{"auto"}, {{"host0", half}}},
+        {{}, {{"host0", half}, every_gpu}},
+        {{"auto"}, {{"host0", half}, every_gpu}},
+        {{"auto", "host:a=1GiB"}, {{"host0", half}, every_gpu, {"a", bytes(gib)}}},
         {{"host"}, {{"host0", half}}},
         {{"host=1GiB"}, {{"host0", bytes(gib)}}},
         {{"host:a"}, {{"a", half}}},
@@ -109,12 +112,39 @@ TEST_CASE("a wrong device is refused in words that show it") {
 }
 
 TEST_CASE("devices that this build has no backend for are refused as unsupported") {
-    for (const char* text : {"cuda", "cuda:0", "cuda:0=80%", "cuda=1GiB", "d3d12", "d3d12:1=1GiB"}) {
+    for (const char* text : {"d3d12", "d3d12:1=1GiB"}) {
         CAPTURE(text);
         const auto parsed = parse({text});
         REQUIRE(!parsed.has_value());
         CHECK(parsed.error().code == Code::unsupported);
     }
+}
+
+TEST_CASE("a GPU is named by its index or its UUID, and gets 90 % of what is free unless told") {
+    const std::string uuid = "GPU-5a0b1c2d-0000-1111-2222-0123456789ab";
+    const std::pair<std::vector<std::string>, std::vector<Spec>> right[] = {
+        {{"cuda"}, {{"", most, SpecKind::cuda, ""}}},
+        {{"cuda:0"}, {{"", most, SpecKind::cuda, "0"}}},
+        {{"cuda:12=80%"}, {{"", {Size::Unit::percent, 80}, SpecKind::cuda, "12"}}},
+        {{"cuda=1GiB"}, {{"", bytes(gib), SpecKind::cuda, ""}}},
+        {{"cuda:" + uuid + "=1GiB"}, {{"", bytes(gib), SpecKind::cuda, uuid}}},
+        {{"cuda:0", "host:a=1GiB", "cuda:1"}, {{"", most, SpecKind::cuda, "0"}, {"a", bytes(gib)}, {"", most, SpecKind::cuda, "1"}}},
+    };
+    for (const auto& [texts, specs] : right) {
+        const auto parsed = parse(texts);
+        REQUIRE(parsed.has_value());
+        CHECK((*parsed == specs));
+    }
+    for (const char* text :
+         {"cuda:", "cuda:=1GiB", "cuda:a", "cuda:-1", "cuda:00", "cuda:0x1", "cuda:1234", "cuda:GPU-", "cuda:0:1", "Cuda:0"}) {
+        CAPTURE(text);
+        const auto parsed = parse({text});
+        REQUIRE(!parsed.has_value());
+        CHECK(parsed.error().code == Code::invalid_field);
+        CHECK(describe(parsed.error()).find("\"" + std::string(text) + "\"") != std::string::npos);
+    }
+    CHECK(!parse({"cuda:0", "cuda:0=1GiB"}).has_value());
+    CHECK(!parse({"auto", "auto"}).has_value());
 }
 
 TEST_CASE("a share is taken of what is available and rounded down to whole pages") {

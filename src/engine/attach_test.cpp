@@ -9,8 +9,6 @@ using namespace vramd;
 using namespace vramd::engine;
 
 namespace {
-const Caller me{"me", Role::user};
-const Caller other{"other", Role::user};
 
 AllocationId allocated(Daemon& daemon, u64 size_bytes, AllocationType type, bool shareable = false, bool persistent = true) {
     AllocateCommand command;
@@ -73,16 +71,14 @@ TEST_CASE("a client writes its own memory in place, reads it in place, and has a
     CHECK(daemon.core->allocation(me, id)->attached_clients == 3);
 }
 
-TEST_CASE("memory that a client has attached is not freed, not by force either, and can be right after it lets go") {
+TEST_CASE("memory that a client has attached is not freed, and can be right after it lets go") {
     Daemon daemon;
     const AllocationId id = allocated(daemon, 10'000, AllocationType::mapped);
     auto held = daemon.core->attach(me, id, AttachMode::read).value();
-    for (const bool force : {false, true}) {
-        const auto refused = daemon.free("me", id, force);
-        REQUIRE(!refused.has_value());
-        CHECK(refused.error().code == Code::leased);
-        CHECK(refused.error().detail.find("attachedClients is 1") != std::string::npos);
-    }
+    const auto refused = daemon.free("me", id);
+    REQUIRE(!refused.has_value());
+    CHECK(refused.error().code == Code::leased);
+    CHECK(refused.error().detail.find("attachedClients is 1") != std::string::npos);
     CHECK(daemon.free("other", id).error().code == Code::not_found);
     held.reset();
     CHECK(daemon.core->allocation(me, id)->attached_clients == 0);

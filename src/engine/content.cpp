@@ -2,6 +2,8 @@
 #include <algorithm>
 
 #include "base/invariant.hpp"
+#include "core/decide.hpp"
+#include "engine/channel_content.hpp"
 #include "engine/runner.hpp"
 
 namespace vramd::engine {
@@ -41,17 +43,25 @@ void Runner::hold(u64 serial) { uses_[serial] += 1; }
 void Runner::end_use(u64 serial, EndedUses& ended) {
     const auto found = uses_.find(serial);
     INVARIANT(found != uses_.end());
-    if (--found->second > 0) return;
+    const memory::Allocation* allocation = state_.books.allocation_by_serial(serial);
+    const bool wanted = allocation != nullptr && allocation->row.model != 0 && somebody_waits();
+    if (--found->second > 0) {
+        ended.evictable = ended.evictable || (wanted && holders_.hold(serial));  // Those who are left can perhaps be asked.
+        return;
+    }
     uses_.erase(found);
     if (auto waiting = after_use_.extract(serial); !waiting.empty())
         for (auto& work : waiting.mapped()) ended.next.push_back(std::move(work));
-    if (freeing_.contains(serial)) ended.frees.push_back(serial);
+    const bool abandoned = allocation != nullptr && allocation->row.status == AllocationStatus::zombie;
+    if (freeing_.contains(serial) || abandoned) ended.frees.push_back(serial);
+    ended.evictable = ended.evictable || wanted;
     schedule_leases();
 }
 
 void Runner::follow(EndedUses ended) {
     for (auto& work : ended.next) work();
     for (const u64 serial : ended.frees) free_waiting(serial);
+    if (ended.evictable) retry_waiting();
 }
 
 void Runner::let_go(u64 serial) {
@@ -70,12 +80,13 @@ Result<transfer::Place> Runner::hold_place(const Caller& caller, AllocationId id
     const memory::Allocation* allocation = state_.books.allocation(id);
     if (allocation == nullptr || !core::may_see(state_, caller, *allocation))
         return refuse(Code::not_found, "allocation", "There is no allocation " + to_text(id) + ", or it is not yours.");
-    return hold_locked(allocation->row, offset_bytes, size_bytes, access);
+    return hold_locked(*allocation, offset_bytes, size_bytes, access);
 }
 
-Result<transfer::Place> Runner::hold_locked(const memory::AllocationRow& row, u64 offset_bytes, std::optional<u64> size_bytes,
+Result<transfer::Place> Runner::hold_locked(const memory::Allocation& allocation, u64 offset_bytes, std::optional<u64> size_bytes,
                                             Access access) {
-    if (row.status != AllocationStatus::live) return refuse(Code::conflict, "allocation", "The allocation is not ready yet.");
+    TRY_DO(core::check_usable(allocation));
+    const memory::AllocationRow& row = allocation.row;
     // Else readers that follow one another would keep a forced free waiting for ever.
     if (freeing_.contains(row.id.serial) || after_use_.contains(row.id.serial))
         return refuse(Code::conflict, "allocation", "The allocation is being freed or moved; try again in a moment.");
@@ -85,7 +96,9 @@ Result<transfer::Place> Runner::hold_locked(const memory::AllocationRow& row, u6
     TRY(const Range part, Range::within(row.size_bytes, offset_bytes, size_bytes.value_or(row.size_bytes - rest.offset_bytes())));
     device::Device* device = nullptr;
     const auto spec = spec_of(row.block, device);
-    if (!spec) return refuse(Code::device_lost, "device", "The device is not there.");
+    if (!spec)
+        return refuse(Code::device_lost, "device",
+                      "The device of this memory is not there: it was lost, or is configured no more. Its status says which.");
     TRY(const Range in_block, Range::within(spec->size_bytes, row.offset_bytes + part.offset_bytes(), part.size_bytes()));
     if (const auto moving = moving_.find(row.id.serial); moving != moving_.end() && access == Access::write) moving->second = true;
     hold(row.id.serial);
@@ -98,23 +111,21 @@ void Runner::accessed(AllocationId id) { (void)commit(AccessCommand{id}); }
 Result<std::unique_ptr<Content>> Runner::hold_content(const Caller& caller, AllocationId id, Access access) {
     TRY(const transfer::Place place, hold_place(caller, id, 0, std::nullopt, access));
     auto mapping = place.device->map(place.key);
-    if (!mapping) {
-        let_go(id.serial);
-        return std::unexpected(mapping.error());
+    if (mapping) return std::make_unique<HeldContent>(*this, id.serial, *std::move(mapping), place.range, access);
+    auto error = std::move(mapping).error();
+    if (error.code == Code::unsupported) {
+        auto channel = device::channel_to(*place.device, place.key, device::Patience::none);
+        if (channel) return content_by_channel(*std::move(channel), place.range, [this, serial = id.serial] { let_go(serial); });
+        error = std::move(channel).error();
     }
-    return std::make_unique<HeldContent>(*this, id.serial, *std::move(mapping), place.range, access);
+    let_go(id.serial);
+    return std::unexpected(std::move(error));
 }
 
 Result<std::unique_ptr<Content>> Runner::open_content(const Caller& caller, AllocationId id, Access access) {
     TRY(auto content, hold_content(caller, id, access));
     accessed(id);
     return content;
-}
-
-u64 Runner::limit_of(transfer::Kind kind) {
-    const Lock lock(small_lock_);
-    if (!limits_) return 0;
-    return kind == transfer::Kind::copy ? limits_->copy_bytes_per_second : limits_->zero_bytes_per_second;
 }
 
 void Runner::clear(ClearRequest request, Done<Moved> done) {
@@ -154,7 +165,8 @@ void Runner::clear_allocation(ClearRequest request, Done<Moved> done) {
         ports_.transfer->submit(std::move(job), [this, shared, id, device = place->device](Result<transfer::Outcome> outcome) {
             let_go(id.serial);
             if (!outcome) return (*shared)(std::unexpected(outcome.error()));
-            const Moved moved{outcome->bytes, outcome->duration_ns, limit_of(transfer::Kind::fill), 1, 0};
+            const LinkLimits::Rate limit = link_limits_.fill(LinkLimits::end_of(*device));
+            const Moved moved{outcome->bytes, outcome->duration_ns, limit.bytes_per_second, 1, 0};
             note_work(device, report::Work::clear, moved);
             (*shared)(moved);
         });
@@ -198,7 +210,8 @@ void Runner::copy(CopyRequest request, Done<Moved> done) {
         ports_.transfer->submit(std::move(job), [this, shared, end, device = source->device](Result<transfer::Outcome> outcome) {
             end();
             if (!outcome) return (*shared)(std::unexpected(outcome.error()));
-            const Moved moved{outcome->bytes, outcome->duration_ns, limit_of(transfer::Kind::copy), 2, 0};
+            const LinkLimits::Rate limit = link_limits_.copy(LinkLimits::end_of(*device), LinkLimits::end_of(*device));
+            const Moved moved{outcome->bytes, outcome->duration_ns, limit.bytes_per_second, 2, 0};
             note_work(device, report::Work::copy, moved);
             (*shared)(moved);
         });
@@ -295,8 +308,11 @@ void Runner::clear_next(std::shared_ptr<Clearing> clearing) {
         clearing->count(std::unexpected(ticket.error()));
     }
     thaw(clearing->blocks);
-    if (clearing->moved.free_ranges_touched > 0) note_work(clearing->holes.front().device, report::Work::clear, clearing->moved);
-    clearing->moved.limit_bytes_per_second = limit_of(transfer::Kind::fill);
+    if (clearing->moved.free_ranges_touched > 0) {
+        const device::Device* const device = clearing->holes.front().device;
+        note_work(device, report::Work::clear, clearing->moved);
+        clearing->moved.limit_bytes_per_second = link_limits_.fill(LinkLimits::end_of(*device)).bytes_per_second;
+    }
     if (clearing->error) return clearing->done(std::unexpected(*clearing->error));
     clearing->done(clearing->moved);
 }

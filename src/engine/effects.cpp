@@ -2,10 +2,20 @@
 #include <algorithm>
 
 #include "base/invariant.hpp"
+#include "device/channel.hpp"
 #include "engine/runner.hpp"
 
 namespace vramd::engine {
 namespace {
+/// Of a model in memory whose file is gone: by its name it can be had elsewhere still, from where it is.
+std::optional<Inspection> known_inspection(const core::State& state, OperationId id) {
+    const model::Operation* operation = state.catalogue.operation(id);
+    const model::Model* model = operation == nullptr ? nullptr : state.catalogue.model_named(operation->request.name);
+    if (model == nullptr || model->request.path != operation->request.path) return std::nullopt;
+    if (state.catalogue.whole_copy(model->id.serial) == nullptr) return std::nullopt;
+    return *model->inspection;
+}
+
 device::BlockKind kind_of(BlockKind kind, bool shareable) {
     switch (kind) {
         case BlockKind::arena:
@@ -39,8 +49,16 @@ void Runner::start(const Effect& effect) {
     std::visit([this](const auto& kind) { start_one(kind); }, effect);
 }
 
+Executor& Runner::executor_of(BlockKey key) {
+    const Lock lock(lock_);
+    const memory::Block* const block = state_.books.block(key);
+    if (block == nullptr) return *ports_.executor;
+    const auto found = devices_.find(state_.books.devices()[block->row.device].id);
+    return found == devices_.end() || !found->second.executor ? *ports_.executor : *found->second.executor;
+}
+
 void Runner::start_one(const CreateBlockEffect& effect) {
-    ports_.executor->post([this, key = effect.block] {
+    executor_of(effect.block).post([this, key = effect.block] {
         device::Device* device = nullptr;
         std::optional<device::BlockSpec> spec;
         {
@@ -48,7 +66,10 @@ void Runner::start_one(const CreateBlockEffect& effect) {
             spec = spec_of(key, device);
         }
         if (!spec) {
-            conclude(BlockFailedCommand{key, {Code::device_lost, "device", 0, 0, "The device is not there."}});
+            conclude(BlockFailedCommand{
+                key,
+                {Code::device_lost, "device", 0, 0,
+                 "The device of this memory is not there: it was lost, or is configured no more. Its status says which."}});
             return;
         }
         Result<Fd> memory = device->create(*spec);
@@ -64,13 +85,14 @@ void Runner::start_one(const CreateBlockEffect& effect) {
 }
 
 void Runner::start_one(const ReleaseBlockEffect& effect) {
-    ports_.executor->post([this, key = effect.block] {
+    executor_of(effect.block).post([this, key = effect.block] {
         device::Device* device = nullptr;
         std::optional<device::BlockSpec> spec;
         {
             const Lock lock(lock_);
             spec = spec_of(key, device);
         }
+        for (const auto& [id, configured] : devices_) device::unpin_for(*configured.device, key);
         // Either may not have it: a block whose making failed, or whose release was begun before a restart.
         if (spec) (void)device->release(key);
         (void)ports_.vault->drop(key);
@@ -100,9 +122,13 @@ void Runner::start_one(const ZeroEffect& effect) {
         else
             conclude(ZeroFailedCommand{id, outcome.error()});
     };
-    if (!found) return ended(refuse(Code::device_lost, "device", "The device is not there."));
+    if (!found)
+        return ended(refuse(Code::device_lost, "device",
+                            "The device of this memory is not there: it was lost, or is configured no more. Its status says which."));
     job.kind = transfer::Kind::zero;
-    if (effect.bytes <= transfer::run_now_max_bytes) return ended(ports_.transfer->run_now(std::move(job)));
+    // What is not seen may have to be waited for.
+    if (effect.bytes <= transfer::run_now_max_bytes && device::is_seen(*job.target->device))
+        return ended(ports_.transfer->run_now(std::move(job)));
     const auto ticket = ports_.transfer->submit(std::move(job), ended);
     if (!ticket) ended(std::unexpected(ticket.error()));
 }
@@ -116,6 +142,10 @@ void Runner::start_one(const InspectModelEffect& effect) {
         path = operation->request.path;
     }
     ports_.loading->inspect(effect.operation.serial, path, [this, id = effect.operation](Result<Inspection> inspection) {
+        if (!inspection && inspection.error().code == Code::not_found) {
+            const Lock lock(lock_);
+            if (auto known = known_inspection(state_, id)) inspection = *std::move(known);
+        }
         if (inspection)
             conclude(InspectedCommand{id, *std::move(inspection), ports_.secret(), ports_.secret()});
         else
@@ -174,7 +204,10 @@ void Runner::start_one(const LoadModelEffect& effect) {
     }
     const u64 started = ports_.clock().monotonic_ns;
     if (!spec) {
-        conclude(OperationFailedCommand{effect.operation, {Code::device_lost, "device", 0, 0, "The device is not there."}});
+        conclude(OperationFailedCommand{
+            effect.operation,
+            {Code::device_lost, "device", 0, 0,
+             "The device of this memory is not there: it was lost, or is configured no more. Its status says which."}});
         return;
     }
     // Sealed already: the core died between a load's end and its record. What is sealed is whole, for only a finished load is sealed.
@@ -182,7 +215,8 @@ void Runner::start_one(const LoadModelEffect& effect) {
     const bool whole = mapping && !mapping->write();
     if (whole || inspection->memory_bytes == 0) return load_ended(effect.operation, spec->key, *device, started, {});
     if (source) return copy_model(effect.operation, *source, {device, spec->key}, inspection->memory_bytes, started);
-    Result<Fd> memory = device->share(spec->key, device::Sharing::writable);
+    Result<Fd> memory;
+    if (mapping) memory = device->share(spec->key, device::Sharing::writable);  // What is not seen is lent to no process.
     if (!memory) return load_ended(effect.operation, spec->key, *device, started, std::unexpected(memory.error()));
     const u64 serial = effect.operation.serial;
     ports_.loading->load(
@@ -214,8 +248,10 @@ void Runner::copy_model(OperationId operation, AllocationId source, BlockOf targ
         }
     }
     if (!job.source)
-        return load_ended(operation, target.key, *target.device, started_ns,
-                          refuse(Code::device_lost, "device", "The copy that it was to be made from is lost."));
+        return load_ended(
+            operation, target.key, *target.device, started_ns,
+            refuse(Code::device_lost, "device",
+                   "The copy in memory that the load was to be made from is lost. Load it again: it is read from its file then."));
     const auto ended = [this, operation, source, target, started_ns](const Result<transfer::Outcome>& outcome) {
         {
             const Lock lock(small_lock_);
@@ -246,6 +282,9 @@ void Runner::load_ended(OperationId operation, BlockKey block, device::Device& d
         const auto sealed = device.seal_for_sharing(block);
         if (!sealed && sealed.error().code != Code::unsupported) result = std::unexpected(sealed.error());
     }
+    // What lies in system memory is there to be brought elsewhere: a GPU may read it by itself from now on.
+    if (const auto mapping = device.map(block); result && mapping)
+        for (const auto& [id, configured] : devices_) device::pin_for(*configured.device, block, *mapping);
     if (result)
         conclude(LoadedCommand{operation, ports_.clock().monotonic_ns - started_ns});
     else
@@ -262,5 +301,7 @@ void Runner::start_one(const StopLoadEffect& effect) {
     }
     if (copying) (void)ports_.transfer->cancel(*copying);  // Not there: then it has ended.
     ports_.loading->cancel(effect.operation.serial);
+    ports_.executor->post(
+        [this, serial = effect.operation.serial] { retry_load(serial); });  // One that waits for room has no process to stop.
 }
 }  // namespace vramd::engine

@@ -14,6 +14,7 @@
 #include "core/report/limits.hpp"
 #include "core/report/told.hpp"
 #include "device/device.hpp"
+#include "engine/attachment.hpp"
 #include "engine/events.hpp"
 #include "engine/insight.hpp"
 #include "engine/ports.hpp"
@@ -84,24 +85,6 @@ public:
     [[nodiscard]] virtual Result<void> commit(u64 offset_bytes, u64 bytes) = 0;
 };
 
-/// What a client does with memory that it attaches.
-enum class AttachMode : u8 {
-    read,      ///< Reads it in place. What it is given lets nobody write.
-    private_,  ///< Maps a copy of its own, page by page as it writes (MAP_PRIVATE); it is given the same as for `read`.
-    write,     ///< Reads and writes it in place.
-};
-
-/// An allocation that a client holds: neither freed, moved nor evicted while this object lives.
-class Attachment {
-public:
-    virtual ~Attachment() = default;
-    /// The place of the allocation in the block, that is in what `memory` gives.
-    [[nodiscard]] virtual u64 offset_bytes() const = 0;
-    [[nodiscard]] virtual u64 size_bytes() const = 0;
-    /// The block's descriptor for the client, to be passed on and then closed; empty where the device has none to give.
-    [[nodiscard]] virtual Fd take_memory() = 0;
-};
-
 /// A model file found beneath a model folder.
 struct AvailableModel {
     std::string path;  ///< Relative to its folder.
@@ -138,6 +121,9 @@ struct SystemTold {
     RecoveryTold recovery;
     bool read_only = false;
     std::string read_only_reason;
+    u64 ledger_room_bytes = 0;       ///< For events, in the files that are there.
+    u64 ledger_file_bytes = 0;       ///< One file of the ledger; the next is made when less than half of one is left.
+    u64 ledger_disk_free_bytes = 0;  ///< On the disk that the next one would be on.
 };
 
 /// What can be brought from a device to another, measured.
@@ -196,18 +182,34 @@ public:
     /// insufficient_memory, unsupported, read_only; timed_out where no room came within `timeout_ns`. `shortfall_of` tells the figures
     /// behind an insufficient_memory or a timed_out.
     virtual void allocate(AllocateCommand command, u64 timeout_ns, Done<Allocated> done) = 0;
+    /// Who waits for room on behalf of this session (`Caller::session`, not 0) is gone: its requests take nothing and make nobody give way
+    /// any more. They are answered as `cancelled`, but for those that have their place already.
+    virtual void forget_waiting(u64 session) = 0;
     [[nodiscard]] virtual Shortfall shortfall_of(const AllocateCommand& command) = 0;
     /// Errors: not_found, leased (content is being read or written, or a client has it attached), read_only. `force`: wait for the present
-    /// readers to end instead; for clients nobody waits.
+    /// readers to end instead; and what clients have attached is a zombie from now on: nobody begins to use it, and it is freed when the
+    /// last of them lets go. The answer does not wait for that.
     virtual void free(FreeCommand command, bool force, Done<Freed> done) = 0;
     [[nodiscard]] virtual Result<report::AllocationTold> renew_lease(RenewLeaseCommand command) = 0;
     [[nodiscard]] virtual Result<std::unique_ptr<Content>> open_content(const Caller& caller, AllocationId id, Access access) = 0;
     /// Holds an allocation for a client, and with a mode also opens its memory for it; counted in `attached_clients`. What holds a model,
     /// or was allocated as shareable, others may attach too, to read; the first one of another owner seals it, for ever. Makes a few system
-    /// calls. Errors: not_found, conflict (not ready, being freed or moved, write of a model or of what is sealed), unsupported (its block
-    /// holds more than this allocation), device_lost.
-    [[nodiscard]] virtual Result<std::unique_ptr<Attachment>> attach(const Caller& caller, AllocationId id,
-                                                                     std::optional<AttachMode> mode) = 0;
+    /// calls. Recorded for the holder's session before it returns. Errors: not_found, conflict (not ready, being freed or moved, write of a
+    /// model or of what is sealed), unsupported (its block holds more than this allocation), device_lost; with a session also read_only.
+    [[nodiscard]] virtual Result<std::unique_ptr<Attachment>> attach(const Caller& caller, AllocationId id, std::optional<AttachMode> mode,
+                                                                     const Holder& holder = {}) = 0;
+    /// Begins a client's session, which outlives this core. `secret` is the engine's to set. Errors: read_only.
+    [[nodiscard]] virtual Result<SessionId> begin_session(BeginSessionCommand command) = 0;
+    /// Goes on with a session of the core before, by the sum of its key. Errors: not_found (no such session, another owner's, or its grace
+    /// is over), conflict (a connection has it).
+    [[nodiscard]] virtual Result<ResumedSession> resume_session(const Caller& caller, u64 key_sum) = 0;
+    /// Records that a session's mapping is gone; what holds it in this core is the caller's own. Without a session it only tells.
+    /// `until_it_ends` matters where the session allocated it: it has it, without a mapping, until it ends. Errors: read_only.
+    [[nodiscard]] virtual Result<Kept> let_go(SessionId session, AllocationId id) = 0;
+    /// The session's client has ended. What the ledger cannot take now it takes later.
+    virtual void end_session(SessionId session) = 0;
+    /// What clients hold though it was freed, by serial. O(devices) where there is none, else O(allocations that clients hold).
+    [[nodiscard]] virtual std::vector<ZombieTold> zombies() = 0;
     virtual void clear(ClearRequest request, Done<Moved> done) = 0;
     virtual void copy(CopyRequest request, Done<Moved> done) = 0;
 
@@ -237,6 +239,8 @@ public:
     // Models.
     /// Answers at once with the operation, which then runs. `ended` is called when it ends (at once for a model that is there already).
     [[nodiscard]] virtual Result<OperationId> load_model(LoadModelCommand command, Done<report::OperationTold> ended) = 0;
+    /// Ends the hold of a load that was `held`: whoever loaded it has attached it, or does not want it any more. Else nothing.
+    virtual void let_loaded_go(OperationId id) = 0;
     virtual void unload_model(UnloadModelCommand command, Done<Freed> done) = 0;
     /// Errors: not_found, conflict (it is loaded where the cache is), leased, read_only.
     virtual void uncache(UncacheCommand command, Done<Freed> done) = 0;

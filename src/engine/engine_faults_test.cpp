@@ -5,8 +5,6 @@ using namespace vramd;
 using namespace vramd::engine;
 
 namespace {
-const Caller me{"me", Role::user};
-
 u64 capacity_of(Daemon& daemon) { return daemon.core->devices()[0].books.total_bytes; }
 /// Until it holds, for at most 20 s.
 template <class Holds>

@@ -212,7 +212,10 @@ void EventFeed::history_of(const Caller& caller, AllocationId id, u64 max, std::
         }
     }
     // Still here: there was no room for it in the queue.
-    if (done) return done(refuse(Code::busy, "includeHistory", "Too many histories are being looked up."));
+    if (done)
+        return done(
+            refuse(Code::busy, "includeHistory",
+                   std::to_string(searches_waiting_max) + " histories are being looked up already, which is as many as may be at once."));
     needs_.post([this] { search_next(); });
 }
 

@@ -1,155 +1,13 @@
 /// Who gets room in which order. On a simulated device with every thread's work done here, in the order it was posted: the same each time.
-#include <doctest/doctest.h>
-#include <stdlib.h>
-
 #include <deque>
-#include <filesystem>
 #include <map>
 
-#include "base/random.hpp"
-#include "device/sim/sim.hpp"
-#include "engine/runner.hpp"
+#include "engine/test_bench.hpp"
 
 using namespace vramd;
 using namespace vramd::engine;
 
 namespace {
-class Stepped final : public Executor {
-public:
-    void post(std::move_only_function<void()> work) override { due_.push_back(std::move(work)); }
-    void post_at(u64 deadline_ns, std::move_only_function<void()> work) override { later_.emplace(deadline_ns, std::move(work)); }
-    /// Does all that is due, and what that leads to.
-    void run(u64 now_ns) {
-        for (;;) {
-            while (!later_.empty() && later_.begin()->first <= now_ns) {
-                due_.push_back(std::move(later_.begin()->second));
-                later_.erase(later_.begin());
-            }
-            if (due_.empty()) return;
-            auto work = std::move(due_.front());
-            due_.pop_front();
-            work();
-        }
-    }
-
-private:
-    std::deque<std::move_only_function<void()>> due_;
-    std::multimap<u64, std::move_only_function<void()>> later_;
-};
-class NoVault final : public Vault {
-public:
-    Result<void> store(BlockKey, u64, const Fd&) override { return {}; }
-    Result<void> drop(BlockKey) override { return {}; }
-};
-/// Each file is a model whose size its path says.
-class AnyModel final : public Loading {
-public:
-    explicit AnyModel(std::shared_ptr<Stepped> executor) : executor_(std::move(executor)) {}
-    void inspect(u64, const std::string& path, Inspected done) override {
-        Inspection inspection;
-        inspection.memory_bytes = std::stoull(path);
-        inspection.identity.inode = ++inodes_;
-        executor_->post([inspection, done = std::move(done)]() mutable { done(inspection); });  // As a process: never at once.
-    }
-    void load(u64, const std::string&, const Inspection&, Destination, std::move_only_function<void(u64)>,
-              std::move_only_function<void(Result<void>)> done) override {
-        done({});
-    }
-    void cancel(u64) override {}
-    std::vector<Running> running() override { return {}; }
-    std::vector<File> files() override { return {}; }
-
-private:
-    std::shared_ptr<Stepped> executor_;
-    u64 inodes_ = 0;
-};
-
-/// What became of one request.
-struct Fate {
-    bool told = false;
-    std::optional<Error> error;
-    AllocationId id;
-};
-
-struct Bench {
-    explicit Bench(u64 capacity_bytes = 64 * mib) {
-        char pattern[] = "/tmp/vramd-fairness-XXXXXX";
-        REQUIRE(mkdtemp(pattern) != nullptr);
-        folder = pattern;
-        device::sim::Backing::Options options;
-        options.id = "a";
-        options.capacity_bytes = capacity_bytes;
-        backing = std::make_unique<device::sim::Backing>(options);
-        Ports ports;
-        ports.clock = [this] { return now; };
-        ports.secret = [this] { return ++secret; };
-        ports.vault = std::make_shared<NoVault>();
-        ports.executor = executor;
-        ports.loading = std::make_shared<AnyModel>(executor);
-        ports.transfer = copies;
-        std::shared_ptr<device::Device> opened = backing->open();
-        ports.devices.push_back({"a", capacity_bytes, opened->facts().granularity_bytes, opened});
-        Options core_options;
-        core_options.state_directory = folder / "ledger";
-        core_options.life = "test";
-        core_options.ledger_segment_bytes = mib;
-        core = std::make_unique<Runner>(std::move(core_options), std::move(ports));
-        REQUIRE(core->recover().has_value());
-        settle();
-    }
-    ~Bench() {
-        core->stop(0);
-        core.reset();
-        std::error_code ignored;  // A folder under /tmp that stays behind harms nobody.
-        std::filesystem::remove_all(folder, ignored);
-    }
-    void settle() {
-        do executor->run(now.monotonic_ns);
-        while (copies->step());
-    }
-    void pass(u64 ns) {
-        now.monotonic_ns += ns;
-        now.wall_ns += ns;
-        settle();
-    }
-    /// Asks; the fate is told when there is one.
-    std::shared_ptr<Fate> ask(const std::string& owner, u64 size_bytes, u64 timeout_ns = 0, Priority priority = Priority::normal) {
-        auto fate = std::make_shared<Fate>();
-        AllocateCommand command;
-        command.caller = {owner, Role::user};
-        command.size_bytes = size_bytes;
-        command.priority = priority;
-        core->allocate(command, timeout_ns, [fate](Result<Allocated> result) {
-            CHECK(!fate->told);
-            fate->told = true;
-            if (result) fate->id = result->record.id;
-            if (!result) fate->error = result.error();
-        });
-        settle();
-        return fate;
-    }
-    void free(const std::string& owner, AllocationId id) {
-        core->free({{owner, Role::user}, id}, false, [](const Result<Freed>& freed) { CHECK(freed.has_value()); });
-        settle();
-    }
-    void load(const std::string& name, u64 size_bytes) {
-        LoadModelCommand command;
-        command.caller = {"me", Role::user};
-        command.request.name = name;
-        command.request.path = std::to_string(size_bytes);
-        REQUIRE(core->load_model(command, {}).has_value());
-        pass(ns_per_second);
-    }
-
-    Moment now{1000 * ns_per_second, 1000 * ns_per_second};
-    u64 secret = 0;
-    std::filesystem::path folder;
-    std::shared_ptr<Stepped> executor = std::make_shared<Stepped>();
-    std::shared_ptr<transfer::Engine> copies =
-        std::make_shared<transfer::Engine>(transfer::Options{.mode = transfer::Options::Mode::stepped});
-    std::unique_ptr<device::sim::Backing> backing;
-    std::unique_ptr<Runner> core;
-};
 constexpr u64 large = 50 * mib, small = 9 * mib, long_time = 3600 * ns_per_second;
 
 /// A stream of small requests, each of which comes before an older one goes. How many of at most `rounds` got theirs before the fate was
@@ -306,6 +164,56 @@ TEST_CASE("models go for who needs the room, those loaded first before the other
     CHECK(bench.core->model("first").has_value());
     CHECK(!bench.core->model("second").has_value());
     CHECK(bench.core->model("third").has_value());
+}
+
+TEST_CASE("who waits for room gets that of a model when the last who used it lets it go, the oldest first") {
+    Bench bench;
+    bench.load("model", 60 * mib);
+    const AllocationId model = bench.core->model("model")->best().allocation;
+    auto one = bench.core->attach({"one", Role::user}, model, std::nullopt).value();
+    auto another = bench.core->attach({"another", Role::user}, model, std::nullopt).value();
+    auto reading = bench.core->open_content({"reader", Role::user}, model, Access::read).value();
+    const auto old = bench.ask("old", 40 * mib, long_time);
+    const auto young = bench.ask("young", 40 * mib, long_time);
+    one.reset();
+    reading.reset();
+    bench.settle();
+    CHECK(!old->told);
+    CHECK(bench.core->model("model").has_value());
+    another.reset();
+    bench.settle();
+    CHECK(old->id);
+    CHECK(!young->told);
+    CHECK(!bench.core->model("model").has_value());
+}
+
+TEST_CASE("who waits for room gets that of a model that has come to be there and that nobody uses") {
+    Bench bench;
+    bench.loading->takes_time = true;
+    bench.load("model", 60 * mib);
+    const auto waits = bench.ask("me", 40 * mib, long_time);
+    CHECK(!waits->told);
+    bench.loading->end_load();
+    bench.settle();
+    CHECK(waits->id);
+}
+
+TEST_CASE("a model that is loaded to be attached waits for that, whoever waits for room") {
+    Bench bench;
+    bench.loading->takes_time = true;
+    bench.load("model", 60 * mib, true);
+    const auto waits = bench.ask("me", 40 * mib, long_time);
+    bench.loading->end_load();
+    bench.settle();
+    REQUIRE(bench.core->model("model").has_value());
+    auto attached = bench.core->attach({"you", Role::user}, bench.core->model("model")->best().allocation, std::nullopt).value();
+    bench.core->let_loaded_go(bench.loads);
+    bench.core->let_loaded_go(bench.loads);  // Once is enough.
+    bench.settle();
+    CHECK(!waits->told);
+    attached.reset();
+    bench.settle();
+    CHECK(waits->id);
 }
 
 TEST_CASE("above the emergency threshold models go by themselves, but for the newest") {

@@ -1,5 +1,7 @@
 /// What is told of pressure, of the past and of what would help. Devices are read before the lock is taken; what costs more than a fold
 /// runs on a copy after it is let go.
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "engine/runner.hpp"
@@ -7,6 +9,7 @@
 namespace vramd::engine {
 namespace {
 constexpr std::size_t waiting_told_max = 100;  // Advice looks at who is served next, not at all who wait.
+constexpr u64 heap_kept_ns = 10 * ns_per_second;
 }  // namespace
 
 std::map<std::string, device::Reading> Runner::read_devices() {
@@ -78,8 +81,6 @@ std::vector<PastTold> Runner::past(std::string_view device_id, report::Window wi
 
 std::vector<AnalysisTold> Runner::analysis(std::string_view device_id, report::Window window) {
     std::vector<AnalysisTold> list;
-    const u64 copy_limit = limit_of(transfer::Kind::copy);
-    const u64 fill_limit = limit_of(transfer::Kind::fill);
     const Lock lock(lock_);
     for (const auto& [id, configured] : devices_) {
         const auto index = state_.books.device_named(id);
@@ -90,8 +91,9 @@ std::vector<AnalysisTold> Runner::analysis(std::string_view device_id, report::W
         told.samples = past_.samples(id, window, ports_.clock().wall_ns);
         told.copies = past_.worked(id, report::Work::copy, window, ports_.clock().wall_ns);
         told.clears = past_.worked(id, report::Work::clear, window, ports_.clock().wall_ns);
-        told.copy_limit_bytes_per_second = copy_limit;
-        told.fill_limit_bytes_per_second = fill_limit;
+        const LinkLimits::End end = LinkLimits::end_of(*configured.device);
+        told.copy_limit_bytes_per_second = link_limits_.copy(end, end).bytes_per_second;
+        told.fill_limit_bytes_per_second = link_limits_.fill(end).bytes_per_second;
         for (const auto& [key, block] : state_.books.blocks()) {
             if (block.row.device != *index) continue;
             if (block.space) {
@@ -143,12 +145,19 @@ void Runner::next_aside() {
         work = std::move(asides_.front());
     }
     work();
-    {
-        const Lock lock(lock_);
-        asides_.pop_front();
-        if (asides_.empty()) return;
-    }
-    ports_.executor->post([this] { next_aside(); });
+    work = nullptr;
+    const Lock lock(lock_);
+    asides_.pop_front();
+    if (!asides_.empty()) return ports_.executor->post([this] { next_aside(); });
+    // A copy of a large state leaves hundreds of megabytes of small free pieces in this thread's part of the heap. The next work of this
+    // kind uses them again, far sooner than fresh memory is touched; when none has come for a while they go back to the system.
+    ports_.executor->post_at(ports_.clock().monotonic_ns + heap_kept_ns, [this, round = ++asides_done_] {
+        {
+            const Lock soon(lock_);
+            if (round != asides_done_ || !asides_.empty()) return;
+        }
+        malloc_trim(0);
+    });
 }
 
 std::vector<ModelsOfDevice> Runner::model_memory() {
@@ -169,11 +178,10 @@ std::vector<ModelsOfDevice> Runner::model_memory() {
             device->catalogue_bytes += told.place.predicted_bytes;
             device->models.push_back(std::move(told));
         }
-        for (const auto& [serial, allocation] : state_.books.allocations()) {
-            if (allocation.row.model == 0) continue;
-            const std::string& id = state_.books.devices()[state_.books.block(allocation.row.block)->row.device].id;
-            const auto device = std::ranges::find(list, id, &ModelsOfDevice::device_id);
-            if (device != list.end()) device->books_bytes += allocation.row.granted_bytes;
+        for (const auto& [use, sums] : state_.books.uses()) {
+            if (!use.of_model) continue;
+            const auto device = std::ranges::find(list, state_.books.devices()[use.device].id, &ModelsOfDevice::device_id);
+            if (device != list.end()) device->books_bytes += sums.live;
         }
     }
     for (ModelsOfDevice& device : list) {
@@ -203,6 +211,7 @@ std::vector<ModelsOfDevice> Runner::model_memory() {
 WorkTold Runner::work() {
     const Lock lock(lock_);
     WorkTold told = work_;
+    told.waiting_loads = waiting_loads_.size();
     for (const auto& [serial, transfer] : state_.transfers.transfers()) {
         told.transfers_queued += transfer.state == TransferState::queued ? 1 : 0;
         told.transfers_running += transfer.state == TransferState::running ? 1 : 0;

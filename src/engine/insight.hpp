@@ -1,7 +1,9 @@
 /// What is told of pressure, of the past and of what would help: the values behind GET pressure, usage, analytics, optimization, models.
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/report/advice.hpp"
@@ -63,13 +65,30 @@ struct ModelsOfDevice {
     std::vector<ModelMemoryTold> models;
 };
 
+/// Copies of models that a device's books gave up without their owner's word.
+struct EvictedTold {
+    u64 copies = 0;
+    u64 bytes = 0;
+};
 /// What the engine has done since the core's start, and what waits for it.
 struct WorkTold {
     u64 transfers_queued = 0;
     u64 transfers_running = 0;
     std::array<u64, EnumNames<TransferState>::names.size()> transfers_ended{};  ///< By state.
     u64 transferred_bytes = 0;                                                  ///< Of those that succeeded.
+    std::map<std::pair<std::string, std::string>, u64> link_bytes;              ///< The same, from which device to which.
+    std::map<std::string, EvictedTold> evicted;                                 ///< By device.
     u64 waiting_allocations = 0;                                                ///< Requests that wait for room or their owner's quota.
+    u64 waiting_loads = 0;                                                      ///< Loads that wait for room.
+    u64 asked = 0;                                                              ///< How often a client was asked to let go of a model,
+    u64 asked_bytes = 0;                                                        ///< and of how many bytes;
+    u64 given = 0;                                                              ///< how often it did so in time,
+    u64 given_bytes = 0;                                                        ///< and of how many bytes;
+    u64 kept = 0;                                                               ///< and how often it answered that it does not.
+    u64 audits = 0;                                                             ///< Whoever asked for them; one an hour nobody did.
+    u64 audits_failed = 0;
+    u64 audit_findings = 0;  ///< Of the last one.
+    u64 audit_begun_ns = 0;  ///< When the last one by itself was due (monotonic); 0: the hour has not begun.
 };
 
 /// What an allocation's bytes are, read on this call.

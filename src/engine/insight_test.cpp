@@ -371,3 +371,30 @@ TEST_CASE("an optimize ends when what it let go is back, whatever is done first"
     daemon.time->run_last_first();
     CHECK(left == 0);
 }
+
+TEST_CASE("the books are gone over once an hour by themselves, and each time is counted") {
+    Timed daemon;
+    daemon.time->pass(2 * second);
+    CHECK(daemon.core->work().audits == 0);
+    for (const u64 hours : {1, 2}) {
+        daemon.time->jump(3600 * second);
+        daemon.time->pass(2 * second);
+        CHECK(daemon.core->work().audits == hours);
+    }
+    CHECK((daemon.core->audit().ok && daemon.core->work().audits == 3));
+    CHECK(daemon.core->work().audits_failed == 0);
+}
+
+TEST_CASE("a model that goes for another's room is counted as evicted with its bytes, one that is unloaded is not") {
+    Timed daemon;
+    daemon.load("asked");
+    daemon.core->unload_model({admin, "asked", {}, {}}, [](const Result<Freed>& freed) { CHECK(freed.has_value()); });
+    daemon.time->run_due();
+    CHECK(daemon.core->work().evicted.empty());
+    daemon.load("victim");
+    const u64 taken = daemon.core->models().front().places.front().size_bytes;
+    (void)daemon.allocate(64 * mib - 4096);
+    REQUIRE(daemon.core->work().evicted.contains("a"));
+    CHECK(daemon.core->work().evicted["a"].copies == 1);
+    CHECK(daemon.core->work().evicted["a"].bytes >= taken);
+}

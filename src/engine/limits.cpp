@@ -41,7 +41,7 @@ Result<LimitsChanged> Runner::set_limits(SetLimitsCommand command, Trial trial) 
         const memory::DeviceRow& row = state_.books.devices()[*decision.device];
         TRY(const DeviceLimits limits, memory::changed(row.limits, asked.change, row.capacity_bytes));
         const core::ReclaimScope scope{*decision.device, ReclaimReach::models, {}, asked.frozen, asked.in_use, {}, ports_.clock().wall_ns};
-        changed.impact = report::impact(state_, scope, limits);
+        changed.impact = report::impact(state_, scope, limits, asked.enforce);
         changed.limits = report::limits(state_, *decision.device, limits);
         if (trial == Trial::dry_run) return changed;
         changed.reclaimed = reclaimed_by(state_, decision);

@@ -7,6 +7,7 @@
 #include "base/clock.hpp"
 #include "base/mutex.hpp"
 #include "engine/known_headers.hpp"
+#include "engine/load_target.hpp"
 #include "worker/open_beneath.hpp"
 
 namespace vramd::engine {
@@ -66,32 +67,25 @@ public:
         if (!opened) return done(std::unexpected(opened.error()));
         auto files = std::make_shared<Files>(*std::move(opened));
         auto work = std::make_shared<worker::LoadJob>();
-        auto mapping = into.device->map(into.block);
-        if (!mapping) return done(std::unexpected(mapping.error()));
-        const auto place = mapping->write();
-        if (!place) return done(std::unexpected(place.error()));
-        work->memory = std::move(into.memory);
-        work->offset_bytes = into.offset_bytes;
-        work->place = place->subspan(into.offset_bytes, into.size_bytes);
+        auto aimed = LoadTarget::open(std::move(into));
+        if (!aimed) return done(std::unexpected(aimed.error()));
+        auto target = std::make_shared<LoadTarget>(*std::move(aimed));
         work->expected_hash = expected.identity.header_hash;  // A file that changed since the inspection fails by it.
         auto shared_progress = std::make_shared<std::move_only_function<void(u64)>>(std::move(progress));
         work->progress = [shared_progress](u64 bytes, u64) { (*shared_progress)(bytes); };
         // The mapping goes before anybody is told, who may want to seal the memory.
         auto shared_done = std::make_shared<std::move_only_function<void(Result<void>)>>(
-            [mapping = *std::move(mapping), done = std::move(done)](Result<void> result) mutable {
-                mapping = {};
-                done(std::move(result));
-            });
+            [target, done = std::move(done)](Result<void> result) mutable { done(target->settle(std::move(result))); });
         if (auto known = recall(job)) {
             if (const auto others = open_others(*files, known->names); !others) return (*shared_done)(std::unexpected(others.error()));
             work->plan = std::move(known->plan);
-            return fill(job, path, *files, *work, shared_done);
+            return fill(job, path, *files, *work, *target, shared_done);
         }
         // Of an inspection before a restart only the hash is known: the header is read again, for it names the files.
-        const auto go_on = [this, job, path, files, work, shared_done](Result<Inspection> now) {
+        const auto go_on = [this, job, path, files, work, target, shared_done](Result<Inspection> now) {
             if (!now) return (*shared_done)(std::unexpected(now.error()));
             if (auto known = recall(job)) work->plan = std::move(known->plan);
-            fill(job, path, *files, *work, shared_done);
+            fill(job, path, *files, *work, *target, shared_done);
         };
         ask(job, path, files, std::make_shared<Inspected>(go_on));
     }
@@ -136,7 +130,8 @@ private:
     };
     using LoadDone = std::shared_ptr<std::move_only_function<void(Result<void>)>>;
 
-    void fill(u64 job, const std::string& path, const Files& files, worker::LoadJob& work, const LoadDone& done) {
+    void fill(u64 job, const std::string& path, const Files& files, worker::LoadJob& work, LoadTarget& target, const LoadDone& done) {
+        if (const auto aimed = target.aim(work); !aimed) return (*done)(std::unexpected(aimed.error()));
         work.files = files.open;
         work.done = [this, job, done](Result<worker::Loaded> loaded) {
             forget(job);
@@ -144,7 +139,7 @@ private:
             const Error& error = loaded.error();
             // Whatever names other files than the inspection did is another header.
             if (error.code == Code::invalid_field && error.field == "files")
-                return (*done)(refuse(Code::invalid_model, "path", "The model's file changed after its header was read."));
+                return (*done)(refuse(Code::invalid_model, "path", "The model's file changed after its header was read; load it again."));
             (*done)(std::unexpected(error));
         };
         submit(
@@ -193,7 +188,9 @@ private:
                 return (*done)(std::move(inspection->model));
             }
             if (!files->open->others.empty())
-                return (*done)(refuse(Code::invalid_model, "files", "The model asks for further files without end."));
+                return (*done)(
+                    refuse(Code::invalid_model, "files",
+                           "The model names further files each time that those it named were opened; it must name all of them at once."));
             if (const auto opened = open_others(*files, inspection->needed_files); !opened) return (*done)(std::unexpected(opened.error()));
             ask(job, path, files, done);
         };

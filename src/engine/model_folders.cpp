@@ -18,7 +18,9 @@ bool looks_like_a_model(std::string_view name) {
 
 Result<Fd> open_folder(const fs::path& folder) {
     const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) return refuse(Code::not_found, "/path", "A model folder is not there.");
+    if (descriptor < 0)
+        return refuse(Code::not_found, "/path",
+                      "The model folder " + folder.native() + " is not there; make it, or start the daemon with another --model-dir.");
     return Fd(descriptor);
 }
 

@@ -4,16 +4,34 @@
 #include "engine/runner.hpp"
 
 namespace vramd::engine {
+namespace {
+constexpr const char* waits_for_room = "wait";  // A stage.
+}
+
 Result<OperationId> Runner::load_model(LoadModelCommand command, Done<report::OperationTold> ended) {
     if (command.operation_secret == 0) command.operation_secret = ports_.secret();
     {
         const Lock lock(lock_);
         if (stopping_) return refuse(Code::busy, "daemon", "The daemon is stopping.");
     }
+    const bool held = command.held;
+    const u64 session = command.caller.session;
     TRY(const core::Decision decision, commit(std::move(command), [&](const core::Decision& made) {
             if (ended) operation_waiters_[made.operation.serial].push_back(std::move(ended));
+            if (held) held_loads_[made.operation.serial] = {session, 0};
         }));
     return decision.operation;
+}
+
+void Runner::let_loaded_go(OperationId id) {
+    EndedUses ended;
+    {
+        const Lock lock(lock_);
+        const auto held = held_loads_.extract(id.serial);
+        if (!held.empty() && held.mapped().serial != 0) end_use(held.mapped().serial, ended);
+        if (!held.empty() && !waiting_loads_.empty()) ended.evictable = true;  // Those wait for whoever attached it, or do so no longer.
+    }
+    follow(std::move(ended));
 }
 
 void Runner::unload_model(UnloadModelCommand command, Done<Freed> done) {
@@ -95,6 +113,7 @@ Result<report::OperationTold> Runner::operation(const Caller& caller, OperationI
         if (operation == nullptr || (caller.role != Role::admin && operation->owner != caller.owner))
             return refuse(Code::not_found, "operation", "There is no operation " + to_text(id) + ", or it is not yours.");
         told = report::operation(state_, *operation);
+        if (waiting_loads_.contains(id.serial)) told.stage = waits_for_room;
         loading = loading_serial_of(*operation);
     }
     fill_progress(told, loading);
@@ -110,6 +129,7 @@ std::vector<report::OperationTold> Runner::operations(const Caller& caller, u64 
         for (auto it = all.rbegin(); it != all.rend() && list.size() < limit; ++it) {
             if (caller.role != Role::admin && it->second.owner != caller.owner) continue;
             list.push_back(report::operation(state_, it->second));
+            if (waiting_loads_.contains(it->first)) list.back().stage = waits_for_room;
             loading.push_back(loading_serial_of(it->second));
         }
     }

@@ -1,5 +1,8 @@
 /// Allocations on their way to a second place. Readers and writers never wait for a move: who writes meanwhile spoils it, and who is at
 /// the content when the copy ends keeps the first place.
+#include <algorithm>
+#include <iterator>
+
 #include "base/invariant.hpp"
 #include "engine/runner.hpp"
 
@@ -31,7 +34,10 @@ void Runner::start_one(const MoveEffect& effect) {
         moving_[effect.id.serial] = in_use(effect.id.serial);
         hold(effect.id.serial);
     }
-    if (!there) return move_ended(effect.id, refuse(Code::device_lost, "device", "The device is not there."));
+    if (!there)
+        return move_ended(effect.id,
+                          refuse(Code::device_lost, "device",
+                                 "The device of this memory is not there: it was lost, or is configured no more. Its status says which."));
     if (job.source->range.size_bytes() <= transfer::run_now_max_bytes)
         return move_ended(effect.id, ports_.transfer->run_now(std::move(job)));
     const auto ticket = ports_.transfer->submit(
@@ -57,6 +63,9 @@ void Runner::move_ended(AllocationId id, const Result<transfer::Outcome>& outcom
             unrecorded_.emplace_back(command);
         }
         end_use(id.serial, ended);  // With the commit: the upkeep that it lets go on would take our own hold for somebody's use.
+        // What waited for the move does not wait for who reads besides, and keeps no newcomer out any longer.
+        if (auto waiting = after_use_.extract(id.serial); !waiting.empty())
+            std::ranges::move(waiting.mapped(), std::back_inserter(ended.next));
     }
     follow(std::move(ended));
     if (decision) finish(told, decision->effects);

@@ -74,6 +74,14 @@ struct ConfiguredDevice {
     u64 capacity_bytes = 0;
     u64 granule_bytes = 4096;
     std::shared_ptr<device::Device> device;
+    /// Makes and releases its blocks, where a driver that hangs must hold up nobody else; null: the common one.
+    std::shared_ptr<Executor> executor = nullptr;
+};
+
+/// A block by its device.
+struct BlockOf {
+    device::Device* device;
+    BlockKey key;
 };
 
 /// A block that outlived the last core.

@@ -1,6 +1,5 @@
 /// A start: replay the ledger, take the blocks back, undo what nobody was told of, go on with what was begun.
 #include "base/invariant.hpp"
-#include "engine/link_limits.hpp"
 #include "engine/runner.hpp"
 
 namespace vramd::engine {
@@ -109,21 +108,41 @@ void Runner::retire_devices() {
 
 /// Tells the figures that the last core kept until it has its own.
 void Runner::measure_links() {
-    const std::filesystem::path file = std::filesystem::path(options_.state_directory) / "link-limits";
-    if (const auto kept = kept_link_limits(file)) {
-        const Lock lock(small_lock_);
-        limits_ = kept->limits;
-        limits_measured_wall_ns_ = kept->measured_wall_ns;
-    }
-    ports_.executor->post_at(ports_.clock().monotonic_ns + measure_after_ns, [this, file] {
-        const auto measured = ports_.measure_limits();
-        if (!measured) return;
-        const u64 now = ports_.clock().wall_ns;
-        keep_link_limits(file, {*measured, now});
-        const Lock lock(small_lock_);
-        limits_ = *measured;
-        limits_measured_wall_ns_ = now;
+    link_limits_.keep_in(std::filesystem::path(options_.state_directory) / "link-limits");
+    ports_.executor->post_at(ports_.clock().monotonic_ns + measure_after_ns, [this] {
+        if (const auto measured = ports_.measure_limits()) link_limits_.set_system(*measured, ports_.clock().wall_ns);
     });
+    for (const auto& [id, configured] : devices_)
+        if (!device::is_seen(*configured.device)) ports_.executor->post([this, id] { meet_device(id); });
+}
+
+/// One that is not ready yet is asked again; of one that has not measured what was kept of an earlier start is told.
+void Runner::meet_device(const std::string& device_id) {
+    device::Device& device = *devices_.find(device_id)->second.device;
+    const auto rates = device::rates_of(device);
+    if (rates) link_limits_.set_device(device_id, *rates, ports_.clock().wall_ns);
+    if (!rates && rates.error().code == Code::busy)
+        ports_.executor->post_at(ports_.clock().monotonic_ns + measure_after_ns, [this, device_id] { meet_device(device_id); });
+    else
+        pin_models_for(device);
+}
+
+/// The models in system memory may be brought there: they are pinned, as they were for the core before.
+void Runner::pin_models_for(device::Device& device) {
+    std::vector<std::pair<u64, BlockKey>> held;
+    {
+        const Lock lock(lock_);
+        for (const auto& [serial, copy] : state_.catalogue.copies()) {
+            if (copy.state != ModelState::resident) continue;
+            held.emplace_back(serial, state_.books.allocation_by_serial(serial)->row.block);
+            hold(serial);
+        }
+    }
+    for (const auto& [serial, block] : held) {
+        for (const auto& [id, configured] : devices_)
+            if (const auto mapping = configured.device->map(block)) device::pin_for(device, block, *mapping);
+        let_go(serial);
+    }
 }
 
 /// A core that died with a full ledger left no room for what a start records: the next file is made now, if need be by what a snapshot
@@ -163,6 +182,7 @@ Result<void> Runner::recover() {
     make_ledger_room();
     const u64 replayed = ports_.clock().monotonic_ns;
     adopt_blocks();
+    keep_sessions();  // From here on their memory may not go.
     const u64 adopted = ports_.clock().monotonic_ns;
     if (options_.read_only == ReadOnly::no) {
         for (const ConfiguredDevice& device : ports_.devices)
@@ -180,9 +200,13 @@ Result<void> Runner::recover() {
                 if (transfer.is_open() && transfer.plan.deadline_monotonic_ns != 0) schedule_transfer_end(transfer.plan);
         }
         for (const Effect& effect : effects) start(effect);
+        free_zombies();
     }
     begin_history();
     if (ports_.measure_limits) measure_links();
+    // A core that changes nothing keeps them for the next one.
+    const u64 grace_until_ns = ports_.clock().monotonic_ns + session_grace_seconds * ns_per_second;
+    if (options_.read_only == ReadOnly::no) ports_.executor->post_at(grace_until_ns, [this] { end_kept_sessions(); });
     const Lock lock(lock_);
     schedule_leases();
     recovery_.replay_ns = replayed - begun;

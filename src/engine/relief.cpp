@@ -39,6 +39,27 @@ void Runner::relieve_memory(std::span<const Looked> sharing) {
             if (const auto reclaimed = reclaim(std::move(command))) given_bytes += reclaimed->bytes;
         }
     }
+    const core::ReliefStep& end = steps.back();
+    if (end.reach == ReclaimReach::models && end.idle_min_ns == 0 && missing(end.wanted_bytes) > 0)
+        ask_for_relief(sharing, missing(end.wanted_bytes));
     if (given_bytes > 0) relieved_ns_[sharing.front().memory] = now_ns;
+}
+
+/// All that is left is used: clients are asked to let go of what any model's turn would come to. What they give goes at a next look.
+void Runner::ask_for_relief(std::span<const Looked> sharing, u64 wanted_bytes) {
+    Told told;
+    {
+        const Lock lock(lock_);
+        for (const Looked& looked : sharing) {
+            ReclaimCommand reclaim;
+            reclaim.device = looked.device;
+            reclaim.wanted_bytes = wanted_bytes;
+            reclaim.frozen = frozen_blocks();
+            Command command(std::move(reclaim));
+            Plea plea{0, ports_.clock().monotonic_ns + asked_within_max_ns, {}};
+            if (ask_for(command, plea, told)) break;
+        }
+    }
+    finish(told, {});
 }
 }  // namespace vramd::engine

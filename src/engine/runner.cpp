@@ -35,12 +35,19 @@ Result<std::unique_ptr<Engine>> Engine::start(Options options, Ports ports) {
 }
 
 // --------------------------------------------------------------------------------------------------------------------- the one way in
-Result<core::Decision> Runner::commit_locked(const Command& command, std::move_only_function<void(const core::Decision&)>& under_lock,
-                                             Told& told) {
+Result<core::Decision> Runner::commit_locked(const Command& command, UnderLock& under_lock, Told& told) {
     const Moment now = ports_.clock();
+    TRY(core::Decision decision, decide_locked(command, now));
+    return record_locked(std::move(decision), now, under_lock, told);
+}
+
+Result<core::Decision> Runner::decide_locked(const Command& command, Moment now) {
     // A first start that may write nothing has no device in its books: what is refused is refused for that, not for the device.
     if (options_.read_only != ReadOnly::no && state_.books.devices().empty()) return refuse(Code::read_only, "ledger", read_only_reason_);
-    TRY(core::Decision decision, core::decide(state_, command, now));
+    return core::decide(state_, command, now);
+}
+
+Result<core::Decision> Runner::record_locked(core::Decision decision, Moment now, UnderLock& under_lock, Told& told) {
     if (!decision.events.empty()) {
         if (!read_only_reason_.empty()) return refuse(Code::read_only, "ledger", read_only_reason_);
         std::vector<std::vector<std::byte>> bytes(decision.events.size());
@@ -59,6 +66,11 @@ Result<core::Decision> Runner::commit_locked(const Command& command, std::move_o
             if (feed_.add(*appended + i, now.wall_ns, std::move(bytes[i]), std::move(whose))) awaited = true;
         }
         past_.settle(state_, now.wall_ns);
+        for (const core::Evicted& one : decision.evicted) {
+            EvictedTold& evicted = work_.evicted[state_.books.devices()[one.device].id];
+            evicted.copies += 1;
+            evicted.bytes += one.bytes;
+        }
         if (awaited) told.push_back([this] { feed_.wake(); });
     }
     if (under_lock) under_lock(decision);
@@ -69,7 +81,7 @@ Result<core::Decision> Runner::commit_locked(const Command& command, std::move_o
     return decision;
 }
 
-Result<core::Decision> Runner::commit(Command command, std::move_only_function<void(const core::Decision&)> under_lock) {
+Result<core::Decision> Runner::commit(Command command, UnderLock under_lock) {
     Told told;
     Result<core::Decision> decision;
     {
@@ -90,9 +102,14 @@ void Runner::conclude(Command command) {
         // Cut off by our own end: its record stays as it is, and the next core goes on from there.
         const auto* failed = std::get_if<OperationFailedCommand>(&command);
         if (stopping_ && failed != nullptr && failed->error.code == Code::cancelled) return;
-        std::move_only_function<void(const core::Decision&)> nothing;
+        UnderLock nothing;
         prepare(command);
-        decision = commit_locked(command, nothing, told);
+        const Moment now = ports_.clock();
+        decision = decide_locked(command, now);
+        if (decision && load_waits(command, *decision, told))
+            decision = core::Decision{};
+        else if (decision)
+            decision = record_locked(*std::move(decision), now, nothing, told);
         if (decision) count_overtaken(*decision, newcomer);
         if (!decision && decision.error().code == Code::read_only && options_.read_only == ReadOnly::no) {
             unrecorded_.push_back(std::move(command));
@@ -110,73 +127,16 @@ void Runner::finish(Told& told, const std::vector<Effect>& effects) {
     for (auto& tell : told) tell();
 }
 
-/// Who must be told of this event, once the lock is let go.
-void Runner::note(const Event& event, Told& told) {
-    if (const auto* ready = std::get_if<AllocationReady>(&event)) {
-        note_allocation(ready->id, nullptr, told);
-    } else if (const auto* dropped = std::get_if<AllocationDropped>(&event)) {
-        const Error error{dropped->code, "/sizeBytes", 0, 0, dropped->detail};
-        note_allocation(dropped->id, &error, told);
-    } else if (const auto* ended = std::get_if<OperationEnded>(&event)) {
-        const auto waiters = operation_waiters_.extract(ended->id.serial);
-        if (waiters.empty()) return;
-        const auto* operation = state_.catalogue.operation(ended->id);
-        if (operation == nullptr) return;
-        for (auto& done : waiters.mapped())
-            told.push_back([done = std::move(done), record = report::operation(state_, *operation)]() mutable { done(std::move(record)); });
-    }
-    note_transfer(event, told);
-    note_upkeep(event, told);
-    const bool block_gone = std::holds_alternative<BlockGone>(event);
-    if (block_gone) shrink_devices(told);
-    const bool moved = std::holds_alternative<AllocationMoved>(event) || std::holds_alternative<MoveDropped>(event);
-    const bool given = std::holds_alternative<AllocationFreed>(event) || std::holds_alternative<AllocationDropped>(event);
-    const bool room = block_gone || moved || given || std::holds_alternative<LimitsSet>(event);
-    note_emergency(event, told);
-    if (room && !waiting_.empty()) told.push_back([this] { retry_waiting(); });
-    if (block_gone && !waiting_places_.empty()) told.push_back([this] { retry_places(); });
-    if (room && !waiting_transfers_.empty()) told.push_back([this] { retry_transfers(); });
-}
-
-/// A capacity that was made smaller while more was handed out takes effect as blocks go.
-void Runner::shrink_devices(Told& told) {
-    for (const memory::DeviceRow& row : state_.books.devices()) {
-        const auto configured = devices_.find(row.id);
-        if (configured == devices_.end() || row.capacity_bytes <= configured->second.capacity_bytes) continue;
-        told.push_back(
-            [this, command = AddDeviceCommand{row.id, configured->second.capacity_bytes, row.granule_bytes}] { conclude(command); });
-    }
-}
-
-void Runner::note_allocation(AllocationId id, const Error* error, Told& told) {
-    auto found = allocation_waiters_.extract(id.serial);
-    if (found.empty()) return;
-    AllocationWaiter& waiter = found.mapped();
-    if (error != nullptr) {
-        told.push_back([done = std::move(waiter.done), error = *error]() mutable { done(std::unexpected(error)); });
-        return;
-    }
-    const memory::Allocation& allocation = *state_.books.allocation(id);
-    const u64 now = ports_.clock().monotonic_ns;
-    Allocated allocated;
-    allocated.record = report::allocation(state_, allocation);
-    allocated.device_after = report::device_books(state_, state_.books.block(allocation.row.block)->row.device, report::Detail::sums);
-    allocated.placement_ns = waiter.decide_ns;
-    allocated.zeroing_ns = waiter.zero_started_ns == 0 ? 0 : now - waiter.zero_started_ns;
-    allocated.total_ns = now - waiter.asked_ns;
-    const u64 known = allocated.placement_ns + allocated.zeroing_ns;
-    allocated.wait_ns = allocated.total_ns > known ? allocated.total_ns - known : 0;
-    told.push_back([done = std::move(waiter.done), allocated = std::move(allocated)]() mutable { done(std::move(allocated)); });
-}
-
 // ----------------------------------------------------------------------------------------------------------------------------- memory
 /// Commits what gives memory up and notes what is told of it; the caller holds the lock.
 void Runner::give_up(const Command& command, u16 device, Giving& giving) {
-    std::move_only_function<void(const core::Decision&)> note_freed = [&](const core::Decision& made) {
+    UnderLock note_freed = [&](const core::Decision& made) {
         giving.freed.freed_bytes = made.freed_bytes;
         giving.freed.cached =
             std::ranges::any_of(made.events, [](const Event& event) { return std::holds_alternative<ModelTiered>(event); });
         giving.freed.device_after = report::device_books(state_, device, report::Detail::sums);
+        if (const auto* free = std::get_if<FreeCommand>(&command); free != nullptr && state_.books.allocation(free->id) != nullptr)
+            giving.freed.status = AllocationStatus::zombie;
     };
     giving.decision = commit_locked(command, note_freed, giving.told);
 }
@@ -194,6 +154,7 @@ void Runner::free(FreeCommand command, bool force, Done<Freed> done) {
     {
         const Lock lock(lock_);
         command.in_use = in_use(command.id.serial);
+        command.abandon = force;
         const memory::Allocation* allocation = state_.books.allocation(command.id);
         const bool moves = moving_.contains(command.id.serial);  // Soon over, and nothing that the caller did.
         const bool at_it = (command.in_use && attached_to(command.id.serial) == 0) || freeing_.contains(command.id.serial);
@@ -223,19 +184,25 @@ void Runner::free_waiting(u64 serial) {
         {
             const Lock lock(lock_);
             const auto found = freeing_.find(serial);
-            if (found == freeing_.end() || in_use(serial) || !state_.transfers.of(serial).empty()) return;
+            if (found == freeing_.end()) break;
+            const bool read = in_use(serial) && attached_to(serial) == 0;
+            if (read || !state_.transfers.of(serial).empty()) return;
             WaitingFree free = std::move(found->second.front());
             found->second.pop_front();
             if (found->second.empty()) freeing_.erase(found);
             giving.begun_ns = free.begun_ns;
             done = std::move(free.done);
-            free.command.in_use = false;
+            free.command.in_use = in_use(serial);
             const memory::Allocation* allocation = state_.books.allocation(free.command.id);
             const u16 device = allocation == nullptr ? u16{0} : state_.books.block(allocation->row.block)->row.device;
-            give_up(Command(std::move(free.command)), device, giving);
+            if (auto attached = why_attached(free.command))
+                giving.decision = std::unexpected(*std::move(attached));
+            else
+                give_up(Command(std::move(free.command)), device, giving);
         }
         tell_freed(giving, std::move(done));
     }
+    free_zombie(serial);
 }
 
 Result<report::AllocationTold> Runner::renew_lease(RenewLeaseCommand command) {
@@ -269,9 +236,10 @@ void Runner::expire_leases(u64 timer_ns) {
         {
             const Lock lock(lock_);
             lease_timers_.erase(timer_ns);
+            if (stopping_) return;  // Clients' holds go with this core; what they hold is the next one's to judge.
             ExpireCommand command;
             for (const auto& [serial, count] : uses_) command.in_use.push_back(serial);
-            std::move_only_function<void(const core::Decision&)> nothing;
+            UnderLock nothing;
             decision = commit_locked(Command(std::move(command)), nothing, told);
         }
         more = decision && !decision->events.empty();
@@ -354,8 +322,11 @@ void Runner::record_unrecorded() {
     schedule_leases();  // Their ends may have been refused meanwhile.
 }
 
+/// Whoever waits for a load that waits for room is told at once that the daemon stops: the next core goes on with it.
 bool Runner::owes_an_answer() const {
-    return !allocation_waiters_.empty() || !operation_waiters_.empty() || !release_waiters_.empty() || !transfer_waiters_.empty();
+    const auto runs = [this](const auto& waiters) { return !waiting_loads_.contains(waiters.first); };
+    return !allocation_waiters_.empty() || std::ranges::any_of(operation_waiters_, runs) || !release_waiters_.empty() ||
+           !transfer_waiters_.empty();
 }
 
 void Runner::stop(u64 wait_ns_max) {

@@ -17,7 +17,10 @@
 #include "core/upkeep.hpp"
 #include "engine/engine.hpp"
 #include "engine/event_feed.hpp"
+#include "engine/link_limits.hpp"
+#include "engine/live_transfer.hpp"
 #include "engine/sampling.hpp"
+#include "engine/waiting.hpp"
 #include "ledger/ledger.hpp"
 
 namespace vramd::engine {
@@ -30,10 +33,17 @@ public:
 
     void allocate(AllocateCommand command, u64 timeout_ns, Done<Allocated> done) override;
     Shortfall shortfall_of(const AllocateCommand& command) override;
+    void forget_waiting(u64 session) override;
     void free(FreeCommand command, bool force, Done<Freed> done) override;
     Result<report::AllocationTold> renew_lease(RenewLeaseCommand command) override;
     Result<std::unique_ptr<Content>> open_content(const Caller& caller, AllocationId id, Access access) override;
-    Result<std::unique_ptr<Attachment>> attach(const Caller& caller, AllocationId id, std::optional<AttachMode> mode) override;
+    Result<std::unique_ptr<Attachment>> attach(const Caller& caller, AllocationId id, std::optional<AttachMode> mode,
+                                               const Holder& holder = {}) override;
+    Result<SessionId> begin_session(BeginSessionCommand command) override;
+    Result<ResumedSession> resume_session(const Caller& caller, u64 key_sum) override;
+    Result<Kept> let_go(SessionId session, AllocationId id) override;
+    void end_session(SessionId session) override;
+    std::vector<ZombieTold> zombies() override;
     void clear(ClearRequest request, Done<Moved> done) override;
     void copy(CopyRequest request, Done<Moved> done) override;
     void transfer(TransferCommand command, Until until, Done<report::TransferTold> done) override;
@@ -43,6 +53,7 @@ public:
     void content_stats(const Caller& caller, AllocationId id, Done<ContentStats> done) override;
 
     Result<OperationId> load_model(LoadModelCommand command, Done<report::OperationTold> ended) override;
+    void let_loaded_go(OperationId id) override;
     void unload_model(UnloadModelCommand command, Done<Freed> done) override;
     void uncache(UncacheCommand command, Done<Freed> done) override;
     CacheTold cache() override;
@@ -96,25 +107,7 @@ private:
     friend class HeldContent;
     friend class HeldAttachment;
     using Told = std::vector<std::move_only_function<void()>>;
-    struct AllocationWaiter {
-        Done<Allocated> done;
-        u64 asked_ns = 0;   ///< When the caller asked.
-        u64 placed_ns = 0;  ///< When its place was decided and recorded.
-        u64 decide_ns = 0;  ///< What deciding and recording took.
-        u64 zero_started_ns = 0;
-    };
-    /// An allocation that waits for room.
-    struct Waiting {
-        AllocateCommand command;
-        u64 order = 0;  ///< By age.
-        u64 asked_ns = 0;
-        u64 deadline_ns = 0;          ///< For others to free something.
-        u64 release_deadline_ns = 0;  ///< For what is under way already (a release, a clear): even who waits for nobody waits for that.
-        u64 timer_ns = 0;             ///< When the executor looks at it next; 0: never.
-        u64 overtaken = 0;            ///< Younger requests that took new blocks where this one could have gone.
-        bool for_room = false;        ///< It is room that it waits for, not its owner's own quota.
-        Done<Allocated> done;
-    };
+    using UnderLock = std::move_only_function<void(const core::Decision&)>;
     /// What came of trying to place one.
     struct Attempt {
         Result<core::Decision> decision;
@@ -133,36 +126,36 @@ private:
         Freed freed{};
         Result<core::Decision> decision{};
     };
-    /// A free that was accepted and waits for those who are at its allocation.
-    struct WaitingFree {
-        FreeCommand command;
-        u64 begun_ns = 0;
-        Done<Freed> done;
-    };
     struct Survey;
     struct Clearing;
 
     // runner.cpp: the one way in.
     /// Decides, records, applies, tells, starts effects. `under_lock` runs after the apply, before the lock is let go.
-    Result<core::Decision> commit(Command command, std::move_only_function<void(const core::Decision&)> under_lock = {});
-    Result<core::Decision> commit_locked(const Command& command, std::move_only_function<void(const core::Decision&)>& under_lock,
-                                         Told& told) REQUIRES(lock_);
+    Result<core::Decision> commit(Command command, UnderLock under_lock = {});
+    Result<core::Decision> commit_locked(const Command& command, UnderLock& under_lock, Told& told) REQUIRES(lock_);
+    [[nodiscard]] Result<core::Decision> decide_locked(const Command& command, Moment now) REQUIRES(lock_);
+    Result<core::Decision> record_locked(core::Decision decision, Moment now, UnderLock& under_lock, Told& told) REQUIRES(lock_);
     void finish(Told& told, const std::vector<Effect>& effects);
     [[nodiscard]] bool owes_an_answer() const REQUIRES(lock_);
     /// Records a finished effect. What the ledger cannot take now is given again after its next snapshot: somebody waits to be told.
     void conclude(Command command);
-    void note(const Event& event, Told& told) REQUIRES(lock_);
-    void note_allocation(AllocationId id, const Error* error, Told& told) REQUIRES(lock_);
-    void shrink_devices(Told& told) REQUIRES(lock_);
     void give_up(const Command& command, u16 device, Giving& giving) REQUIRES(lock_);
     void tell_freed(Giving& giving, Done<Freed> done);
     void free_waiting(u64 serial);
+    void free_zombie(u64 serial);
+    void free_zombies();
     void schedule_leases() REQUIRES(lock_);
     void expire_leases(u64 timer_ns);
     void keep_ledger() REQUIRES(lock_);
     void prepare_ledger();
     void write_snapshot();
     void record_unrecorded();
+
+    // notes.cpp: what an event leads to.
+    void note(const Event& event, Told& told) REQUIRES(lock_);
+    void note_allocation(AllocationId id, const Error* error, Told& told) REQUIRES(lock_);
+    void note_operation(const OperationEnded& ended, Told& told) REQUIRES(lock_);
+    void shrink_devices(Told& told) REQUIRES(lock_);
 
     // waiting.cpp: who waits for room, and in which order it is had.
     static constexpr u64 newcomer = UINT64_MAX;  ///< Younger than all that wait.
@@ -180,6 +173,28 @@ private:
     [[nodiscard]] std::vector<u64> frozen_blocks() REQUIRES(lock_);
     [[nodiscard]] std::vector<u64> used_allocations() REQUIRES(lock_);
 
+    // waiting_loads.cpp: the same of loads.
+    [[nodiscard]] bool load_waits(Command& command, const core::Decision& decision, Told& told) REQUIRES(lock_);
+    [[nodiscard]] bool stands_behind(const model::Operation& operation, std::string_view device_id) const REQUIRES(lock_);
+    [[nodiscard]] bool comes_free(const model::Operation& operation) const REQUIRES(lock_);
+    void note_load(const Event& event, Told& told) REQUIRES(lock_);
+    void leave_queue(u64 serial, Told& told) REQUIRES(lock_);
+    void retry_loads();
+    void retry_load(u64 serial);
+
+    // reclaiming.cpp: asking clients to let go.
+    [[nodiscard]] std::vector<u64> staying_uses(const Plea& plea, Reach reach, u64 now_ns) REQUIRES(lock_);
+    [[nodiscard]] std::optional<std::vector<u64>> held_victims(const Command& command, Reach reach, Moment now) REQUIRES(lock_);
+    [[nodiscard]] std::vector<u64> fewest(Command& command, std::vector<u64> victims, Reach reach, Moment now) REQUIRES(lock_);
+    bool ask_for(Command& command, Plea& plea, Told& told) REQUIRES(lock_);
+    void ask_one(u64 serial, Plea& plea, u64 until_ns, Told& told) REQUIRES(lock_);
+    [[nodiscard]] u64 block_bytes_of(u64 serial) const REQUIRES(lock_);
+    [[nodiscard]] u64 still_held_bytes(const Plea& plea) const REQUIRES(lock_);
+    [[nodiscard]] u64 add_holder(u64 serial, u64 session, Asked asked);
+    void remove_holder(u64 number, u64 serial) REQUIRES(lock_);
+    void holder_keeps(u64 number);
+    [[nodiscard]] bool somebody_waits() const REQUIRES(lock_);
+
     // limits.cpp
     [[nodiscard]] std::optional<ReclaimCommand> emergency_of(u16 device) REQUIRES(lock_);
     void note_emergency(const Event& event, Told& told) REQUIRES(lock_);
@@ -194,40 +209,19 @@ private:
     void start_one(const LoadModelEffect& effect);
     void start_one(const PlaceModelEffect& effect);
     void retry_places();
-    struct BlockOf {
-        device::Device* device;
-        BlockKey key;
-    };
     void copy_model(OperationId operation, AllocationId source, BlockOf target, u64 bytes, u64 started_ns);
     void start_one(const StopLoadEffect& effect);
     void stop_if_cancelled(OperationId operation);
     void load_ended(OperationId operation, BlockKey block, device::Device& device, u64 started_ns, Result<void> result);
     [[nodiscard]] std::optional<device::BlockSpec> spec_of(BlockKey key, device::Device*& device) REQUIRES(lock_);
     [[nodiscard]] device::Device* device_of(u16 index) REQUIRES(lock_);
+    [[nodiscard]] Executor& executor_of(BlockKey key) EXCLUDES(lock_);  ///< Of its device.
 
     // moves.cpp
     void start_one(const MoveEffect& effect);
     void move_ended(AllocationId id, const Result<transfer::Outcome>& outcome);
 
     // transfers.cpp
-    /// A transfer that runs: what its books do not say.
-    struct LiveTransfer {
-        transfer::Ticket ticket = 0;
-        u64 begun_ns = 0;
-        u64 attempts = 1;
-        bool stopping = false;
-        u64 sample_ns = 0;  ///< Of the last look at its progress.
-        u64 sample_bytes = 0;
-        u64 current_bytes_per_second = 0;
-        u64 peak_bytes_per_second = 0;
-    };
-    /// A transfer that waits for memory which is on its way back.
-    struct WaitingTransfer {
-        TransferCommand command;
-        Until until{};
-        u64 deadline_ns = 0;
-        Done<report::TransferTold> done;
-    };
     void try_transfer(WaitingTransfer waiting);
     void retry_transfers();
     [[nodiscard]] std::optional<std::string_view> being_freed(const TransferCommand& command) const REQUIRES(lock_);
@@ -264,13 +258,14 @@ private:
     [[nodiscard]] Result<transfer::Place> hold_place(const Caller& caller, AllocationId id, u64 offset_bytes, std::optional<u64> size_bytes,
                                                      Access access);
     [[nodiscard]] Result<std::unique_ptr<Content>> hold_content(const Caller& caller, AllocationId id, Access access);
-    [[nodiscard]] Result<transfer::Place> hold_locked(const memory::AllocationRow& row, u64 offset_bytes, std::optional<u64> size_bytes,
+    [[nodiscard]] Result<transfer::Place> hold_locked(const memory::Allocation& allocation, u64 offset_bytes, std::optional<u64> size_bytes,
                                                       Access access) REQUIRES(lock_);
     void hold(u64 serial) REQUIRES(lock_);
     /// What waited for the end of uses, to be run without the lock.
     struct EndedUses {
         std::vector<std::move_only_function<void()>> next;
         std::vector<u64> frees;  ///< Serials that a free waits for.
+        bool evictable = false;  ///< A model can be evicted now, and somebody waits for room.
     };
     void end_use(u64 serial, EndedUses& ended) REQUIRES(lock_);
     void follow(EndedUses ended);
@@ -286,7 +281,9 @@ private:
     void note_work(const device::Device* device, report::Work work, const Moved& moved);
 
     // attach.cpp
-    void detach(u64 serial);
+    void detach(u64 serial, u64 holder);
+    void keep_sessions();
+    void end_kept_sessions();
     [[nodiscard]] u64 attached_to(u64 serial) const REQUIRES(lock_);
     [[nodiscard]] u64 attached_to(const model::Model& model) const REQUIRES(lock_);
     [[nodiscard]] std::optional<Error> why_attached(const FreeCommand& command) const REQUIRES(lock_);
@@ -295,7 +292,6 @@ private:
     // content_stats.cpp
     struct Scan;
     void scan_next(std::shared_ptr<Scan> scan);
-    [[nodiscard]] u64 limit_of(transfer::Kind kind);
 
     // models.cpp
     void survey_next(std::shared_ptr<Survey> survey);
@@ -309,6 +305,8 @@ private:
     void retire_devices();
     [[nodiscard]] Result<void> set_cache();
     void measure_links();
+    void meet_device(const std::string& device_id);
+    void pin_models_for(device::Device& device);
     void make_ledger_room();
 
     // told.cpp
@@ -325,6 +323,7 @@ private:
     // relief.cpp
     void relieve(const std::vector<Looked>& looks);
     void relieve_memory(std::span<const Looked> sharing);
+    void ask_for_relief(std::span<const Looked> sharing, u64 wanted_bytes);
     // insight.cpp
     [[nodiscard]] report::Surroundings surroundings(const std::map<std::string, device::Reading>& readings) REQUIRES(lock_);
     [[nodiscard]] std::map<std::string, device::Reading> read_devices();
@@ -359,6 +358,9 @@ private:
     u64 snapshot_bytes_ GUARDED_BY(lock_) = 0;  ///< Of the last snapshot.
     std::map<u64, AllocationWaiter> allocation_waiters_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<report::OperationTold>>> operation_waiters_ GUARDED_BY(lock_);
+    std::map<u64, HeldLoad> held_loads_ GUARDED_BY(lock_);        ///< By the operation's serial.
+    std::map<u64, WaitingLoad> waiting_loads_ GUARDED_BY(lock_);  ///< By the operation's serial: the oldest first.
+    Holders holders_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<Freed>>> release_waiters_ GUARDED_BY(lock_);
     std::map<u64, Waiting> waiting_ GUARDED_BY(lock_);  ///< By order, the oldest first.
     std::map<u64, LiveTransfer> live_transfers_ GUARDED_BY(lock_);
@@ -372,13 +374,14 @@ private:
     std::vector<Command> unrecorded_ GUARDED_BY(lock_);  ///< Finished effects that the ledger had no room for.
     std::map<u64, u64> uses_ GUARDED_BY(lock_);          ///< Allocation serial → readers and writers of its content.
     std::map<u64, u64> attached_ GUARDED_BY(lock_);      ///< Of those uses: by clients, which nobody waits for.
+    std::set<u64> kept_sessions_ GUARDED_BY(lock_);      ///< Of the core before, by number: their clients may come back yet.
     std::map<u64, std::vector<std::move_only_function<void()>>> after_use_ GUARDED_BY(lock_);
     /// By allocation serial: who comes after one of these is turned away, so each ends as freed.
     std::map<u64, std::deque<WaitingFree>> freeing_ GUARDED_BY(lock_);
     std::map<BlockKey, u64> frozen_ GUARDED_BY(lock_);
     std::deque<std::move_only_function<void()>> asides_ GUARDED_BY(lock_);  ///< The first is under way.
+    u64 asides_done_ GUARDED_BY(lock_) = 0;                                 ///< How often there were none left.
     std::map<u64, bool> moving_ GUARDED_BY(lock_);  ///< Allocation serial → written since its copy to a second place began.
-
     report::History past_ GUARDED_BY(lock_);
     std::map<std::string, Watched, std::less<>> watched_ GUARDED_BY(lock_);
     std::map<std::string, u64, std::less<>> relieved_ns_;  ///< When something last went, by memory; of the sampling chain alone.
@@ -388,8 +391,7 @@ private:
     std::map<u64, u64> progress_ GUARDED_BY(small_lock_);  ///< Operation serial → bytes landed.
     std::map<u64, transfer::Ticket> model_copies_ GUARDED_BY(small_lock_);  ///< By the serial of the operation that loads by copying.
     std::map<std::string, Inspected> inspected_ GUARDED_BY(small_lock_);
-    std::optional<transfer::Limits> limits_ GUARDED_BY(small_lock_);
-    u64 limits_measured_wall_ns_ GUARDED_BY(small_lock_) = 0;
+    LinkLimits link_limits_;
     u64 next_survey_job_ GUARDED_BY(small_lock_) = u64{1} << 63;  ///< Apart from operations' serials.
 };
 }  // namespace vramd::engine

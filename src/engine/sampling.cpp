@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t recent_max = 256;        // 25.6 s at ten looks a second: what a trend is taken from.
 constexpr u64 near_every_ns = 20 * ns_per_ms;  // Close to where memory must be given back: the first goes within 50 ms.
 constexpr u64 shape_every_ns = ns_per_second;  // How the free memory lies costs a walk over the blocks.
+constexpr u64 audit_every_ns = 3600 * ns_per_second;
 constexpr std::size_t snapshots_tried_max = 64;
 constexpr u64 batches_between_looks = 1024;
 
@@ -141,7 +142,7 @@ std::optional<Looked> Runner::sample_one(const std::string& device_id, const dev
 u64 Runner::releasing_bytes(std::string_view device_id) {
     const Lock lock(lock_);
     const auto index = state_.books.device_named(device_id);
-    return index ? state_.books.sums(*index).zombie + state_.books.unwanted_bytes(*index) : 0;
+    return index ? state_.books.sums(*index).returning() + state_.books.unwanted_bytes(*index) : 0;
 }
 
 void Runner::sample() {
@@ -168,6 +169,16 @@ void Runner::sample() {
     }
     relieve(looks);
     look_for_emergencies();
+    bool audit_due = false;
+    {
+        const Lock lock(lock_);
+        if (stopping_) return;
+        const u64 now_ns = ports_.clock().monotonic_ns;
+        audit_due = work_.audit_begun_ns != 0 && now_ns >= work_.audit_begun_ns + audit_every_ns;
+        if (audit_due || work_.audit_begun_ns == 0) work_.audit_begun_ns = now_ns;
+    }
+    // What it finds is told by /metrics, so that a fault of the books is known before somebody asks for it.
+    if (audit_due) aside([this] { (void)audit(); });
     const Lock lock(lock_);
     if (stopping_) return;
     const u64 wait_ns = near ? std::min(options_.sample_every_ns, near_every_ns) : options_.sample_every_ns;

@@ -18,6 +18,8 @@
 
 namespace vramd::engine {
 inline const Caller admin{"uid:0", Role::admin};
+inline const Caller me{"me", Role::user};
+inline const Caller other{"other", Role::user};
 
 /// Holds descriptors as the keeper does, in this process.
 class HoldingVault final : public Vault {

@@ -3,16 +3,20 @@
 
 #include <algorithm>
 
+#include "base/disk.hpp"
+#include "device/channel.hpp"
 #include "engine/runner.hpp"
 
 namespace vramd::engine {
-/// Between devices of system memory every link is the machine's own memory, which `measure_links` measured.
+/// Those whose limit is known.
 std::vector<LinkTold> Runner::links_of(std::string_view device_id) {
     std::vector<LinkTold> links;
-    const Lock lock(small_lock_);
-    if (!limits_) return links;
-    for (const auto& [id, device] : devices_)
-        if (id != device_id) links.push_back({id, limits_->copy_bytes_per_second, limits_measured_wall_ns_});
+    const auto own = devices_.find(device_id);
+    if (own == devices_.end()) return links;
+    for (const auto& [id, other] : devices_) {
+        const LinkLimits::Rate rate = link_limits_.copy(LinkLimits::end_of(*own->second.device), LinkLimits::end_of(*other.device));
+        if (id != device_id && rate.bytes_per_second > 0) links.push_back({id, rate.bytes_per_second, rate.measured_wall_ns});
+    }
     return links;
 }
 
@@ -90,9 +94,12 @@ SystemTold Runner::system() {
     told.started_wall_ns = options_.started_wall_ns;
     told.core_started_wall_ns = core_started_wall_ns_;
     told.boot_id = options_.boot_id;
+    told.ledger_file_bytes = options_.ledger_segment_bytes;
+    told.ledger_disk_free_bytes = free_on_disk(options_.state_directory).value_or(0);
     const std::vector<Loading::Running> running = ports_.loading->running();
     const Lock lock(lock_);
     told.ledger_sequence = ledger_->sequence();
+    told.ledger_room_bytes = ledger_->room_bytes();
     told.recovery = recovery_;
     told.read_only = !read_only_reason_.empty();
     told.read_only_reason = read_only_reason_;
@@ -138,6 +145,10 @@ AuditTold Runner::audit() {
         if (!before.contains(key) && !after.contains(key))
             told.findings.push_back("block " + std::to_string(key) + " is on " + id + " and not in the books.");
     told.ok = told.findings.empty();
+    const Lock lock(lock_);
+    work_.audits += 1;
+    work_.audits_failed += told.ok ? 0 : 1;
+    work_.audit_findings = told.findings.size();
     return told;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/invariant.hpp"
+#include "device/channel.hpp"
 #include "engine/runner.hpp"
 
 namespace vramd::engine {
@@ -80,7 +81,8 @@ void Runner::try_transfer(WaitingTransfer waiting) {
     finish(told, decision->effects);
     if (too_late)
         return waiting.done(
-            refuse(Code::insufficient_memory, "/targetDeviceId", "The memory that is being given back did not come in time."));
+            refuse(Code::insufficient_memory, "/targetDeviceId",
+                   "The memory that is being given back did not come in time; ask again, or allow more time by timeoutSeconds."));
     if (accepted) waiting.done(*std::move(accepted));
 }
 
@@ -142,7 +144,10 @@ void Runner::start_one(const TransferEffect& effect) {
         }
         if (live.stopping) job.reset();
     }
-    if (!job) return transfer_copied(effect.id, refuse(Code::device_lost, "device", "The device is not there."));
+    if (!job)
+        return transfer_copied(
+            effect.id, refuse(Code::device_lost, "device",
+                              "The device of this memory is not there: it was lost, or is configured no more. Its status says which."));
     const auto ticket = ports_.transfer->submit(
         *std::move(job), [this, id = effect.id](Result<transfer::Outcome> outcome) { transfer_copied(id, std::move(outcome)); });
     if (!ticket) return transfer_copied(effect.id, std::unexpected(ticket.error()));
@@ -262,6 +267,10 @@ void Runner::note_transfer(const Event& event, Told& told) {
         const memory::Transfer* transfer = state_.transfers.transfer(ended->id);
         work_.transfers_ended[static_cast<std::size_t>(ended->state)] += 1;
         if (ended->state == TransferState::succeeded) work_.transferred_bytes += ended->result.bytes;
+        if (ended->state == TransferState::succeeded && transfer != nullptr) {
+            const auto id_of = [this](u16 device) { return state_.books.devices()[device].id; };
+            work_.link_bytes[{id_of(transfer->plan.source_device), id_of(transfer->plan.target_device)}] += ended->result.bytes;
+        }
         if (transfer != nullptr)
             for (const u64 serial : {transfer->plan.source.serial, transfer->plan.target.serial})
                 if (freeing_.contains(serial)) told.push_back([this, serial] { free_waiting(serial); });
@@ -302,10 +311,13 @@ void Runner::fill_rates(report::TransferTold& told) {
     } else {
         told.peak_bytes_per_second = average;
     }
-    const Lock small(small_lock_);
-    if (!limits_) return;
-    told.limit_bytes_per_second = limits_->copy_bytes_per_second;
-    told.limit_measured_wall_ns = limits_measured_wall_ns_;
+    const device::Device* const source = device_of(told.plan.source_device);
+    const device::Device* const target = device_of(told.plan.target_device);
+    if (source == nullptr || target == nullptr) return;
+    const LinkLimits::Rate limit = link_limits_.copy(LinkLimits::end_of(*source), LinkLimits::end_of(*target));
+    if (limit.bytes_per_second == 0) return;
+    told.limit_bytes_per_second = limit.bytes_per_second;
+    told.limit_measured_wall_ns = limit.measured_wall_ns;
 }
 
 Result<report::TransferTold> Runner::cancel_transfer(CancelTransferCommand command) {

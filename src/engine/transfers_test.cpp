@@ -5,8 +5,6 @@ using namespace vramd;
 using namespace vramd::engine;
 
 namespace {
-const Caller me{"me", Role::user};
-
 struct TwoDevices : Daemon {
     TwoDevices() {
         end();
@@ -120,6 +118,28 @@ TEST_CASE("whoever writes while a move runs finds their bytes at the new place, 
     CHECK(daemon.core->audit().ok);
 }
 
+TEST_CASE("what is written behind the copying of a move is copied once more") {
+    TwoDevices daemon;
+    daemon.end();
+    daemon.transfer_options.mode = transfer::Options::Mode::stepped;
+    daemon.start();
+    const AllocationId id = daemon.on_a(3 * transfer::chunk_bytes);
+    daemon.write(id, std::byte{1});
+    std::promise<Result<report::TransferTold>> answer;
+    auto moved = answer.get_future();
+    TransferCommand command = to_b(id, TransferMode::move);
+    command.caller = me;
+    daemon.core->transfer(std::move(command), Engine::Until::ended,
+                          [&answer](Result<report::TransferTold> told) { answer.set_value(std::move(told)); });
+    while (daemon.Daemon::transfer->step() == 0) std::this_thread::yield();  // The first of three chunks is there.
+    daemon.write(id, std::byte{2});
+    while (moved.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
+        if (daemon.Daemon::transfer->step() == 0) std::this_thread::yield();
+    CHECK(moved.get()->state == TransferState::succeeded);
+    CHECK(daemon.device_of(id) == "b");
+    CHECK(daemon.holds(id, std::byte{2}));
+}
+
 TEST_CASE("a reader at the end of a move is waited for and reads the old bytes to its end") {
     TwoDevices daemon;
     const AllocationId id = daemon.on_a(4 * mib);
@@ -216,7 +236,8 @@ TEST_CASE("who sees that a transfer or a move has ended may free what it used in
         const AllocationId source = daemon.on_a(1000);
         const auto begun = daemon.transfer(to_b(source, moves ? TransferMode::move : TransferMode::copy), Engine::Until::accepted);
         REQUIRE(begun);
-        while (daemon.core->read_transfer(me, begun->plan.id)->state != TransferState::succeeded) {}
+        while (daemon.core->read_transfer(me, begun->plan.id)->state != TransferState::succeeded) {
+        }
         REQUIRE(daemon.free("me", source));
         if (!moves) REQUIRE(daemon.free("me", begun->plan.target));
     }

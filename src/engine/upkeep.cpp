@@ -324,10 +324,6 @@ void Runner::release_empty(UpkeepRun& run) {
 }
 
 void Runner::evict_models(UpkeepRun& run) {
-    if (run.request.own_only) {
-        run.acted.why_left = std::string(core::eviction_is_admins);
-        return;
-    }
     std::optional<ReclaimCommand> command;
     {
         const Lock lock(lock_);

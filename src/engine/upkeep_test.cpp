@@ -5,8 +5,6 @@ using namespace vramd;
 using namespace vramd::engine;
 
 namespace {
-const Caller me{"me", Role::user};
-
 UpkeepCommand asked(DefragmentStrategy strategy = DefragmentStrategy::balanced) {
     UpkeepCommand command;
     command.caller = admin;

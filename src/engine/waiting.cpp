@@ -21,6 +21,7 @@ void Runner::allocate(AllocateCommand command, u64 timeout_ns, Done<Allocated> d
     fresh.asked_ns = ports_.clock().monotonic_ns;
     fresh.deadline_ns = fresh.asked_ns + std::min<u64>(timeout_ns, u64{1} << 62);
     fresh.release_deadline_ns = std::max(fresh.deadline_ns, fresh.asked_ns + release_wait_ns);
+    fresh.plea = {command.caller.session, fresh.deadline_ns, {}};
     fresh.command = std::move(command);
     if (fresh.command.secret == 0) fresh.command.secret = ports_.secret();
     fresh.done = std::move(done);
@@ -58,8 +59,26 @@ void Runner::try_waiting(u64 order) {
     tell_attempt(attempt, done);
 }
 
+void Runner::forget_waiting(u64 session) {
+    std::vector<Done<Allocated>> gone;
+    bool opens = false;  ///< A device that was kept for one of them.
+    {
+        const Lock lock(lock_);
+        for (auto at = waiting_.begin(); at != waiting_.end();) {
+            const bool its = at->second.command.caller.session == session;
+            opens = opens || (its && at->second.overtaken >= overtakings_borne);
+            if (its) gone.push_back(std::move(at->second.done));
+            at = its ? waiting_.erase(at) : std::next(at);
+        }
+    }
+    for (auto& done : gone)
+        done(std::unexpected(
+            Error{Code::cancelled, "connection", 0, 0, "Whoever waited for it has closed the connection, or its own side of it."}));
+    if (opens) ports_.executor->post([this] { retry_waiting(); });
+}
+
 void Runner::tell_attempt(Attempt& attempt, Done<Allocated>& done) {
-    if (attempt.decision) finish(attempt.told, attempt.decision->effects);
+    finish(attempt.told, attempt.decision ? attempt.decision->effects : std::vector<Effect>{});
     if (attempt.refusal) done(std::unexpected(*attempt.refusal));
 }
 
@@ -96,13 +115,19 @@ Runner::Attempt Runner::try_allocate(Waiting& waiting) {
     if (may_wait && deadline > ports_.clock().monotonic_ns)
         attempt.waits_until_ns = deadline;
     else if (attempt.decision)
-        attempt.refusal = Error{Code::insufficient_memory, "/sizeBytes", command.size_bytes, 0,
-                                "The memory that is being given back did not come in time."};
+        attempt.refusal =
+            Error{Code::insufficient_memory, "/sizeBytes", command.size_bytes, 0,
+                  "The memory that is being given back did not come in time; ask again, or allow more time by timeoutSeconds."};
     else
         attempt.refusal = attempt.decision.error();
+    if (!attempt.decision && waiting.for_room && attempt.waits_until_ns && waiting.deadline_ns > begun) {
+        Command asking(command);
+        (void)ask_for(asking, waiting.plea, attempt.told);
+    }
     const bool waited = waiting.deadline_ns > waiting.asked_ns && may_wait;
     if (attempt.refusal && waited && waiting.for_room) {
-        attempt.refusal->detail = "No room came in time: " + describe(*attempt.refusal);
+        attempt.refusal->detail =
+            "No room came in time: " + describe(*attempt.refusal) + core::held_by_asked(still_held_bytes(waiting.plea));
         attempt.refusal->code = Code::timed_out;
     }
     return attempt;
@@ -115,15 +140,17 @@ void Runner::set_timer(Waiting& waiting, u64 deadline_ns) {
     ports_.executor->post_at(deadline_ns, [this, order = waiting.order] { try_waiting(order); });
 }
 
-/// Something may be free: all that wait try again.
+/// Something may be free: all that wait try again, loads after allocations.
 void Runner::retry_waiting() {
     std::vector<std::pair<u64, u64>> all;  // Standing, order.
     {
         const Lock lock(lock_);
+        if (stopping_) return;  // They are told so by `stop`; what else ends now finds less and less to work with.
         for (const auto& [order, waiting] : waiting_) all.emplace_back(standing_of(waiting), order);
     }
     std::ranges::stable_sort(all, std::ranges::greater{}, &std::pair<u64, u64>::first);
     for (const auto& [standing, order] : all) try_waiting(order);
+    retry_loads();
 }
 
 // ----------------------------------------------------------------------------------------------------------------------- who goes first
@@ -188,6 +215,10 @@ void Runner::prepare(Command& command) {
         asked.in_use = used_allocations();
         const model::Operation* operation = state_.catalogue.operation(asked.operation);
         asked.closed = closed_to(newcomer, operation == nullptr ? 0 : static_cast<u64>(operation->request.priority));
+        const auto waiting = waiting_loads_.find(asked.operation.serial);
+        if (waiting == waiting_loads_.end()) return;
+        const Plea& plea = waiting->second.plea;
+        asked.waited = {still_held_bytes(plea), ports_.clock().monotonic_ns >= plea.deadline_ns};
     };
     if (auto* inspected = std::get_if<InspectedCommand>(&command)) {
         load(*inspected);

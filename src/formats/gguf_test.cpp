@@ -1,8 +1,8 @@
 #include <doctest/doctest.h>
 
 #include "formats/dtype.hpp"
-#include "formats/hand_built.hpp"
 #include "formats/limits.hpp"
+#include "formats/test_refused.hpp"
 
 using namespace vramd;
 using namespace vramd::formats;
@@ -11,12 +11,6 @@ using namespace vramd::formats::hand_built;
 namespace {
 constexpr u32 type_u32 = 4, type_text = 8, type_array = 9, type_i64 = 11;
 
-void refused(const Result<Loaded>& result, std::string_view text, Code code = Code::invalid_model) {
-    REQUIRE(!result.has_value());
-    CHECK(result.error().code == code);
-    INFO(result.error().field << ": " << describe(result.error()));
-    CHECK((result.error().field + ": " + describe(result.error())).find(text) != std::string::npos);
-}
 Result<Loaded> one(const std::string& tensor, const std::string& data, const std::vector<std::string>& pairs = {}) {
     return load("m.gguf", gguf(3, pairs, {tensor}, data));
 }

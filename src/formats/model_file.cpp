@@ -11,7 +11,7 @@
 
 namespace vramd::formats {
 namespace {
-constexpr std::string_view place = "file";
+constexpr std::string_view field = "file";
 
 /// True if the first character that is no space is `{`.
 Result<bool> looks_like_json(Window& file) {
@@ -64,7 +64,7 @@ Result<Format> recognise(std::string_view file_name, Source& source) {
     if (file_name.ends_with(".safetensors.index.json")) return Format::safetensors_index;
     if (file_name.ends_with(".gguf")) return Format::gguf;
     if (file_name.ends_with(".onnx")) return Format::onnx;
-    return invalid(place, "the file of ", file.size_bytes(), " bytes is neither safetensors, an index of safetensors, GGUF nor ONNX");
+    return invalid(field, "the file of ", file.size_bytes(), " bytes is neither safetensors, an index of safetensors, GGUF nor ONNX");
 }
 
 Result<std::vector<std::string>> needed_files(Format format, Source& main) {

@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
-#include "formats/hand_built.hpp"
 #include "formats/limits.hpp"
+#include "formats/test_refused.hpp"
 
 using namespace vramd;
 using namespace vramd::formats;
@@ -11,12 +11,6 @@ namespace {
 constexpr u64 t_float = 1, t_u8 = 2, t_i32 = 6, t_i64 = 7, t_string = 8, t_bool = 9, t_f16 = 10, t_double = 11, t_u32 = 12, t_c64 = 14,
               t_i4 = 22;
 
-void refused(const Result<Loaded>& result, std::string_view text, Code code = Code::invalid_model) {
-    REQUIRE(!result.has_value());
-    CHECK(result.error().code == code);
-    INFO(result.error().field << ": " << describe(result.error()));
-    CHECK((result.error().field + ": " + describe(result.error())).find(text) != std::string::npos);
-}
 Result<Loaded> one(const std::string& tensor_message) { return load("m.onnx", onnx(initializer(tensor_message))); }
 std::string numbers(const std::vector<u64>& values) {
     std::string bytes;

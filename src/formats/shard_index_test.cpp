@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "formats/hand_built.hpp"
+#include "formats/test_refused.hpp"
 
 using namespace vramd;
 using namespace vramd::formats;
@@ -14,12 +14,6 @@ std::string shard(const std::string& name, const std::string& data) {
 }
 const std::map<std::string, std::string> shards = {{"a.safetensors", shard("x", "xxxx")}, {"sub/b.safetensors", shard("y", "yyyyyy")}};
 Result<Loaded> load_index(const std::string& text) { return load("m.safetensors.index.json", text, shards); }
-void refused(const Result<Loaded>& result, std::string_view text) {
-    REQUIRE(!result.has_value());
-    CHECK(result.error().code == Code::invalid_model);
-    INFO(result.error().field << ": " << describe(result.error()));
-    CHECK((result.error().field + ": " + describe(result.error())).find(text) != std::string::npos);
-}
 }  // namespace
 
 TEST_CASE("an index loads its tensors from their shards") {

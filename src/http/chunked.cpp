@@ -4,7 +4,7 @@
 
 namespace vramd::http {
 namespace {
-constexpr u64 skipped_bytes_max = 8 * kib;
+constexpr u64 beside_bytes_max = 8 * kib;
 
 std::unexpected<Error> malformed(std::string detail) { return refuse(Code::malformed_request, {}, std::move(detail)); }
 bool is_control(char c) { return (static_cast<u8>(c) < 0x20 && c != '\t') || c == 0x7f; }
@@ -55,7 +55,7 @@ Result<void> ChunkDecoder::step_size(char c) {
     }
     if (state_ == State::extension) {
         if (is_control(c)) return malformed("A chunk's extension has a control character or a bare line feed.");
-        if (++skipped_bytes_ > skipped_bytes_max) return malformed("The chunks' extensions are too long.");
+        if (++skipped_bytes_ > beside_bytes_max) return malformed("The chunks' extensions are too long.");
         return {};
     }
     if (c == ';' && digits_ > 0) {
@@ -77,7 +77,7 @@ Result<void> ChunkDecoder::step_size(char c) {
 }
 
 Result<void> ChunkDecoder::step_trailer(char c) {
-    if (++skipped_bytes_ > skipped_bytes_max) return malformed("The trailers are too long.");
+    if (++skipped_bytes_ > beside_bytes_max) return malformed("The trailers are too long.");
     switch (state_) {
         case State::trailer_start:
             if (c == '\r') {

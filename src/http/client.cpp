@@ -63,15 +63,16 @@ bool still_open(const Fd& socket) {
     return socket && recv(socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-Result<Fd> connect_to(const Address& address, u64 wait_ms) {
+Result<Fd> connect_to(const Address& address, u64 wait_ms, int stop_descriptor) {
     TRY(const SocketName name, socket_name(address));
     Fd socket(::socket(name.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket) return std::unexpected(system_error("socket", errno));
     if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&name.storage), name.size) != 0) {
         if (errno != EINPROGRESS) return std::unexpected(cannot_connect(address, errno));
-        pollfd waiting{socket.get(), POLLOUT, 0};
-        if (poll(&waiting, 1, static_cast<int>(std::min<u64>(wait_ms, 3'600'000))) <= 0)
+        pollfd waiting[] = {{socket.get(), POLLOUT, 0}, {stop_descriptor, POLLIN, 0}};  // poll passes over a descriptor of -1.
+        if (poll(waiting, std::size(waiting), static_cast<int>(std::min<u64>(wait_ms, 3'600'000))) <= 0)
             return std::unexpected(cannot_connect(address, ETIMEDOUT));
+        if (waiting[1].revents != 0) return refuse(Code::cancelled, "connect", "The caller stopped waiting.");
         int reason = 0;
         socklen_t size = sizeof reason;
         if (getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &reason, &size) != 0) reason = errno;
@@ -134,14 +135,14 @@ std::string percent_encoded(std::string_view text) {
     return out;
 }
 
-Result<void> Client::open(u64 wait_ms_max) {
+Result<void> Client::open(u64 wait_ms_max, int stop_descriptor) {
     if (still_open(socket_)) return {};
-    TRY(socket_, connect_to(address_, wait_ms_max));
+    TRY(socket_, connect_to(address_, wait_ms_max, stop_descriptor));
     return {};
 }
 
 Result<ClientReply> Client::exchange(ClientRequest request) {
-    TRY_DO(open(request.wait_ms_max));
+    TRY_DO(open(request.wait_ms_max, request.stop_descriptor));
     ClientExchange exchange(socket_.get(), address_, request);
     auto reply = exchange.run();
     if (!reply || !exchange.reusable()) socket_.reset();

@@ -34,6 +34,7 @@ struct ClientRequest {
     std::move_only_function<Result<void>(std::span<const std::byte>)> download;
     u64 body_bytes_max = 256 * mib;  ///< For a body that is held.
     u64 wait_ms_max = 60'000;        ///< From the start, or, while a body flows, from its last piece.
+    int stop_descriptor = -1;        ///< Readable: the wait ends with `cancelled`; for another thread's eventfd. -1: none.
 };
 
 struct ClientReply {
@@ -46,10 +47,11 @@ struct ClientReply {
 class Client {
 public:
     explicit Client(Address address) : address_(std::move(address)) {}
-    /// Connects, unless it is connected. Errors: `system_failed` with the field "connect" when nobody answers there.
-    [[nodiscard]] Result<void> open(u64 wait_ms_max);
+    /// Connects, unless it is connected; `stop_descriptor` as a request's. Errors: `system_failed` with the field "connect" when nobody
+    /// answers there, `cancelled`.
+    [[nodiscard]] Result<void> open(u64 wait_ms_max, int stop_descriptor = -1);
     /// Opens, sends and waits for the reply. Errors: `system_failed` with the field "connect" when nobody answers there, `timed_out`,
-    /// `malformed_request` when the reply is not HTTP, and whatever the callbacks return.
+    /// `cancelled`, `malformed_request` when the reply is not HTTP, and whatever the callbacks return.
     [[nodiscard]] Result<ClientReply> exchange(ClientRequest request);
     [[nodiscard]] const Address& address() const { return address_; }
 

@@ -12,15 +12,8 @@
 namespace vramd::http {
 namespace {
 constexpr u64 reply_head_bytes_max = 64 * kib;
-constexpr u64 piece_bytes = mib;
 
 std::unexpected<Error> not_http(std::string detail) { return refuse(Code::malformed_request, "reply", std::move(detail)); }
-
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    return text;
-}
 
 /// The status and the headers of a whole head.
 Result<ClientReply> parse_reply_head(std::string_view head) {
@@ -118,10 +111,11 @@ Result<void> ClientExchange::send_all(std::string_view bytes) {
 Result<void> ClientExchange::wait_for(short events) {
     const u64 now = monotonic_ns();
     const u64 left_ms = now >= deadline_ns_ ? 0 : div_ceil(deadline_ns_ - now, ns_per_ms);
-    pollfd waiting{socket_, events, 0};
-    const int ready = poll(&waiting, 1, static_cast<int>(std::min<u64>(left_ms, 3'600'000)));
+    pollfd waiting[] = {{socket_, events, 0}, {request_.stop_descriptor, POLLIN, 0}};  // poll passes over a descriptor of -1.
+    const int ready = poll(waiting, std::size(waiting), static_cast<int>(std::min<u64>(left_ms, 3'600'000)));
     if (ready < 0 && errno != EINTR) return std::unexpected(system_error("poll", errno));
     if (ready == 0 && monotonic_ns() >= deadline_ns_) return refuse(Code::timed_out, "reply", "The server did not answer in time.");
+    if (ready > 0 && waiting[1].revents != 0) return refuse(Code::cancelled, "reply", "The caller stopped waiting.");
     return {};
 }
 

@@ -1,4 +1,7 @@
 #include <doctest/doctest.h>
+#include <sys/eventfd.h>
+
+#include <thread>
 
 #include "http/test_server.hpp"
 
@@ -39,6 +42,25 @@ TEST_CASE("nobody at the address, and nobody answering, are told apart") {
     const auto late = waiting.exchange(std::move(request));
     REQUIRE(!late.has_value());
     CHECK(late.error().code == Code::timed_out);
+}
+
+TEST_CASE("whoever waits for an answer is let go when its stop descriptor can be read, long before the deadline") {
+    TestServer server;
+    Client waiting(server.unix_address);
+    const Fd stop(eventfd(0, EFD_CLOEXEC));
+    const auto ask = [&](const char* target) {
+        ClientRequest request;
+        request.target = target;
+        request.wait_ms_max = 3'600'000;
+        request.stop_descriptor = stop.get();
+        return waiting.exchange(std::move(request));
+    };
+    CHECK(ask("/m/a/tensors").value().status == 200);  // While it cannot be read it changes nothing.
+    std::thread stopping([&] { eventfd_write(stop.get(), 1); });
+    const auto stopped = ask("/wait");
+    stopping.join();
+    REQUIRE(!stopped.has_value());
+    CHECK(stopped.error().code == Code::cancelled);
 }
 
 TEST_CASE("a connection that the server closed meanwhile is made again") {

@@ -9,8 +9,6 @@
 
 namespace vramd::http {
 namespace {
-/// Large enough to hide the cost of a call, small enough that the lane's other connections wait a fraction of a millisecond.
-constexpr u64 piece_bytes = mib;
 /// An unread body up to this size is read and thrown away to keep the connection; a larger one ends it.
 constexpr u64 skipped_bytes_max = 64 * kib;
 constexpr u64 read_bytes = 4 * kib;
@@ -81,6 +79,7 @@ Awaitable<void> Connection::run() {
 void Connection::set_deadline(u64 wait_ms) { deadline_ns_ = monotonic_ns() + wait_ms * ns_per_ms; }
 
 void Connection::tick(u64 now_ns) {
+    look_for_end();
     if (deadline_ns_ == 0 || now_ns < deadline_ns_) return;
     deadline_ns_ = 0;
     timed_out_ = true;

@@ -49,6 +49,7 @@ private:
     Awaitable<void> await_answer();
     void watch();
     void on_watched();
+    void look_for_end();
 
     Awaitable<void> send_reply();
     Awaitable<void> send_source(std::string_view head, std::span<const std::byte> first);

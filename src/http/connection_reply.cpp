@@ -1,6 +1,8 @@
 /// The way back: waiting for an answer while watching the client, and sending replies, bodies and streams.
+#include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -13,11 +15,15 @@
 
 namespace vramd::http {
 namespace {
-constexpr u64 piece_bytes = mib;
-/// A client may send this much of its next requests while one is answered; then it is not watched, and waits.
+/// A client may send this much of its next requests while one is answered; then no more is read, and only its end is looked for.
 constexpr u64 ahead_bytes_max = 16 * kib;
 
 i64 wall_seconds() { return static_cast<i64>(clock_ns(CLOCK_REALTIME_COARSE) / ns_per_second); }
+
+void count_reply(Shared& shared, u32 status) {
+    const std::size_t index = std::clamp<std::size_t>(status / 100, 1, reply_classes) - 1;
+    shared.replies[index].fetch_add(1, std::memory_order_relaxed);
+}
 }  // namespace
 
 Responder Connection::make_responder() {
@@ -58,6 +64,15 @@ void Connection::on_watched() {
     if (answer_ == Exchange::Answer::stream) abort();
 }
 
+/// Behind a full input its end waits unread; the kernel knows of it.
+void Connection::look_for_end() {
+    if (!exchange_ || watching_ || input_.size() < ahead_bytes_max) return;
+    pollfd state{socket_.native_handle(), POLLRDHUP, 0};
+    if (poll(&state, 1, 0) != 1) return;
+    exchange_->tell_gone();
+    if (answer_ == Exchange::Answer::stream) abort();
+}
+
 Awaitable<void> Connection::send_reply() {
     std::span<const std::byte> first;
     if (reply_.source && reply_.source->size_bytes > 0 && request_.wanted == BodyWanted::whole) {
@@ -68,6 +83,7 @@ Awaitable<void> Connection::send_reply() {
         else
             reply_ = problem_reply(view.error(), path_);
     }
+    count_reply(lane_.shared, reply_.status);
     if (!can_skip_body() || lane_.stopping) request_.persistence = Persistence::close;
     const u64 size_bytes = reply_.source ? reply_.source->size_bytes : reply_.body.size();
     const std::string head = reply_head(reply_, ReplyFraming::length, size_bytes, request_.persistence, wall_seconds());
@@ -100,6 +116,7 @@ Awaitable<void> Connection::send_source(std::string_view head, std::span<const s
 }
 
 Awaitable<void> Connection::send_stream() {
+    count_reply(lane_.shared, reply_.status);
     const bool chunked = request_.version == 11;
     if (!can_skip_body() || !chunked) request_.persistence = Persistence::close;
     const std::string head =

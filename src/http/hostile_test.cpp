@@ -309,4 +309,18 @@ TEST_CASE("a header that a handler copies from a request cannot start another on
     CHECK(reply.headers.find("Set-Cookie") == nullptr);
     CHECK(*reply.headers.find("Location") == "/xSet-Cookie: a=b");
 }
+
+TEST_CASE("a client that leaves behind more requests than are read ahead is noticed too") {
+    TestServer server;
+    RawClient client(server.tcp_address);
+    client.send("GET /wait HTTP/1.1\r\nHost: localhost:" + std::to_string(server.tcp_address.port) + "\r\n\r\n");
+    REQUIRE(soon([&] { return server.handler.routed.load() == 1; }));
+    client.send(std::string(40 * kib, 'x'));
+    CHECK(server.handler.gone_told.load() == 0);
+    client.end_sending();
+    CHECK(soon([&] { return server.handler.gone_told.load() == 1; }));
+    CHECK(server.handler.routed.load() == 1);
+    const std::lock_guard lock(server.handler.held_mutex);
+    server.handler.held.clear();
+}
 }  // namespace vramd::http::testing

@@ -8,6 +8,10 @@
 #include "base/types.hpp"
 
 namespace vramd::http {
+/// What is read or sent at once. Large enough to hide the cost of a call, small enough that the lane's other connections wait a fraction of
+/// a millisecond.
+inline constexpr u64 piece_bytes = mib;
+
 /// Grows to what is asked of it and shrinks when it is empty, since thousands of idle connections each hold one. Not synchronised.
 class Input {
 public:

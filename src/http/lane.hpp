@@ -51,6 +51,7 @@ struct Shared {
     std::atomic<u64> requests = 0;
     std::atomic<u64> refused = 0;
     std::atomic<u64> dropped_readers = 0;
+    std::array<std::atomic<u64>, reply_classes> replies{};  ///< By the first digit of their status, from 1xx on.
 };
 
 /// The way into a lane's thread. Thread-safe.

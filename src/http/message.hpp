@@ -38,6 +38,9 @@ struct Peer {
 /// One header or query field.
 using Field = std::pair<std::string, std::string>;
 
+/// Without the blanks (spaces and tabs) at both ends, as a header's value is meant (RFC 9110, 5.5).
+[[nodiscard]] std::string_view trimmed(std::string_view text);
+
 /// Header fields in the order they came. Names compare without case.
 class Headers {
 public:
@@ -61,8 +64,8 @@ enum class Framing : u8 { none, length, chunked };
 struct RequestHead {
     Method method = Method::get;
     std::string path;  ///< Percent-decoded: UTF-8, no control characters, begins with '/' (or is "*" for OPTIONS).
-    std::vector<std::string>
-        segments;              ///< The same, split at '/' before decoding, so that "%2F" can stand inside a name; without empty ones.
+    /// The same, split at '/' before decoding, so that "%2F" can stand inside a name. One is empty where a name is missing.
+    std::vector<std::string> segments;
     std::vector<Field> query;  ///< Decoded, in order, '+' as a space.
     Headers headers;
     Framing framing = Framing::none;

@@ -71,7 +71,10 @@ void tune(int socket, Door door) {
 
 /// Says 503 to one connection too many, without giving it a seat.
 void turn_away(const Fd& socket) {
-    const Reply reply = problem_reply(Error{Code::busy, "connections", 0, 0, "Too many connections are open."}, {});
+    const Reply reply =
+        problem_reply(Error{Code::busy, "connections", 0, 0,
+                            "As many connections are open as may be, in all or of this user; close one, or try again later."},
+                      {});
     const auto now = static_cast<i64>(clock_ns(CLOCK_REALTIME_COARSE) / ns_per_second);
     const std::string bytes = reply_head(reply, ReplyFraming::length, reply.body.size(), Persistence::close, now) + reply.body;
     (void)send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);  // It is closed next whether it listened or not.
@@ -92,8 +95,10 @@ public:
     void run();
     void stop(u64 grace_ms) override;
     [[nodiscard]] ServerCounts counts() const override {
-        return {shared_.seats->taken(), shared_.requests.load(std::memory_order_relaxed), shared_.refused.load(std::memory_order_relaxed),
-                shared_.dropped_readers.load(std::memory_order_relaxed)};
+        ServerCounts told{shared_.seats->taken(), shared_.requests.load(std::memory_order_relaxed),
+                          shared_.refused.load(std::memory_order_relaxed), shared_.dropped_readers.load(std::memory_order_relaxed)};
+        for (std::size_t i = 0; i < reply_classes; ++i) told.replies[i] = shared_.replies[i].load(std::memory_order_relaxed);
+        return told;
     }
 
 private:

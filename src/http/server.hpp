@@ -4,6 +4,7 @@
 /// few threads, each with an event loop of its own; a connection stays on one of them. Whatever a client can make grow has a limit in
 /// `Caps`.
 #pragma once
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -37,12 +38,16 @@ struct Options {
     std::vector<std::string> extra_hosts;  ///< Host names that TCP doors take beside the loopback's, with the listener's port.
 };
 
+/// 1xx, 2xx, 3xx, 4xx, 5xx.
+inline constexpr std::size_t reply_classes = 5;
+
 /// Counters since the start; each is exact, together they are not one moment's.
 struct ServerCounts {
-    u64 connections = 0;      ///< Open now.
-    u64 requests = 0;         ///< Heads that passed the checks.
-    u64 refused = 0;          ///< Requests that the room refused itself.
-    u64 dropped_readers = 0;  ///< Streams closed because their reader was too slow.
+    u64 connections = 0;                       ///< Open now.
+    u64 requests = 0;                          ///< Heads that passed the checks.
+    u64 refused = 0;                           ///< Requests that the room refused itself.
+    u64 dropped_readers = 0;                   ///< Streams closed because their reader was too slow.
+    std::array<u64, reply_classes> replies{};  ///< Those begun, by the class of their status.
 };
 
 /// Started on construction, stopped on destruction.

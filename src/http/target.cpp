@@ -79,14 +79,14 @@ Result<ParsedTarget> parse_target(std::string_view target, std::string_view meth
     std::string_view path = target.substr(0, question);
     if (question < target.size()) TRY_DO(parse_query(target.substr(question + 1), parsed.query));
     TRY(parsed.path, percent_decoded(path, Plus::literal));
-    while (!path.empty()) {
-        const std::size_t slash = std::min(path.find('/'), path.size());
-        if (slash > 0) {
-            TRY(std::string segment, percent_decoded(path.substr(0, slash), Plus::literal));
-            parsed.segments.push_back(std::move(segment));
-        }
-        path.remove_prefix(std::min(slash + 1, path.size()));
+    while (path.size() > 1) {
+        path.remove_prefix(1);  // The slash.
+        const std::size_t end = std::min(path.find('/'), path.size());
+        TRY(std::string segment, percent_decoded(path.substr(0, end), Plus::literal));
+        parsed.segments.push_back(std::move(segment));
+        path.remove_prefix(end);
     }
+    if (path == "/" && !parsed.segments.empty()) parsed.segments.emplace_back();
     return parsed;
 }
 

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <sstream>
 #include <string>
@@ -42,6 +43,7 @@ public:
     }
 
     int run() {
+        predecessor_ = Link::inherited_predecessor();
         auto link = Link::take(Link::inherited().value_or(-1));
         if (!link) return 1;
         link_ = *std::move(link);
@@ -110,6 +112,7 @@ private:
                  << blocks_.size() << " last " << (blocks_.empty() ? 0 : blocks_.rbegin()->first);
             return told.str();
         }
+        if (verb == "predecessor") return predecessor();
         if (verb == "hangups") return std::to_string(hangups);
         if (verb == "arguments") return arguments_;
         if (verb == "abort") abort();
@@ -118,9 +121,21 @@ private:
         return "what?";
     }
 
+    /// "none"; or "process" for a pidfd, as /proc tells of it, with the process's number (-1: it is reaped).
+    [[nodiscard]] std::string predecessor() const {
+        if (!predecessor_) return "none";
+        std::ifstream file("/proc/self/fdinfo/" + std::to_string(predecessor_.get()));
+        for (std::string word; file >> word;)
+            if (word == "Pid:" && file >> word) return "process " + word;
+        return "another descriptor";
+    }
+
     /// Sends the keeper something that is no message, past the link.
     static std::string lie(u64 which) {
-        for (int number = 3; number < 64; ++number) {
+        std::vector<int> numbers;
+        for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+            numbers.push_back(std::stoi(entry.path().filename()));
+        for (const int number : numbers) {
             Message message;
             message.kind = which == 0 ? Kind::store : Kind::listeners;
             if (which == 2) message.kind = Kind::drop, message.version = 9;  // Right but for its version.
@@ -135,6 +150,7 @@ private:
     }
 
     std::string arguments_;
+    Fd predecessor_;
     std::unique_ptr<Link> link_;
     Takeover taken_;
     std::map<u64, Fd> blocks_;
@@ -153,7 +169,7 @@ int be_keeper(std::span<char* const> arguments) {
         if (argument.starts_with("--successor=")) settings.own_program = argument.substr(12);
         if (argument == "--impatient") settings.stop_ns_max = 300 * ns_per_ms;
     }
-    return run(settings);
+    return run(settings, take_given([](const char* name) { return std::getenv(name); }));
 }
 
 /// Before doctest's main sees arguments that are not for it.

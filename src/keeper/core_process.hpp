@@ -18,9 +18,14 @@ struct CoreProcess {
 };
 
 enum class Mode : u8 { normal, read_only };
+/// `ending`: the core before it, which is still ending; the new one gets its pidfd and waits with what must not meet it (`Predecessor`).
 /// Starts `settings.core_program` with the keeper's own arguments, `after_failures_flag` appended in that mode; its standard output is the
 /// keeper's stderr, for the ready line is the only thing on stdout. Errors: `system_failed`.
-[[nodiscard]] Result<CoreProcess> start_core(const Settings& settings, Mode mode);
+[[nodiscard]] Result<CoreProcess> start_core(const Settings& settings, Mode mode, const CoreProcess* ending);
+
+/// Whether the process was killed by SIGKILL and runs no instruction any more, though it is not to be reaped yet: as /proc tells, which may
+/// also tell nothing. Of a process that closed its end of the socket.
+[[nodiscard]] bool was_killed_and_ends(pid_t pid);
 
 /// The status that a child could not execute its program with.
 inline constexpr int exit_not_executed = 127;

@@ -18,7 +18,7 @@
 namespace vramd::keeper {
 namespace {
 constexpr u64 answer_bytes_max = 256 * kib;
-constexpr u64 answer_ns_max = 10 * ns_per_second;
+constexpr u64 place_ns_max = 10 * ns_per_second;
 
 bool names_file(std::span<char* const> arguments, const Environment& environment) {
     for (const std::string_view argument : arguments)
@@ -41,7 +41,7 @@ bool names_file(std::span<char* const> arguments, const Environment& environment
 
 /// All that comes until the end. Errors: `timed_out`, `too_large`, `system_failed`.
 Result<std::string> read_answer(const Fd& from) {
-    const u64 deadline_ns = monotonic_ns() + answer_ns_max;
+    const u64 deadline_ns = monotonic_ns() + place_ns_max;
     std::string answer;
     std::array<char, 4096> piece{};
     while (answer.size() < answer_bytes_max) {

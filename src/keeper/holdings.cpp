@@ -43,7 +43,7 @@ struct PackedBlock {
     u64 key = 0;
     u64 size_bytes = 0;
     i32 descriptor = -1;
-    i32 zero = 0;
+    i32 in_store = 0;
 };
 static_assert(sizeof(PackedBlock) == 24);
 
@@ -83,7 +83,7 @@ Result<Fd> pack(const Holdings& holdings) {
     head.http_unix = holdings.listeners.http_unix.get();
     head.attach_unix = holdings.listeners.attach_unix.get();
     std::vector<PackedBlock> rows;
-    for (const auto& [key, kept] : holdings.blocks) rows.push_back({key, kept.size_bytes, kept.descriptor.get(), 0});
+    for (const auto& [key, kept] : holdings.blocks) rows.push_back({key, kept.size_bytes, kept.descriptor.get(), kept.in_store ? 1 : 0});
     TRY_DO(write_whole(file, &head, sizeof head));
     TRY_DO(write_whole(file, rows.data(), rows.size() * sizeof(PackedBlock)));
     TRY_DO(set_exec_of_all(holdings, Exec::passes));
@@ -135,7 +135,7 @@ Result<std::optional<Holdings>> unpack_inherited() {
         PackedBlock row;
         const off_t at = static_cast<off_t>(sizeof head + i * sizeof row);
         if (pread(file.get(), &row, sizeof row, at) != static_cast<ssize_t>(sizeof row)) return unreadable();
-        holdings.blocks.emplace(row.key, Kept{row.size_bytes, Fd(row.descriptor)});
+        holdings.blocks.emplace(row.key, Kept{row.size_bytes, Fd(row.descriptor), row.in_store != 0});
     }
     TRY_DO(set_exec_of_all(holdings, Exec::closes));
     return holdings;

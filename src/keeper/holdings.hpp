@@ -11,6 +11,7 @@ namespace vramd::keeper {
 struct Kept {
     u64 size_bytes = 0;
     Fd descriptor;
+    bool in_store = false;  ///< The service manager keeps it too, as far as the binary before this one knew.
 };
 
 struct Holdings {

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <optional>
 #include <vector>
@@ -17,21 +18,25 @@
 #include "base/random.hpp"
 #include "keeper/core_process.hpp"
 #include "keeper/holdings.hpp"
+#include "keeper/inheritance.hpp"
 #include "keeper/listening.hpp"
 #include "keeper/log.hpp"
 #include "keeper/message.hpp"
 #include "keeper/restart.hpp"
+#include "keeper/supervisor.hpp"
 
 namespace vramd::keeper {
 namespace {
 /// Descriptors that the keeper needs for itself.
 constexpr u64 descriptors_reserved = 64;
+/// How long the service manager may take to read what it is told where that matters.
+constexpr u64 settle_ns_max = 200 * ns_per_ms;
 
 enum class Phase : u8 { serving, stopping, upgrading };
 
 class Keeper {
 public:
-    explicit Keeper(const Settings& settings) : settings_(settings) {}
+    Keeper(const Settings& settings, std::vector<Stored> stored) : settings_(settings), stored_(std::move(stored)) {}
 
     int run() {
         if (const auto prepared = prepare(); !prepared) {
@@ -40,8 +45,8 @@ public:
         }
         start();
         while (!exit_code_) turn();
-        if (holdings_.announced) notify_service_manager("STOPPING=1");
         remove_sockets(settings_.places);
+        supervisor_.settle(settle_ns_max);
         return *exit_code_;
     }
 
@@ -49,16 +54,17 @@ private:
     Result<void> prepare() {
         TRY_DO(raise_descriptor_limit());
         TRY_DO(take_signals());
+        supervisor_.find([](const char* name) { return std::getenv(name); });
         TRY(auto inherited, unpack_inherited());
         if (inherited) {
             holdings_ = *std::move(inherited);
             log("the new binary holds " + std::to_string(holdings_.blocks.size()) + " blocks");
-            return {};
+        } else {
+            TRY(holdings_, begin_life(std::move(stored_), settings_.places, supervisor_));
+            TRY(holdings_.listeners, listen_at(settings_.places));
+            holdings_.started_wall_ns = clock_ns(CLOCK_REALTIME);
         }
-        TRY(holdings_.lock, lock_directory(settings_.places.state_directory));
-        TRY(holdings_.listeners, listen_at(settings_.places));
-        holdings_.started_wall_ns = clock_ns(CLOCK_REALTIME);
-        holdings_.life = random_secret();
+        fill_store(holdings_, supervisor_);
         return {};
     }
 
@@ -85,9 +91,10 @@ private:
     void start() {
         start_at_ns_.reset();
         ++holdings_.generation;
-        auto core = start_core(settings_, policy_.read_only() ? Mode::read_only : Mode::normal);
+        auto core = start_core(settings_, policy_.read_only() ? Mode::read_only : Mode::normal, ending_ ? &*ending_ : nullptr);
         if (core) {
             core_ = *std::move(core);
+            supervisor_.keep(core_name(holdings_.generation), core_->ended, Supervisor::Rank::first);
             return;
         }
         log(describe(core.error()));
@@ -96,16 +103,21 @@ private:
 
     /// One wait, and what came of it: signals first, for they explain a core's end; its last words before its end.
     void turn() {
-        std::array<pollfd, 3> waits{pollfd{signals_.get(), POLLIN, 0}, pollfd{-1, POLLIN, 0}, pollfd{-1, POLLIN, 0}};
+        std::array<pollfd, 5> waits{pollfd{signals_.get(), POLLIN, 0}, pollfd{-1, POLLIN, 0}, pollfd{-1, POLLIN, 0}, pollfd{-1, POLLIN, 0},
+                                    pollfd{supervisor_.wanting(), POLLOUT, 0}};
         if (core_) {
             waits[1].fd = core_->socket.get();
             waits[2].fd = core_->ended.get();
         }
+        if (ending_) waits[3].fd = ending_->ended.get();
         if (poll(waits.data(), waits.size(), wait_ms()) < 0 && errno != EINTR) log(describe(system_error("poll", errno)));
         if (waits[0].revents != 0) take_signal();
         if (core_ && waits[1].revents != 0) hear_core();
         if (core_ && waits[2].revents != 0) bury_core();
+        if (waits[3].revents != 0 && waitpid(ending_->pid, nullptr, WNOHANG) == ending_->pid) ending_.reset();
+        if (waits[4].revents != 0) supervisor_.flush();
         const u64 now_ns = monotonic_ns();
+        supervisor_.beat(now_ns);
         if (start_at_ns_ && now_ns >= *start_at_ns_ && phase_ == Phase::serving && !exit_code_) start();
         if (core_ && stop_at_ns_ && now_ns >= *stop_at_ns_) {
             log("the core does not end by itself and is killed");
@@ -115,10 +127,11 @@ private:
     }
 
     [[nodiscard]] int wait_ms() const {
-        const std::optional<u64>& next_ns = stop_at_ns_ ? stop_at_ns_ : start_at_ns_;
+        std::optional<u64> next_ns = stop_at_ns_ ? stop_at_ns_ : start_at_ns_;
+        if (const auto beat_ns = supervisor_.beat_at_ns(); beat_ns && (!next_ns || *beat_ns < *next_ns)) next_ns = beat_ns;
         if (!next_ns) return -1;
         const u64 now_ns = monotonic_ns();
-        return *next_ns <= now_ns ? 0 : static_cast<int>(div_ceil(*next_ns - now_ns, ns_per_ms));
+        return *next_ns <= now_ns ? 0 : static_cast<int>(std::min<u64>(div_ceil(*next_ns - now_ns, ns_per_ms), INT_MAX));
     }
 
     void take_signal() {
@@ -131,6 +144,7 @@ private:
             if (const auto takes = ask_successor(settings_.own_program); !takes) return log("no upgrade: " + describe(takes.error()));
         }
         phase_ = number == SIGUSR2 ? Phase::upgrading : Phase::stopping;
+        if (phase_ == Phase::stopping) supervisor_.tell("STOPPING=1");
         if (!core_) return end_phase();
         (void)kill(core_->pid, SIGTERM);  // It is not reaped yet, so the pid is still its own.
         stop_at_ns_ = monotonic_ns() + settings_.stop_ns_max;
@@ -154,7 +168,20 @@ private:
         if (*received == Received::packet)
             answer_core(packet);
         else if (*received == Received::closed)
-            core_->socket.reset();  // poll passes over -1 from now on; its end follows, or the core has closed us out and is of no use.
+            lose_core();
+    }
+
+    /// Its end follows, or it has closed us out and is of no use. A kernel takes down a process with a GPU in a tenth of a second and more,
+    /// and closes the socket within the first millisecond, for the core has it at its highest descriptor. When it was killed the next one
+    /// starts now.
+    void lose_core() {
+        core_->socket.reset();  // poll passes over -1 from now on.
+        // One at a time: the next core waits for its own predecessor, not for those before that.
+        if (phase_ != Phase::serving || ending_ || !core_->served || !was_killed_and_ends(core_->pid)) return;
+        ending_ = std::move(core_);
+        core_.reset();
+        supervisor_.let_go(core_name(holdings_.generation));
+        mourn(*ending_, SIGKILL);
     }
 
     void end_liar(const std::string& why) {
@@ -174,8 +201,7 @@ private:
             case Kind::store:
                 return answer(asked, store(asked, std::move(packet.descriptors.front())));
             case Kind::drop:
-                if (holdings_.blocks.erase(asked.key) == 0) return answer(asked, refuse(Code::not_found, "key", asked.key, 0));
-                return answer(asked, {});
+                return answer(asked, drop(asked));
             case Kind::ready:
                 if (asked.count > line_bytes_max) return end_liar("A ready line longer than its message.");
                 announce(std::string(reinterpret_cast<const char*>(packet.body.data()), asked.count));
@@ -191,7 +217,16 @@ private:
     Result<void> store(const Message& asked, Fd descriptor) {
         if (holdings_.blocks.contains(asked.key)) return refuse(Code::conflict, "key", asked.key, 0);
         if (holdings_.blocks.size() >= blocks_max_) return refuse(Code::limit_exceeded, "blocks", holdings_.blocks.size(), blocks_max_);
-        holdings_.blocks.emplace(asked.key, Kept{asked.size, std::move(descriptor)});
+        const auto [at, fresh] = holdings_.blocks.emplace(asked.key, Kept{asked.size, std::move(descriptor)});
+        supervisor_.keep(block_name(asked.key, asked.size), at->second.descriptor);
+        return {};
+    }
+
+    Result<void> drop(const Message& asked) {
+        const auto at = holdings_.blocks.find(asked.key);
+        if (at == holdings_.blocks.end()) return refuse(Code::not_found, "key", asked.key, 0);
+        supervisor_.let_go(block_name(at->first, at->second.size_bytes));
+        holdings_.blocks.erase(at);
         return {};
     }
 
@@ -212,7 +247,9 @@ private:
             end_liar(describe(sent.error()));  // Any other failure is a core that is ending: its pidfd tells.
     }
 
+    /// Before it a core touches nothing; so a next keeper knows of every core that may have touched something.
     void tell_listeners(const Message& asked) {
+        supervisor_.settle(settle_ns_max);
         Message message;
         message.kind = Kind::listeners;
         message.request = asked.request;
@@ -247,10 +284,11 @@ private:
 
     void announce(const std::string& line) {
         core_->served = true;
+        supervisor_.tell(policy_.read_only() ? "READY=1\nSTATUS=Serving, but read-only after three failures: see the log."
+                                             : "READY=1\nSTATUS=Serving.");
         if (holdings_.announced) return;
         holdings_.announced = true;
         write_line(STDOUT_FILENO, line);
-        notify_service_manager("READY=1");
     }
 
     void bury_core() {
@@ -259,6 +297,7 @@ private:
         const CoreProcess dead = *std::move(core_);
         core_.reset();
         stop_at_ns_.reset();
+        supervisor_.let_go(core_name(holdings_.generation));
         if (phase_ != Phase::serving) return end_phase();
         if (!holdings_.announced && WIFEXITED(status)) {
             // It never served, so there is nothing to keep: a word it printed (0), a command line it refused, a program that is not there.
@@ -271,11 +310,22 @@ private:
             }
             if (exit_code_) return;
         }
+        mourn(dead, status);
+    }
+
+    /// What the death of a core that served, or might have, leads to. `status`: as `waitpid` has it.
+    void mourn(const CoreProcess& dead, int status) {
         const u64 now_ns = monotonic_ns();
         // A core that served and ends in an orderly way wants to start anew: it was told to read its configuration again.
         const bool anew = dead.served && WIFEXITED(status) && WEXITSTATUS(status) == exit_done;
         const bool killed = anew || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-        if (anew) policy_ = {};
+        if (anew) {
+            policy_ = {};
+            supervisor_.tell("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(now_ns / 1000) +
+                             "\nSTATUS=Starting again with the configuration as it is now.");
+        } else {
+            supervisor_.tell("STATUS=The core ended and starts again; all memory is kept.");
+        }
         const bool was_read_only = policy_.read_only();
         const u64 delay_ns = policy_.after({killed ? Cause::killed : Cause::own_fault, dead.served, now_ns - dead.started_ns, now_ns});
         log("the core (pid " + std::to_string(dead.pid) + ") " + describe_status(status) + "; " + std::to_string(holdings_.blocks.size()) +
@@ -299,6 +349,11 @@ private:
     }
 
     void upgrade() {
+        if (ending_) (void)waitpid(ending_->pid, nullptr, 0);  // Nobody else will: the successor does not know of it.
+        ending_.reset();
+        supervisor_.tell("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic_ns() / 1000) + "\nSTATUS=Executing the binary on disk.");
+        supervisor_.settle(settle_ns_max);
+        mark_stored(holdings_, supervisor_);
         log("executing " + settings_.own_program + " with " + std::to_string(holdings_.blocks.size()) + " blocks");
         const auto packed = pack(holdings_);
         if (packed) {
@@ -316,9 +371,12 @@ private:
     }
 
     const Settings& settings_;
+    std::vector<Stored> stored_;
     Holdings holdings_;
+    Supervisor supervisor_;
     Fd signals_;
     std::optional<CoreProcess> core_;
+    std::optional<CoreProcess> ending_;  ///< The one before it, until it is reaped.
     RestartPolicy policy_;
     Phase phase_ = Phase::serving;
     std::optional<u64> start_at_ns_;  ///< When the next core is due; none while one runs.
@@ -328,5 +386,5 @@ private:
 };
 }  // namespace
 
-int run(const Settings& settings) { return Keeper(settings).run(); }
+int run(const Settings& settings, std::vector<Stored> stored) { return Keeper(settings, std::move(stored)).run(); }
 }  // namespace vramd::keeper

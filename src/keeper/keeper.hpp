@@ -12,8 +12,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.hpp"
+#include "base/fd.hpp"
 #include "base/result.hpp"
 #include "keeper/places.hpp"
 
@@ -36,7 +38,17 @@ struct Settings {
     u64 stop_ns_max = 7 * ns_per_second;
 };
 
-/// Runs until SIGTERM or SIGINT, or until the core ends for good; the answer is the process's exit code. Writes its log to stderr and
-/// the ready line to stdout with write(2). Takes over the process's signals. Call once, from a process with one thread.
-[[nodiscard]] int run(const Settings& settings);
+/// A descriptor that the service manager kept of a keeper before this one (supervisor.hpp).
+struct Stored {
+    std::string name;
+    Fd descriptor;
+};
+/// Those that it gave this process, by sd_listen_fds(3)'s convention: close-on-exec from now on, their variables unset. Call once, before
+/// anything is executed or opened.
+[[nodiscard]] std::vector<Stored> take_given(const Environment& environment);
+
+/// Goes on with the life of `stored`, where that is of the same state directory. Runs until SIGTERM or SIGINT, or until the core ends for
+/// good; the answer is the process's exit code. Writes its log to stderr and the ready line to stdout with write(2). Takes over the
+/// process's signals. Call once, from a process with one thread.
+[[nodiscard]] int run(const Settings& settings, std::vector<Stored> stored = {});
 }  // namespace vramd::keeper

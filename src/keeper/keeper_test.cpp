@@ -21,124 +21,10 @@
 #include "base/clock.hpp"
 #include "base/test_folder.hpp"
 #include "keeper/restart.hpp"
+#include "keeper/test_daemon.hpp"
 
 using namespace vramd;
 using namespace vramd::keeper;
-
-namespace {
-/// A keeper in a process of its own, with this program as its core.
-class Daemon {
-public:
-    explicit Daemon(const TestFolder& folder, std::vector<std::string> more = {}, u64 descriptors_max = 0)
-        : state_(folder.path / "state"), socket_(folder.path / "vramd.sock"), log_(folder.path / ("log." + std::to_string(++count_))) {
-        int ends[2];
-        REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
-        output_ = Fd(ends[0]);
-        Fd out(ends[1]);
-        std::vector<std::string> words{"keeper_test", "serve",      "--state-dir", state_.native(), "--socket=" + socket_.native(),
-                                       "--listen",    "127.0.0.1:0"};
-        words.insert(words.end(), more.begin(), more.end());
-        std::vector<char*> arguments;
-        for (std::string& word : words) arguments.push_back(word.data());
-        arguments.push_back(nullptr);
-        pid_ = fork();
-        if (pid_ == 0) {
-            const rlimit limit{descriptors_max, descriptors_max};
-            if (descriptors_max != 0) (void)setrlimit(RLIMIT_NOFILE, &limit);  // The test sees when it did not hold.
-            dup2(out.get(), STDOUT_FILENO);
-            dup2(open(log_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
-            execv("/proc/self/exe", arguments.data());
-            _exit(99);
-        }
-        out.reset();
-        ready_line = line();  // Empty for one that is refused.
-    }
-    ~Daemon() {
-        if (pid_ > 0) (void)end(SIGTERM);
-    }
-    Daemon(const Daemon&) = delete;
-    Daemon& operator=(const Daemon&) = delete;
-
-    /// The next line on stdout; empty when it has ended.
-    std::string line() {
-        std::string text;
-        char c = 0;
-        pollfd wait{output_.get(), POLLIN, 0};
-        while (poll(&wait, 1, 10'000) > 0 && read(output_.get(), &c, 1) == 1 && c != '\n') text += c;
-        return text;
-    }
-    /// Connects to the attach socket and gives the core a command.
-    [[nodiscard]] Fd tell(const std::string& command) const {
-        Fd client(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        socket_.native().copy(address.sun_path, sizeof address.sun_path - 1);
-        REQUIRE(connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-        (void)send(client.get(), command.data(), command.size(), MSG_NOSIGNAL);  // A core that has just been killed may have taken it.
-        return client;
-    }
-    [[nodiscard]] std::string ask(const std::string& command) const {
-        const Fd client = tell(command);
-        std::array<char, 2048> reply{};
-        pollfd wait{client.get(), POLLIN, 0};
-        REQUIRE(poll(&wait, 1, 20'000) == 1);
-        (void)recv(client.get(), reply.data(), reply.size() - 1, 0);  // Empty when the core died of the command.
-        return reply.data();
-    }
-    /// What the core that runs tells of itself; asked again when one that was just being killed had taken the question.
-    [[nodiscard]] std::string all_told() const {
-        const u64 deadline_ns = monotonic_ns() + 20 * ns_per_second;
-        while (monotonic_ns() < deadline_ns)
-            if (std::string all = ask("tell"); !all.empty()) return all;
-        FAIL("no core answers");
-        return {};
-    }
-    [[nodiscard]] pid_t core() const { return std::stoi(all_told()); }
-    void kill_core() const { REQUIRE(kill(core(), SIGKILL) == 0); }
-    /// What `tell` says after the pid.
-    [[nodiscard]] std::string told() const {
-        const std::string all = all_told();
-        return all.substr(all.find(' ') + 1);
-    }
-    [[nodiscard]] u64 number(const std::string& name) const {
-        const std::string all = told();
-        std::istringstream words(all.substr(all.find(name + " ") + name.size() + 1));
-        u64 value = 0;
-        words >> value;
-        return value;
-    }
-    int wait() {
-        int status = 0;
-        REQUIRE(waitpid(pid_, &status, 0) == pid_);
-        pid_ = -1;
-        return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-    }
-    int end(int number) {
-        kill(pid_, number);
-        return wait();
-    }
-    [[nodiscard]] u64 descriptors() const {
-        u64 count = 0;
-        for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/fd")) ++count;
-        return count;
-    }
-    [[nodiscard]] std::string log() const {
-        std::ifstream in(log_);
-        return {std::istreambuf_iterator<char>(in), {}};
-    }
-    std::string ready_line;
-    [[nodiscard]] pid_t pid() const { return pid_; }
-    [[nodiscard]] const std::filesystem::path& socket_path() const { return socket_; }
-
-private:
-    static inline int count_ = 0;
-    std::filesystem::path state_;
-    std::filesystem::path socket_;
-    std::filesystem::path log_;
-    Fd output_;
-    pid_t pid_ = -1;
-};
-}  // namespace
 
 TEST_CASE("a thousand blocks outlive the core that made them, byte by byte, and come back to the next one") {
     const TestFolder folder;
@@ -152,14 +38,14 @@ TEST_CASE("a thousand blocks outlive the core that made them, byte by byte, and 
         daemon.kill_core();
         CHECK(daemon.told() == "generation " + std::to_string(generation) + " life " + life + " wrong [] blocks 1000 last 1000");
     }
-    CHECK(daemon.descriptors() == descriptors + 1000);
+    CHECK(daemon.descriptors_become(descriptors + 1000));
     CHECK(daemon.ask("drop 1000") == "dropped");
     CHECK(daemon.ask("drop 1000").find("no such thing") != std::string::npos);
     CHECK(daemon.ask("store 7 1").find("already") != std::string::npos);
     daemon.kill_core();
     CHECK(daemon.number("blocks") == 999);
     for (u64 key = 1; key < 1000; ++key) REQUIRE(daemon.ask("drop " + std::to_string(key)) == "dropped");
-    CHECK(daemon.descriptors() == descriptors);
+    CHECK(daemon.descriptors_become(descriptors));
     CHECK(daemon.end(SIGTERM) == exit_done);
     CHECK(!std::filesystem::exists(daemon.socket_path()));
 }
@@ -186,6 +72,29 @@ TEST_CASE("a core killed at any moment of its storing has every acknowledged blo
         CHECK(daemon.number("blocks") == last);
         next = last + 1;
     }
+}
+
+TEST_CASE("the core after a killed one is told of it, for it may still be ending, and after others it is not") {
+    const TestFolder folder;
+    Daemon daemon(folder);
+    CHECK(daemon.ask("predecessor") == "none");
+    const u64 descriptors = daemon.descriptors();
+    for (int i = 0; i < 20; ++i) {
+        daemon.kill_core();
+        (void)daemon.all_told();
+        // The first of a burst at least; one that is killed while its own predecessor is still ending is waited for.
+        const std::string told = daemon.ask("predecessor");
+        CHECK((told == "none" || told.starts_with("process ")));
+        if (i == 0) CHECK(told.starts_with("process "));
+    }
+    CHECK(daemon.descriptors_become(descriptors));
+    CHECK(daemon.log().find("was killed by signal 9; 0 blocks are kept; it starts again in 0 ms") != std::string::npos);
+    CHECK(daemon.ask("abort").empty());
+    (void)daemon.all_told();
+    CHECK(daemon.ask("predecessor") == "none");
+    const pid_t core = daemon.core();
+    CHECK(daemon.end(SIGTERM) == exit_done);
+    CHECK(kill(core, 0) != 0);
 }
 
 TEST_CASE("a second daemon on the same state directory is refused in words, with the first one's pid") {

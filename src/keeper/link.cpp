@@ -1,10 +1,13 @@
 #include "keeper/link.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -70,14 +73,37 @@ struct Link::State {
     }
 };
 
-std::optional<int> Link::inherited() {
-    const char* const text = std::getenv("VRAMD_KEEPER_FD");
+namespace {
+std::optional<int> descriptor_in(const char* variable) {
+    const char* const text = std::getenv(variable);
     if (text == nullptr) return std::nullopt;
     const std::string_view digits = text;
     int descriptor = -1;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), descriptor);
     if (error != std::errc{} || end != digits.data() + digits.size() || descriptor < 3) return std::nullopt;
     return descriptor;
+}
+
+/// When a process ends, the kernel closes its descriptors from the highest number downwards: so the keeper hears of a death by this one
+/// before the driver of a GPU, say, is done with the others. Measured in docs/notes/0010-a-death-is-heard.md.
+Result<Fd> highest(const Fd& socket) {
+    constexpr rlim_t high_enough = 32'768;  // A higher one costs a larger table.
+    constexpr rlim_t others = 8;
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return std::unexpected(system_error("getrlimit", errno));
+    const rlim_t number = std::min(limit.rlim_cur, high_enough);
+    Fd moved(number > others ? fcntl(socket.get(), F_DUPFD_CLOEXEC, static_cast<int>(number - others)) : -1);
+    if (moved) return moved;
+    return socket.duplicate();
+}
+}  // namespace
+
+std::optional<int> Link::inherited() { return descriptor_in("VRAMD_KEEPER_FD"); }
+
+Fd Link::inherited_predecessor() {
+    Fd ended(descriptor_in("VRAMD_PREDECESSOR_FD").value_or(-1));
+    if (ended) (void)fcntl(ended.get(), F_SETFD, FD_CLOEXEC);
+    return ended;
 }
 
 Result<std::unique_ptr<Link>> Link::take(int descriptor) {
@@ -87,7 +113,7 @@ Result<std::unique_ptr<Link>> Link::take(int descriptor) {
     socklen_t size = sizeof peer;
     if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::unexpected(system_error("SO_PEERCRED", errno));
     // A descriptor of a child's keeper must not live on in the core's own children.
-    TRY(state->socket, state->socket.duplicate());
+    TRY(state->socket, highest(state->socket));
     state->keeper = Fd(static_cast<int>(syscall(SYS_pidfd_open, peer.pid, 0)));
     if (!state->keeper) return std::unexpected(system_error("pidfd_open", errno));
     return std::unique_ptr<Link>(new Link(std::move(state)));

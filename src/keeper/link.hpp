@@ -46,6 +46,8 @@ class Link {
 public:
     /// The descriptor's number as the keeper told it (VRAMD_KEEPER_FD in the environment); none: not started by a keeper.
     [[nodiscard]] static std::optional<int> inherited();
+    /// The pidfd of the core before this one, where that is still ending (VRAMD_PREDECESSOR_FD); empty otherwise.
+    [[nodiscard]] static Fd inherited_predecessor();
     /// Owns the descriptor from now on, and learns who is at its other end. Errors: `system_failed` (not a socket of a keeper).
     [[nodiscard]] static Result<std::unique_ptr<Link>> take(int descriptor);
     ~Link();

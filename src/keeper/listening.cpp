@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstddef>
-#include <cstdlib>
 #include <cstring>
 
 namespace vramd::keeper {
@@ -80,19 +78,5 @@ Result<Listeners> listen_at(const Places& places) {
 void remove_sockets(const Places& places) {
     (void)unlink(places.attach_socket.c_str());  // Gone already is as good.
     (void)unlink(places.http_socket.c_str());
-}
-
-void notify_service_manager(std::string_view state) {
-    const char* const path = std::getenv("NOTIFY_SOCKET");
-    sockaddr_un address{};
-    if (path == nullptr || std::strlen(path) < 2 || std::strlen(path) >= sizeof address.sun_path) return;
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path, std::strlen(path));
-    const socklen_t bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
-    if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
-    const Fd datagrams(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    if (!datagrams) return;
-    // A manager that does not listen is no reason not to serve.
-    (void)sendto(datagrams.get(), state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), bytes);
 }
 }  // namespace vramd::keeper

@@ -1,7 +1,5 @@
-/// The sockets that clients knock at, bound once per keeper's life; and the word to systemd. Room-internal.
+/// The sockets that clients knock at, bound once per keeper's life. Room-internal.
 #pragma once
-#include <string_view>
-
 #include "base/result.hpp"
 #include "keeper/link.hpp"
 #include "keeper/places.hpp"
@@ -12,6 +10,4 @@ namespace vramd::keeper {
 [[nodiscard]] Result<Listeners> listen_at(const Places& places);
 /// Removes the socket files.
 void remove_sockets(const Places& places);
-/// Tells systemd, when it asked to be told (sd_notify(3)'s protocol: a datagram to $NOTIFY_SOCKET).
-void notify_service_manager(std::string_view state);
 }  // namespace vramd::keeper

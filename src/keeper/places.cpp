@@ -134,11 +134,16 @@ Result<Fd> lock_directory(const std::filesystem::path& directory) {
         return refuse(Code::conflict, "--state-dir",
                       "Another vramd (pid " + (pid.empty() ? "unknown" : pid) + ") runs on " + directory.native() + ".");
     }
+    TRY_DO(sign_lock(lock, directory));
+    return lock;
+}
+
+Result<void> sign_lock(const Fd& lock, const std::filesystem::path& directory) {
     const std::string pid = std::to_string(getpid());
     if (ftruncate(lock.get(), 0) != 0) return std::unexpected(failed_on("ftruncate", errno, directory / "lock"));
     const ssize_t written = pwrite(lock.get(), pid.data(), pid.size(), 0);
     if (written != static_cast<ssize_t>(pid.size()))  // A part of it only: there was no room for the rest.
         return std::unexpected(failed_on("pwrite", written < 0 ? errno : ENOSPC, directory / "lock"));
-    return lock;
+    return {};
 }
 }  // namespace vramd::keeper

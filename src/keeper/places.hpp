@@ -48,4 +48,6 @@ void export_places(const Places& places);
 /// Makes the directory (mode 0700, its parents too) and locks it for the life of the returned descriptor and of this process's
 /// exec'ed successors. Errors: `conflict`, naming the other daemon's pid; `system_failed`.
 [[nodiscard]] Result<Fd> lock_directory(const std::filesystem::path& directory);
+/// Writes this process's pid into the directory's lock, for whom it refuses. Errors: `system_failed`.
+[[nodiscard]] Result<void> sign_lock(const Fd& lock, const std::filesystem::path& directory);
 }  // namespace vramd::keeper

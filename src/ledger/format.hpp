@@ -19,7 +19,6 @@ inline constexpr u64 snapshot_magic = 0x314e53444d415256;  // "VRAMDSN1"
 inline constexpr u64 segment_head_bytes = 512;
 inline constexpr u64 segment_bytes_min = 16 * kib;
 inline constexpr u64 segment_bytes_max = gib;
-inline constexpr u64 page_bytes = 4096;
 using LifeName = std::array<char, 64>;
 
 struct SegmentHead {

@@ -97,8 +97,7 @@ Result<void> Ledger::State::prepare_spare() {
         size_bytes = readable->size_bytes();
         gone = std::move(retired);
     }
-    const u64 used_bytes = offset_bytes.load(std::memory_order_relaxed);
-    if (spare_ready.load(std::memory_order_acquire) || used_bytes < size_bytes / 2) return {};
+    if (spare_ready.load(std::memory_order_acquire) || offset_bytes.load(std::memory_order_relaxed) < size_bytes / 2) return {};
     TRY(auto prepared, Segment::create(options.directory / "spare", options.segment_bytes));
     passed(Step::segment_prepared);
     {

@@ -99,9 +99,10 @@ void Ledger::State::begin_spare() {
         const Lock lock(files);
         prepared = std::move(spare);
     }
-    spare_ready.store(false, std::memory_order_release);
     // On failure the present segment goes on while it has room, and the next snapshot prepares another and tells why it cannot.
     (void)begin_segment(std::move(prepared), tail.sequence + 1, tail.sequence);
+    // Not before the file has its number: until then `prepare_spare` would empty it, for it makes a file of the same name.
+    spare_ready.store(false, std::memory_order_release);
 }
 
 Result<void> Ledger::replay(const Visitor& visitor) const {

@@ -24,7 +24,7 @@ struct Ledger::State {
     Tail tail;
     std::atomic<u64> sequence{0};
     std::atomic<u64> offset_bytes{0};
-    std::atomic<bool> spare_ready{false};
+    std::atomic<bool> spare_ready{false};  ///< A file named `spare` lies there; false again when it has its number.
 
     Mutex preparing;  ///< Held while a spare is made, before `files`.
     Mutex files;      ///< Names and lists of files, and the handing over of the spare. Held for renames, never for writing.

@@ -30,7 +30,6 @@
 
 namespace vramd::loader {
 namespace {
-constexpr u64 page_bytes = 4096;
 constexpr int not_confined = 250;  ///< The child's own exit code when its confinement failed.
 constexpr unsigned patience_seconds = 60;
 
@@ -261,6 +260,8 @@ TEST_CASE("from inside the confined process each forbidden call kills it") {
             INFO(fate.told());
             if (sanitizer_build() && refused.contains(row.name))
                 CHECK((fate.killed_by == 0 && fate.error == EPERM));
+            else if (fate.killed_by == SIGSEGV && row.name == "a call of the 32-bit table")
+                CHECK(fate_of(made, row.attempt, Stage::rights_dropped).killed_by == SIGSEGV);  // This kernel has no such table.
             else
                 CHECK(fate.killed_by == SIGSYS);
         }

@@ -77,7 +77,7 @@ private:
     Result<void> check_unchanged(const Job& job) {
         for (std::size_t i = 0; i < job.files.size(); ++i) {
             TRY(const FileState now, state_of(job.files[i].get()));
-            if (now != states_[i]) return refuse(Code::invalid_model, "file", "The file changed while it was being read.");
+            if (now != states_[i]) return refuse(Code::invalid_model, "file", "The file changed while it was being read; load it again.");
         }
         return {};
     }
@@ -141,9 +141,12 @@ Result<boost::json::object> run_guarded(const ipc::Channel& channel, Job& job) {
     try {
         return Service(channel).run(job);
     } catch (const std::bad_alloc&) {
-        return refuse(Code::invalid_model, "file", "Reading the file's header takes more memory than any real model needs.");
+        return refuse(
+            Code::invalid_model, "file",
+            "Reading the file's header takes more memory than the loading process may have, which is more than any real model needs.");
     } catch (const std::exception&) {
-        return refuse(Code::system_failed, "loader", "The loading process failed on its own account.");
+        return refuse(Code::system_failed, "loader",
+                      "The loading process failed by a fault of its own; try again, and report it with the file if it does so again.");
     }
 }
 }  // namespace

@@ -66,6 +66,13 @@ Result<LoadRequest> request_of(const toml::table& table, const std::string& path
     }
     if (request.name.empty() || request.path.empty())
         return refuse(Code::invalid_field, preload_key, place_of(table, path) + ": [[preload]] needs a name and a path.");
+    if (request.name.size() > model_name_bytes_max)
+        return refuse(Code::invalid_field, preload_key,
+                      place_of(table, path) + ": name of [[preload]] has " + std::to_string(request.name.size()) + " bytes; the most is " +
+                          std::to_string(model_name_bytes_max) + ".");
+    if (request.tier == ModelTier::ram && (request.pinned || !request.device_id.empty()))
+        return refuse(Code::invalid_field, preload_key,
+                      place_of(table, path) + ": [[preload]] into the tier ram, which is the cache, takes neither device nor pinned.");
     return request;
 }
 }  // namespace

@@ -5,56 +5,22 @@
 #include <toml++/toml.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iomanip>
 #include <sstream>
 
-#include "base/nearest.hpp"
 #include "base/percentages.hpp"
 #include "device/spec.hpp"
+#include "program/command_words.hpp"
 #include "program/preload.hpp"
+#include "program/settings_table.hpp"
 
 namespace vramd::program {
 namespace {
-/// A list-valued or text setting on its way through the four sources.
-struct Setting {
-    const char* key;  ///< In the file.
-    const char* flag;
-    const char* variable;  ///< Lists in variables are separated by ':' (folders) or ' ' (devices).
-    char separator;        ///< 0: one text.
-    const char* help;
-};
-/// In the order of `Row`.
-constexpr Setting settings_table[] = {
-    {"listen", "--listen", "VRAMD_LISTEN", 0, "ADDRESS:PORT for HTTP, or none (127.0.0.1:7070)"},
-    {"socket", "--socket", "VRAMD_SOCKET", 0, "path of the attach socket; HTTP is served on vramd-http.sock beside it"},
-    {"state_dir", "--state-dir", "VRAMD_STATE_DIR", 0, "folder of the ledger"},
-    {"device", "--device", "VRAMD_DEVICE", ' ', "a device: host[:NAME][=SIZE], auto; repeat it for several (SIZE: 512MiB, 4GiB, 80%)"},
-    {"model_dir", "--model-dir", "VRAMD_MODEL_DIR", ':', "a folder that models may be loaded from; repeat it for several"},
-    {"token_file", "--token-file", "VRAMD_TOKEN_FILE", 0, "lines `token owner role` for requests with a bearer token"},
-    {"ram_cache", "--ram-cache", "VRAMD_RAM_CACHE", 0,
-     "what models may hold of the first host device that are loaded nowhere (80%); 0: no cache"},
-    {"eviction", "--eviction", "VRAMD_EVICTION", 0, "which models go first when room is wanted: fifo, lru or smart (fifo)"},
-    {"watermarks", "--watermarks", "VRAMD_WATERMARKS", 0,
-     "HIGH,LOW: a load that takes a device beyond HIGH % lets models go down to LOW % (80,70); 100,100: only for need"},
-    {"relief", "--relief", "VRAMD_RELIEF", 0,
-     "at which pressure of the machine or the control group cached copies go, models idle for 10 minutes too, and any unused one "
-     "(75,90,95); 100,100,100: never"},
-};
-enum Row : std::size_t {
-    row_listen,
-    row_socket,
-    row_state_dir,
-    row_device,
-    row_model_dir,
-    row_token_file,
-    row_ram_cache,
-    row_eviction,
-    row_watermarks,
-    row_relief
-};
+constexpr u64 zombie_grace_seconds_max = 86'400;
+constexpr u64 gpu_patience_seconds_max = 3'600;
 
 std::vector<std::string> split(const std::string& text, char separator) {
     if (separator == 0) return {text};
@@ -157,75 +123,6 @@ Result<Origin> resolve(const Setting& setting, const std::vector<std::string>& f
     return Origin{setting.key, "", "default"};
 }
 
-/// The words of the command line.
-struct Words {
-    std::string config;
-    std::vector<std::vector<std::string>> flags{std::size(settings_table)};
-    bool read_only = false;
-    bool after_failures = false;
-    bool plain = false;
-};
-
-/// What CLI11 leaves unsaid: which word it did not know, and what was meant by it most likely.
-std::string what_is_wrong(const CLI::App& app, const CLI::ParseError& error) {
-    const std::string help = " vramd --help tells more.";
-    const std::vector<std::string> left = app.remaining(true);
-    const auto asked = app.get_subcommands();
-    std::vector<std::string> known;
-    if (asked.empty())
-        for (const CLI::App* verb : app.get_subcommands({})) known.push_back(verb->get_name());
-    if (asked.empty() && (left.empty() || left.front().starts_with('-'))) {
-        const std::string missing = left.empty() ? "A verb is missing" : "There is no option '" + left.front() + "' before a verb";
-        return missing + "; the verbs are serve and config." + help;
-    }
-    if (asked.empty()) return "There is no verb '" + left.front() + "'; the nearest is '" + nearest_word(left.front(), known) + "'." + help;
-    if (left.empty() || dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what() + ("." + help);
-    for (const CLI::Option* option : asked.front()->get_options())
-        if (!option->get_group().empty())
-            for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-    const std::string verb = asked.front()->get_name();
-    if (!left.front().starts_with('-')) return verb + " takes no word '" + left.front() + "', only options." + help;
-    const std::string_view word = std::string_view(left.front()).substr(0, left.front().find('='));
-    return verb + " has no option '" + left.front() + "'; the nearest is '" + nearest_word(word, known) + "'." + help;
-}
-
-/// Errors: `invalid_field`, naming the word that is not known and the nearest that is.
-Result<Asked> read_words(std::span<char* const> arguments, Words& words) {
-    CLI::App app{"vramd owns a machine's memory for models, gives it out by handle and keeps models in it", "vramd"};
-    app.set_version_flag("--version", std::string("vramd ") + VRAMD_VERSION);
-    CLI::App* serve = app.add_subcommand("serve", "serve until SIGTERM");
-    CLI::App* print = app.add_subcommand("config", "print every setting of serve with these flags, and where it comes from");
-    std::string keys;
-    for (const Setting& setting : settings_table) keys += std::string(setting.key) + ", ";
-    keys += "and tables [[preload]]";
-    for (CLI::App* verb : {serve, print}) {
-        verb->add_option("--config", words.config, "a TOML file with the keys " + keys + " (VRAMD_CONFIG)");
-        for (std::size_t i = 0; i < words.flags.size(); ++i)
-            verb->add_option(settings_table[i].flag, words.flags[i],
-                             std::string(settings_table[i].help) + " (" + settings_table[i].variable + ")")
-                ->allow_extra_args(false);
-        verb->add_flag("--read-only", words.read_only,
-                       "answer, but change nothing; left only by a start without it: a SIGHUP starts the core again with the same flags");
-        verb->add_flag(std::string(keeper::after_failures_flag), words.after_failures)
-            ->group("");  // The keeper's own word, not for people.
-    }
-    print->add_flag("--plain", words.plain, "as lines KEY=VALUE");
-    app.require_subcommand(1);
-    Asked asked;
-    std::ostringstream out;
-    std::ostringstream problem;
-    try {
-        app.parse(static_cast<int>(arguments.size()), arguments.data());
-    } catch (const CLI::ParseError& error) {
-        if (app.exit(error, out, problem) != 0) return refuse(Code::invalid_field, "arguments", what_is_wrong(app, error));
-        asked.verb = Verb::told;
-        asked.text = out.str();
-        return asked;
-    }
-    asked.verb = serve->parsed() ? Verb::serve : Verb::config;
-    return asked;
-}
-
 /// Where the daemon lives, from what the sources said; the defaults are the keeper's own, so that both agree.
 Result<void> settle_places(Settings& settings, const std::vector<std::vector<std::string>>& values, const Environment& environment) {
     const auto said = [&](const char* name) -> const char* {
@@ -250,7 +147,9 @@ std::string value_of(Settings& settings, const std::vector<std::vector<std::stri
 /// Which models stay, which go, and when.
 Result<void> settle_eviction(Settings& settings, const std::vector<std::vector<std::string>>& values) {
     settings.ram_cache = value_of(settings, values, row_ram_cache, "80%");
-    if (settings.ram_cache != "0") TRY_DO(device::parse_size(settings.ram_cache));
+    if (settings.ram_cache != "0")
+        if (const auto size = device::parse_size(settings.ram_cache); !size)
+            return refuse(Code::invalid_field, "--ram-cache", "--ram-cache: " + size.error().detail + " 0 is no cache.");
     const std::string eviction = value_of(settings, values, row_eviction, "fifo");
     const auto order = enum_named<EvictionOrder>(eviction);
     if (!order) return refuse(Code::invalid_field, "--eviction", "--eviction must be fifo, lru or smart, not '" + eviction + "'.");
@@ -269,6 +168,21 @@ Result<void> settle_eviction(Settings& settings, const std::vector<std::vector<s
             "--relief must be three percentages from 0 to 100, none lower than the one before, such as 75,90,95; not '" + relief + "'.");
     settings.relief = {(*levels)[0], (*levels)[1], (*levels)[2]};
     return {};
+}
+
+/// Seconds, from 1 to `max`; 0 for `never`, where that is what nobody says.
+Result<u64> seconds_of(Settings& settings, const std::vector<std::vector<std::string>>& values, Row row, const char* otherwise, u64 max) {
+    const std::string never = "never";
+    const std::string text = value_of(settings, values, row, otherwise);
+    if (text == never && otherwise == never) return 0;
+    const char* const end = text.data() + text.size();
+    u64 seconds = 0;
+    const auto [next, failed] = std::from_chars(text.data(), end, seconds);
+    if (failed == std::errc{} && next == end && seconds > 0 && seconds <= max) return seconds;
+    const std::string flag = settings_table[row].flag;
+    return refuse(Code::invalid_field, flag,
+                  flag + " must be a whole number of seconds from 1 to " + std::to_string(max) + (otherwise == never ? ", or never" : "") +
+                      "; not '" + text + "'.");
 }
 
 std::string lines_of(const std::vector<Origin>& origins, bool plain) {
@@ -306,6 +220,10 @@ Result<Asked> read_settings(std::span<char* const> arguments, const Environment&
     }
     TRY_DO(settle_places(settings, values, environment));
     settings.devices = values[row_device];
+    if (auto specs = device::parse_specs(settings.devices); !specs) {
+        specs.error().field = "--device";
+        return std::unexpected(std::move(specs).error());
+    }
     settings.model_folders = values[row_model_dir];
     for (const std::string& folder : settings.model_folders) {
         std::error_code ignored;  // What cannot be looked at cannot be read either.
@@ -318,6 +236,8 @@ Result<Asked> read_settings(std::span<char* const> arguments, const Environment&
     if (words.after_failures) settings.read_only = engine::ReadOnly::after_failures;
     if (words.read_only) settings.read_only = engine::ReadOnly::asked;
     TRY_DO(settle_eviction(settings, values));
+    TRY(settings.zombie_grace_seconds, seconds_of(settings, values, row_zombie_grace, "never", zombie_grace_seconds_max));
+    TRY(settings.gpu_patience_seconds, seconds_of(settings, values, row_gpu_patience, "30", gpu_patience_seconds_max));
     if (values[row_device].empty()) settings.origins[row_device].value = "auto";
     if (values[row_model_dir].empty()) settings.origins[row_model_dir].value = settings.model_folders.front();
     settings.origins.push_back(origin_of(settings.preload, file, config.value));

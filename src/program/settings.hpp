@@ -28,6 +28,8 @@ struct Settings {
     EvictionOrder eviction = EvictionOrder::fifo;
     Watermarks watermarks;
     core::ReliefMarks relief;
+    u64 zombie_grace_seconds = 0;      ///< 0: nobody is ended for what it holds.
+    u64 gpu_patience_seconds = 30;     ///< A driver that does not answer for so long has its GPU lost.
     std::vector<LoadRequest> preload;  ///< Models to load at each start.
     engine::ReadOnly read_only = engine::ReadOnly::no;
     std::vector<Origin> origins;

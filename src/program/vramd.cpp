@@ -43,10 +43,12 @@ int main(int argument_count, char** argument_list) {
     const std::string core_program = own.parent_path() / "vramd-core";
     if (!wants_keeper(arguments)) return pass_on(core_program, argument_list);
 
-    auto places = keeper::find_places(core_program, arguments.subspan(2), [](const char* name) { return std::getenv(name); });
+    const auto environment = [](const char* name) { return std::getenv(name); };
+    std::vector<keeper::Stored> stored = keeper::take_given(environment);
+    auto places = keeper::find_places(core_program, arguments.subspan(2), environment);
     if (!places) {
         keeper::log(describe(places.error()));
         return keeper::exit_refused;
     }
-    return keeper::run({*std::move(places), core_program, own.native(), arguments});
+    return keeper::run({*std::move(places), core_program, own.native(), arguments}, std::move(stored));
 }

@@ -11,6 +11,7 @@
 #include "terms/limits.hpp"
 #include "terms/model.hpp"
 #include "terms/pressure.hpp"
+#include "terms/session.hpp"
 #include "terms/transfer.hpp"
 #include "terms/upkeep.hpp"
 
@@ -26,6 +27,7 @@ struct Caller {
     std::string owner;  ///< "uid:1000", "http", or a token's owner.
     Role role = Role::user;
     RequestKey key = {};
+    u64 session = 0;  ///< Of the attach protocol; 0: none. What it holds is not asked back for its own sake.
 };
 
 // Callers' requests.
@@ -49,7 +51,8 @@ struct AllocateCommand {
 struct FreeCommand {
     Caller caller;
     AllocationId id;
-    bool in_use = false;  ///< Set by the engine: content is being read or written.
+    bool in_use = false;   ///< Set by the engine: content is being read or written, or clients have it attached.
+    bool abandon = false;  ///< Set by the engine: what is in use becomes a zombie instead of being refused.
 };
 struct RenewLeaseCommand {
     Caller caller;
@@ -64,6 +67,7 @@ struct LoadModelCommand {
     Caller caller;
     LoadRequest request;
     u64 operation_secret = 0;
+    bool held = false;  ///< Once it is there, nobody evicts it until who asked has let it go (Engine::let_loaded_go).
 };
 /// A model is not needed on its devices any more. A copy where the RAM cache is stays there, as long as the cache has room for it.
 struct UnloadModelCommand {
@@ -103,6 +107,11 @@ struct ZeroFailedCommand {
     AllocationId id;
     Error error;
 };
+/// How a load has waited for room. Set by the engine.
+struct Waited {
+    u64 asked_bytes = 0;  ///< Held still by clients that were asked to let go.
+    bool late = false;    ///< Its time to wait is over.
+};
 struct InspectedCommand {
     OperationId operation;
     Inspection inspection;
@@ -111,6 +120,7 @@ struct InspectedCommand {
     std::vector<u64> frozen{};  ///< Set by the engine, as are the next two: as in AllocateCommand.
     std::vector<u64> in_use{};
     std::vector<u16> closed{};
+    Waited waited{};
 };
 /// The model that an operation waits for is known; where it is wanted it is not on its way yet.
 struct PlaceModelCommand {
@@ -119,6 +129,7 @@ struct PlaceModelCommand {
     std::vector<u64> frozen{};  ///< Set by the engine, as are the next two: as in AllocateCommand.
     std::vector<u64> in_use{};
     std::vector<u16> closed{};
+    Waited waited{};
 };
 struct LoadedCommand {
     OperationId operation;
@@ -252,11 +263,11 @@ struct ReleaseEmptyCommand {
     std::vector<u64> frozen;  ///< Set by the engine: as in AllocateCommand.
 };
 
-using Command =
-    std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, AccessCommand, LoadModelCommand, UnloadModelCommand,
-                 CancelOperationCommand, BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand, ZeroFailedCommand,
-                 InspectedCommand, LoadedCommand, OperationFailedCommand, AddDeviceCommand, BlocksLostCommand, RecoverCommand,
-                 ExpireCommand, MoveCommand, MovedCommand, PressureCommand, TransferCommand, CancelTransferCommand,
-                 ScheduleTransfersCommand, ExpireTransferCommand, TransferredCommand, UpkeepCommand, UpkeepToldCommand, ReleaseEmptyCommand,
-                 SetLimitsCommand, ReclaimCommand, UncacheCommand, PlaceModelCommand, SetCacheCommand>;
+using Command = std::variant<AllocateCommand, FreeCommand, RenewLeaseCommand, AccessCommand, LoadModelCommand, UnloadModelCommand,
+                             CancelOperationCommand, BlockCreatedCommand, BlockFailedCommand, BlockReleasedCommand, ZeroedCommand,
+                             ZeroFailedCommand, InspectedCommand, LoadedCommand, OperationFailedCommand, AddDeviceCommand,
+                             BlocksLostCommand, RecoverCommand, ExpireCommand, MoveCommand, MovedCommand, PressureCommand, TransferCommand,
+                             CancelTransferCommand, ScheduleTransfersCommand, ExpireTransferCommand, TransferredCommand, UpkeepCommand,
+                             UpkeepToldCommand, ReleaseEmptyCommand, SetLimitsCommand, ReclaimCommand, UncacheCommand, PlaceModelCommand,
+                             SetCacheCommand, BeginSessionCommand, TakeHoldCommand, LetGoCommand, EndSessionCommand>;
 }  // namespace vramd

@@ -7,15 +7,17 @@
 
 namespace vramd {
 namespace {
-constexpr std::array<std::string_view, 36> names = {"deviceAdded",       "deviceResized",   "blockReserved",      "blockReady",
-                                                    "blockReleasing",    "blockGone",       "allocationReserved", "allocationReady",
-                                                    "allocationDropped", "allocationFreed", "allocationAccessed", "leaseRenewed",
-                                                    "operationStarted",  "operationEnded",  "modelLoading",       "modelResident",
-                                                    "modelNamed",        "modelGone",       "modelUnnamed",       "operationCancelling",
-                                                    "moveReserved",      "allocationMoved", "moveDropped",        "pressureChanged",
-                                                    "transferQueued",    "transferBegun",   "transferCancelling", "transferEnded",
-                                                    "upkeepStarted",     "upkeepTold",      "blockDirtied",       "keyUsed",
-                                                    "limitsSet",         "modelCopying",    "modelTiered",        "cacheSet"};
+constexpr std::array<std::string_view, 41> names = {"deviceAdded",        "deviceResized",   "blockReserved",      "blockReady",
+                                                    "blockReleasing",     "blockGone",       "allocationReserved", "allocationReady",
+                                                    "allocationDropped",  "allocationFreed", "allocationAccessed", "leaseRenewed",
+                                                    "operationStarted",   "operationEnded",  "modelLoading",       "modelResident",
+                                                    "modelNamed",         "modelGone",       "modelUnnamed",       "operationCancelling",
+                                                    "moveReserved",       "allocationMoved", "moveDropped",        "pressureChanged",
+                                                    "transferQueued",     "transferBegun",   "transferCancelling", "transferEnded",
+                                                    "upkeepStarted",      "upkeepTold",      "blockDirtied",       "keyUsed",
+                                                    "limitsSet",          "modelCopying",    "modelTiered",        "cacheSet",
+                                                    "sessionBegun",       "holdTaken",       "holdEnded",          "sessionEnded",
+                                                    "allocationAbandoned"};
 static_assert(names.size() == std::variant_size_v<Event>);
 
 template <std::size_t Index>

@@ -1,6 +1,6 @@
 /// Everything that happened: the only way in which state changes. What the ledger keeps, and what history and live events tell.
 ///
-/// An event's tag in the ledger is its place in the variant: append new kinds at the end, never reorder.
+/// An event's tag in the ledger is its place in the variant: append new kinds at the end, never reorder. Longer than 400 lines because it is one list.
 #pragma once
 #include <span>
 #include <string>
@@ -11,6 +11,7 @@
 #include "terms/limits.hpp"
 #include "terms/model.hpp"
 #include "terms/pressure.hpp"
+#include "terms/session.hpp"
 #include "terms/transfer.hpp"
 #include "terms/upkeep.hpp"
 
@@ -113,6 +114,14 @@ struct AllocationFreed {
     template <class Self, class V>
     static void fields(Self& s, V&& visit) {
         visit(s.id, s.reason);
+    }
+};
+/// Freed while clients hold it: a zombie without a lease, which goes with the last hold.
+struct AllocationAbandoned {
+    AllocationId id;
+    template <class Self, class V>
+    static void fields(Self& s, V&& visit) {
+        visit(s.id);
     }
 };
 struct AllocationAccessed {
@@ -380,7 +389,8 @@ using Event = std::variant<DeviceAdded, DeviceResized, BlockReserved, BlockReady
                            AllocationReady, AllocationDropped, AllocationFreed, AllocationAccessed, LeaseRenewed, OperationStarted,
                            OperationEnded, ModelLoading, ModelResident, ModelNamed, ModelGone, ModelUnnamed, OperationCancelling,
                            MoveReserved, AllocationMoved, MoveDropped, PressureChanged, TransferQueued, TransferBegun, TransferCancelling,
-                           TransferEnded, UpkeepStarted, UpkeepTold, BlockDirtied, KeyUsed, LimitsSet, ModelCopying, ModelTiered, CacheSet>;
+                           TransferEnded, UpkeepStarted, UpkeepTold, BlockDirtied, KeyUsed, LimitsSet, ModelCopying, ModelTiered, CacheSet,
+                           SessionBegun, HoldTaken, HoldEnded, SessionEnded, AllocationAbandoned>;
 
 /// The event's name towards people: "allocationReady", ….
 [[nodiscard]] std::string_view name_of(const Event& event);

@@ -178,7 +178,17 @@ std::vector<Event> samples_of_upkeep() {
     };
 }
 
-std::vector<std::byte> bytes_of(const Event& event) {
+std::vector<Event> samples_of_sessions() {
+    return {
+        SessionBegun{.id = {0x01, 0x02}, .key_sum = 0x03, .owner = "me", .client = "python"},
+        HoldTaken{.id = {0x01, 0x02}, .session = {0x03, 0x04}, .mode = HoldMode::write, .ends_with_session = true},
+        HoldEnded{.id = {0x01, 0x02}, .session = {0x03, 0x04}},
+        SessionEnded{.id = {0x01, 0x02}, .owner = "me", .reason = Code::timed_out},
+        AllocationAbandoned{.id = {0x01, 0x02}},
+    };
+}
+
+std::vector<std::byte> encoded(const Event& event) {
     std::vector<std::byte> bytes;
     encode(event, bytes);
     return bytes;
@@ -190,7 +200,7 @@ std::string lines_of(const Event& event) {
     constexpr const char* digits = "0123456789abcdef";
     std::string lines(name_of(event));
     std::size_t count = 0;
-    for (const std::byte byte : bytes_of(event)) {
+    for (const std::byte byte : encoded(event)) {
         if (count++ % bytes_a_line == 0) lines += "\n    ";
         lines += digits[std::to_integer<unsigned>(byte >> 4)];
         lines += digits[std::to_integer<unsigned>(byte & std::byte{0xf})];
@@ -219,7 +229,7 @@ std::vector<const Event*> by_tag(const std::vector<Event>& samples) {
 
 std::vector<Event> all_samples() {
     std::vector<Event> all;
-    for (const auto& some : {samples_of_memory(), samples_of_models(), samples_of_transfers(), samples_of_upkeep()})
+    for (const auto& some : {samples_of_memory(), samples_of_models(), samples_of_transfers(), samples_of_upkeep(), samples_of_sessions()})
         all.insert(all.end(), some.begin(), some.end());
     return all;
 }
@@ -247,7 +257,7 @@ TEST_CASE("a ledger that was written before is read as it was meant: no event's 
         const auto lines = kept.find(std::string(name_of(sample)));
         if (lines == kept.end()) continue;  // The test above tells.
         CHECK_MESSAGE(lines->second == lines_of(sample), "The layout of ", name_of(sample), " has changed. ", what_to_do, lines_of(sample));
-        const auto again = decode_event(bytes_of(sample));
+        const auto again = decode_event(encoded(sample));
         REQUIRE(again.has_value());
         CHECK(lines_of(*again) == lines_of(sample));
     }

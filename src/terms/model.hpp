@@ -40,6 +40,9 @@ struct FileIdentity {
     }
 };
 
+/// The longest name of a model, in bytes.
+inline constexpr u64 model_name_bytes_max = 256;
+
 /// A request to load, as it was accepted.
 struct LoadRequest {
     std::string name;

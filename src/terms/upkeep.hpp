@@ -50,6 +50,9 @@ struct FreeFigures {
     }
 };
 
+/// No target of usage was named: the configured policy's holds.
+inline constexpr u64 usage_of_policy = UINT64_MAX;
+
 /// An upkeep as it was accepted.
 struct UpkeepRequest {
     OperationKind kind = OperationKind::defragment;
@@ -60,7 +63,7 @@ struct UpkeepRequest {
     u64 time_limit_ns = 0;                     ///< No move begins after so long; 0: none.
     u64 deadline_monotonic_ns = 0;             ///< The same as a moment.
     u64 target_fragmentation_hundredths = 0;   ///< Enough when a device is no more fragmented than this.
-    u64 target_usage_hundredths = 0;           ///< Of `cache`: models go until no more of the device is used; 0: the configured policy's.
+    u64 target_usage_hundredths = usage_of_policy;  ///< Of `cache`: models go until no more of the device is used.
     std::vector<u64> preserve;                 ///< Serials of allocations that stay where they are, sorted.
     std::vector<std::string> preserve_models;  ///< Names of models that are not evicted, sorted.
     template <class Self, class V>

@@ -70,6 +70,17 @@ struct Engine::State {
     u64 now_ns() const { return options.mode == Options::Mode::stepped ? 0 : monotonic_ns(); }
     std::deque<TaskPointer>& queue_of(const Task& task) { return ready[static_cast<std::size_t>(task.priority)]; }
 
+    /// Until it is gone, or this is to end.
+    void await_predecessor() const {
+        constexpr u64 a_look_ms = 100;
+        const auto stops = [this] {
+            const Lock lock(mutex);
+            return stop;
+        };
+        while (options.predecessor && !stops() && !options.predecessor->await(a_look_ms)) {
+        }
+    }
+
     /// Puts a task that is in no queue where it belongs now; chunks that still run leave it to the thread of the last one.
     void place(const TaskPointer& task) REQUIRES(mutex) {
         if (task->is_over())
@@ -152,6 +163,7 @@ Engine::Engine(const Options& options) : state_(std::make_unique<State>()) {
     for (u32 i = 0; i < thread_count(options.threads); ++i)
         state_->threads.emplace_back([state = state_.get()] {
             run_in_background();
+            state->await_predecessor();
             state->serve();
         });
 }

@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 
+#include "base/predecessor.hpp"
 #include "base/range.hpp"
 #include "device/device.hpp"
 
@@ -91,6 +92,8 @@ struct Options {
     /// Stepped mode: sees each piece of a verified copy once it has landed and before it is summed, and may spoil it as failing memory
     /// does. Empty: nobody looks.
     std::function<void(std::span<std::byte>)> landed{};
+    /// The process before this one: no thread touches a byte before it is gone. Null: there was none.
+    std::shared_ptr<const Predecessor> predecessor = nullptr;
 };
 
 struct Progress {

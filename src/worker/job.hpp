@@ -56,8 +56,10 @@ public:
     void begin_reading(Reader& reader, std::function<void()> over);
     /// Absent before it has begun.
     [[nodiscard]] const Reading* reading() const { return reading_.get(); }
-    /// Calls `progress` with what has landed.
-    void tell_progress();
+    /// Calls `progress` with what has landed. Whether any has since the last time.
+    bool tell_progress();
+    /// Its reading waits for its turn behind others, of which bytes land: that is not quiet of its own.
+    void note_turn_awaited();
     /// Reaps, lets go of everything, and calls `done`. A reading is over by now.
     void finish();
 
@@ -72,6 +74,7 @@ private:
     [[nodiscard]] Result<void> check_parsed() const;
     [[nodiscard]] Result<void> check_unchanged() const;
     void decide(Result<void> outcome);
+    void note_life();  ///< From now on a load may be quiet for as long as it may.
 
     Ticket ticket_;
     Request request_;
@@ -90,7 +93,7 @@ private:
     u64 answered_ns_ = 0;  ///< The process's last word; 0 before it.
     u64 read_began_ns_ = 0;
     u64 decoded_bytes_ = 0;  ///< That the process says have landed.
-    u64 told_bytes_ = 0;     ///< To `progress`.
+    u64 told_bytes_ = 0;     ///< To `progress`, if there is one.
     enum class Word : u8 { expected, given } last_word_ = Word::expected;
     enum class Line : u8 { open, hung_up } line_ = Line::open;
     std::optional<Result<void>> outcome_;

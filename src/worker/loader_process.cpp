@@ -18,7 +18,6 @@
 
 namespace vramd::worker {
 namespace {
-constexpr u64 page_bytes = 4096;
 constexpr u64 wake_key = 0;
 constexpr u32 frames_per_turn = 32;  ///< Of one process, before the others have theirs.
 
@@ -39,6 +38,12 @@ Result<void> check_files(const SharedFiles& files) {
 }
 
 Result<void> check_memory(const LoadJob& job) {
+    if (job.channel != nullptr) {
+        if (job.plan == nullptr || job.plan->decoded_bytes > 0)
+            return refuse(Code::invalid_field, "plan",
+                          "Memory that the processor does not see takes a planned load without decoding only.");
+        return {};
+    }
     struct stat facts {};
     if (fstat(job.memory.get(), &facts) != 0) return std::unexpected(system_error("fstat", errno));
     if (job.offset_bytes % page_bytes != 0) return refuse(Code::invalid_field, "offsetBytes", job.offset_bytes, page_bytes);
@@ -284,15 +289,16 @@ void Loaders::Engine::process_ended(Running::iterator at) {
 }
 
 void Loaders::Engine::follow_readings() {
+    bool lands = false;
     for (auto at = running_.begin(); at != running_.end();) {
         const auto here = at++;
         Job& job = *here->second;
         if (job.reading() == nullptr) continue;
-        if (job.reading()->over())
-            end(here);
-        else
-            job.tell_progress();
+        lands = job.reading()->over() || job.tell_progress() || lands;
+        if (job.reading()->over()) end(here);
     }
+    if (!lands) return;
+    for (const auto& [number, job] : running_) job->note_turn_awaited();
 }
 
 void Loaders::Engine::end(Running::iterator at) {

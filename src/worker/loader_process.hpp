@@ -23,6 +23,7 @@
 
 #include "base/fd.hpp"
 #include "base/range.hpp"
+#include "device/channel.hpp"
 #include "ipc/tensor_table.hpp"
 #include "terms/model.hpp"
 
@@ -91,10 +92,13 @@ struct LoadJob {
     u64 offset_bytes = 0;        ///< Where the lent range begins in it, a multiple of the page size.
     std::span<std::byte> place;  ///< The lent range as this process has it mapped, until `done`; at least the plan's memory_bytes. Its
                                  ///< bytes read as zero, and padding stays so.
-    u64 expected_hash = 0;       ///< `Inspection::model.identity.header_hash`; 0: whatever the header says now.
+    /// In their place where the processor does not see the memory: what is read is sent through it, to the same offsets. Such a load needs
+    /// a plan of which nothing is to be decoded, and starts no process.
+    std::shared_ptr<device::Channel> channel = {};
+    u64 expected_hash = 0;  ///< `Inspection::model.identity.header_hash`; 0: whatever the header says now.
     /// Of an earlier inspection. If the files are still those and nothing is to be decoded, no process is started at all. May be absent.
     std::shared_ptr<const ReadPlan> plan = {};
-    u64 deadline_ms = 600'000;
+    u64 quiet_ms = 60'000;  ///< Once it has begun: it fails when for so long no byte came. How long it takes in all is its own matter.
     std::function<void(u64 bytes, u64 total)> progress;  ///< At least 10 times a second while bytes land. May be empty.
     std::function<void(Result<Loaded>)> done;
 };

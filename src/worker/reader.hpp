@@ -5,6 +5,8 @@
 /// again, which on pages of 4 KiB costs half of what the reading itself does; and memory that no process ever had can hold nothing of its.
 /// How a file's bytes are brought, cached or not, is `FileBytes`'.
 ///
+/// Memory that the processor does not see has a channel in its place: a turn's bytes are read into a stage of the device's and sent on.
+///
 /// Invariants
 /// - Only the plan's ranges of the place are written. Nothing is parsed here: positions and sizes, no more.
 /// - Once a reading is over no thread touches its files or place any more; it becomes so exactly once.
@@ -33,6 +35,8 @@ public:
     [[nodiscard]] u64 landed_bytes() const { return landed_bytes_.load(std::memory_order_relaxed); }
     /// No thread touches it any more. From any thread.
     [[nodiscard]] bool over() const { return over_now_.load(std::memory_order_acquire); }
+    /// No thread is at it just now. From any thread.
+    [[nodiscard]] bool awaits_turn() const { return busy_.load(std::memory_order_relaxed) == 0; }
     /// Once it is over. Errors: `invalid_model` (the file ends earlier than its header says), `system_failed`, or what `stop` was given.
     [[nodiscard]] Result<void> result() const { return error_ ? Result<void>(std::unexpected(*error_)) : Result<void>(); }
     /// Once it is over: how its bytes came.
@@ -50,13 +54,14 @@ private:
     SharedFiles files_;
     std::shared_ptr<const ReadPlan> plan_;
     std::span<std::byte> place_;
+    std::shared_ptr<device::Channel> channel_;  ///< In the place's stead.
     std::function<void()> over_;
     std::vector<std::unique_ptr<FileBytes>> bytes_;  ///< By file; absent where no copy is of it.
     // The reader's, under its mutex.
     std::deque<Lane> lanes_;  ///< Of which something is left; files take turns.
-    u32 busy_ = 0;
     std::optional<Error> error_;
     Ways ways_;
+    std::atomic<u32> busy_ = 0;  ///< Threads that are at it; changed under the mutex.
     std::atomic<bool> stopped_ = false;
     std::atomic<bool> over_now_ = false;
     std::atomic<u64> landed_bytes_ = 0;
@@ -76,15 +81,21 @@ public:
     /// or, by `stop`, on the caller's: it must be short, call nothing of this class and outlive it.
     [[nodiscard]] std::shared_ptr<Reading> begin(SharedFiles files, std::shared_ptr<const ReadPlan> plan, std::span<std::byte> place,
                                                  std::function<void()> over);
+    /// The same, through a channel to a block in whose beginning `plan` lies.
+    [[nodiscard]] std::shared_ptr<Reading> begin(SharedFiles files, std::shared_ptr<const ReadPlan> plan,
+                                                 std::shared_ptr<device::Channel> channel, std::function<void()> over);
     /// Ends it with this error, unless it is over. A call that the kernel has not answered yet is waited for, by `over`.
     void stop(const std::shared_ptr<Reading>& reading, Error error);
 
 private:
+    [[nodiscard]] static std::shared_ptr<Reading> make(SharedFiles files, std::shared_ptr<const ReadPlan> plan, std::function<void()> over);
+    void add(const std::shared_ptr<Reading>& reading);
     void run();
     /// The next ranges of one file of a reading, each of at most `read_step_bytes`, up to `read_turn_bytes`.
     [[nodiscard]] std::vector<ipc::TableCopy> take_turn(Reading& reading) REQUIRES(mutex_);
     /// Brings them, unless it is stopped.
     [[nodiscard]] static Result<void> bring(Reading& reading, std::span<ipc::TableCopy> parts, ReadingHand& hand);
+    [[nodiscard]] static Result<void> bring_staged(Reading& reading, std::span<const ipc::TableCopy> parts, ReadingHand& hand);
     /// Lets go of files and place once nobody works and nothing is left; true if that was now.
     [[nodiscard]] bool ended(Reading& reading) REQUIRES(mutex_);
 

@@ -37,7 +37,10 @@ class Child:
         self.pipe = os.fdopen(reader, "rb")
 
     def hear(self):
-        line = self.pipe.readline()
+        return self.parsed(self.pipe.readline())
+
+    @staticmethod
+    def parsed(line):
         assert line, "the process ended"
         told = json.loads(line)
         assert not (isinstance(told, str) and told.startswith("failed")), told
@@ -84,7 +87,22 @@ def descriptors_of(pid):
     return sum(not link.startswith("/memfd:vramd ") for link, _ in links_of(pid))
 
 
-class AttachCase(unittest.TestCase):
+class EmptyAfterwards(unittest.TestCase):
+    """With a `daemon` and a `folder` of the class, set up by it: whatever a test did, nothing is held, nothing handed out, and the books are right."""
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.__exit__(None, None, None)
+        cls.folder.cleanup()
+
+    def tearDown(self):
+        for model in self.daemon.get("/api/model/status").ok()["loadedModels"]:
+            soon(lambda name=model["name"]: self.daemon.delete(f"/api/model/unload?name={name}").status in (200, 404), model)
+        soon(lambda: (lambda items: not items or items)(self.daemon.get("/api/memory/allocations").ok()["items"]), "left")
+        self.assertTrue(self.daemon.get("/api/audit").ok()["ok"])
+
+
+class AttachCase(EmptyAfterwards):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory(prefix="vramd-models-")
@@ -93,18 +111,6 @@ class AttachCase(unittest.TestCase):
         write_safetensors(os.path.join(cls.folder.name, "many.safetensors"), [(f"layer.{i}.weight", [2], [i, -i]) for i in range(3000)])
         cls.daemon = Daemon(devices=[f"host:a={LARGE + 192 * MIB}"], model_dirs=[cls.folder.name], arguments=["--ram-cache", "0"], door="unix").__enter__()
         os.chmod(cls.daemon.folder, 0o711)  # For clients of other users.
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.__exit__(None, None, None)
-        cls.folder.cleanup()
-
-    def tearDown(self):
-        """Whatever a test did: nothing is held, nothing handed out, and the books are right."""
-        for model in self.daemon.get("/api/model/status").ok()["loadedModels"]:
-            soon(lambda name=model["name"]: self.daemon.delete(f"/api/model/unload?name={name}").status in (200, 404), model)
-        soon(lambda: (lambda items: not items or items)(self.daemon.get("/api/memory/allocations").ok()["items"]), "left")
-        self.assertTrue(self.daemon.get("/api/audit").ok()["ok"])
 
     def check_descriptors(self, before):
         """The core has as many descriptors as before, and of memory no more than the books know."""

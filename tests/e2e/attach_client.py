@@ -18,13 +18,13 @@ class Refused(Exception):
 class Attach:
     """One connection. Descriptors of an answer become mappings, or are closed."""
 
-    def __init__(self, path, name="test"):
+    def __init__(self, path, name="test", **hello):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(60)
-        self.progress, self.last_id = [], 0
+        self.progress, self.asked, self.last_id = [], [], 0
         try:
             self.socket.connect(path)
-            self.hello = self.call("hello", version=1, client=name) if name is not None else None
+            self.hello = self.call("hello", version=1, client=name, **hello) if name is not None else None
         except BaseException:
             self.socket.close()
             raise
@@ -52,11 +52,21 @@ class Attach:
             message, descriptors = self.receive()
             if message.get("method") == "progress":
                 self.progress.append(message["params"])
+            elif message.get("method") == "reclaim":
+                self.asked.append(message["params"])
             elif "error" in message:
                 raise Refused(message["error"])
             else:
                 assert message["id"] == call, message
                 return message["result"], descriptors
+
+    def hear_asked(self):
+        """The next thing that this client is asked to let go of."""
+        while not self.asked:
+            message, _ = self.receive()
+            assert message["method"] == "reclaim", message
+            self.asked.append(message["params"])
+        return self.asked.pop(0)
 
     def call(self, method, **params):
         result, descriptors = self.answer(self.send(method, **params))
@@ -83,3 +93,9 @@ class Attach:
 
     def close(self):
         self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

@@ -24,8 +24,8 @@ from document import Document
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 BIN = os.environ.get("VRAMD_BIN", os.path.join(ROOT, "build", "bin"))
-READY_SECONDS = 60
-ANSWER_SECONDS = 60
+READY_SECONDS = 180
+ANSWER_SECONDS = 180
 # What a sanitizer, an invariant or an uncaught exception leaves in the log: the keeper would hide it by starting the next core.
 FAULTS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:", "invariant broken", "terminate called", "was killed by signal 6",
           "was killed by signal 11")
@@ -158,6 +158,7 @@ class Daemon:
         self.environment = {**os.environ, **(environment or {})}
         self.process = self.log = self.default = None
         self.port, self.door = 0, door
+        self.descriptors = ()  # What the keeper inherits, by number.
 
     def __enter__(self):
         try:
@@ -177,7 +178,7 @@ class Daemon:
 
     def start(self):
         self.log = open(os.path.join(self.folder, "log"), "ab")
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=self.log, env=self.environment)
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=self.log, env=self.environment, pass_fds=self.descriptors)
         line = self.read_ready(time.monotonic() + READY_SECONDS)
         words = dict(word.split("=", 1) for word in line.split() if "=" in word)
         self.port = int(words["http"].rsplit(":", 1)[1])

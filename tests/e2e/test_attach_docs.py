@@ -9,8 +9,8 @@ import unittest
 from attach_files import write_safetensors
 from daemon import ROOT, Daemon
 
-KINDS = {"TIME": r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "MS": r"\d+\.\d{3}", "RATE": r"\d+", "BLOCK": r"blk_\d+", "USED": r"\d+", "FREE": r"\d+", "SHARE": r"\d+\.\d\d",
-         "session": r"ses_[0-9a-z]+", "key": r"[0-9a-f]{32}", "version": r"\d+\.\d+\.\d+", "owner": r"uid:\d+", "first": r"alc_[0-9a-z]+", "shared": r"alc_[0-9a-z]+",
+KINDS = {"TIME": r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "MS": r"\d+\.\d{3}", "RATE": r"\d+", "BLOCK": r"blk_\d+", "USED": r"\d+", "FREE": r"\d+", "SHARE": r"\d+\.\d\d", "FROM": r"\d+",
+         "session": r"ses_[0-9a-z]+", "key": r"[0-9a-f]{32}", "lasting": r"ses_[0-9a-z]+", "again": r"[0-9a-f]{32}", "kept": r"alc_[0-9a-z]+", "version": r"\d+\.\d+\.\d+", "owner": r"uid:\d+", "first": r"alc_[0-9a-z]+", "shared": r"alc_[0-9a-z]+",
          "small": r"alc_[0-9a-z]+", "place": r"alc_[0-9a-z]+", "model": r"mdl_[0-9a-z]+", "load": r"op_[0-9a-z]+"}
 HELLO = b'{"jsonrpc":"2.0","id":1,"method":"hello","params":{"version":1,"client":"example"}}'
 
@@ -34,11 +34,16 @@ def transcripts(text):
 
 
 class AttachDocs(unittest.TestCase):
-    def replay(self, steps, path, bound):
+    @staticmethod
+    def connect(path):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with connection:
-            connection.settimeout(60)
-            connection.connect(path)
+        connection.settimeout(60)
+        connection.connect(path)
+        return connection
+
+    def replay(self, steps, daemon, bound):
+        connection = self.connect(daemon.socket_path)
+        try:
             if '"hello"' not in steps[0][1]:
                 connection.send(HELLO)
                 self.assertIn(b'"result"', connection.recv(65536))
@@ -48,9 +53,16 @@ class AttachDocs(unittest.TestCase):
                     connection.send(re.sub(r"\$([a-z]+)", lambda match: bound[match.group(1)], packet).encode())
                 elif sign == "…":
                     progress = True
+                elif sign == "!":
+                    daemon.kill_core()
+                    self.assertEqual(connection.recv(65536), b"")
+                    connection.close()
+                    connection = self.connect(daemon.socket_path)
                 else:
                     self.expect(connection, int(sign[1:] or "0"), packet, progress, bound)
                     progress = False
+        finally:
+            connection.close()
 
     def expect(self, connection, descriptors, packet, progress, bound):
         while True:
@@ -86,7 +98,7 @@ class AttachDocs(unittest.TestCase):
             with Daemon(devices=["host:a=64MiB"], model_dirs=[folder]) as daemon:
                 bound = {}
                 for steps in blocks:
-                    self.replay(steps, daemon.socket_path, bound)
+                    self.replay(steps, daemon, bound)
                 self.assertEqual(set(bound), {name for name in KINDS if name.islower()})
 
     def test_every_method_that_there_is_has_its_section_and_no_other(self):

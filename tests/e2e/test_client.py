@@ -3,12 +3,17 @@
 models in place, says what is wrong, and other programs of it keep, share and give back memory, through the core's death."""
 import json
 import os
+import signal
+import socket
 import struct
 import subprocess
 import tempfile
+import time
 import unittest
 
+from attach_client import Attach
 from daemon import BIN, ROOT, Daemon
+from test_cuda import surroundings
 
 SAMPLES = os.environ.get("VRAMD_SAMPLES", os.path.join(ROOT, ".cache", "samples"))
 BUILD = os.path.dirname(os.path.abspath(BIN))
@@ -118,13 +123,26 @@ class Client(unittest.TestCase):
         run("g++", "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", *cls.flags, source, *cls.words, "-o", program, env=cls.environment)
         return program
 
+    @staticmethod
+    def soon(holds):
+        deadline = time.monotonic() + 30
+        while not holds():
+            assert time.monotonic() < deadline, "not within 30 s"
+
     def daemon(self):
         return Daemon(devices=["host:a=32MiB"], model_dirs=[self.folder, SAMPLES], door="unix")
 
     def test_the_example_reads_every_tensor_as_it_is_in_the_file(self):
-        with self.daemon() as daemon:
+        self.hold_the_example(self.daemon(), self.environment)
+
+    def test_the_example_reads_a_model_that_lies_on_a_gpu(self):
+        around = surroundings(self.folder)
+        self.hold_the_example(Daemon(devices=["cuda:0=64MiB"], model_dirs=[self.folder, SAMPLES], door="unix", environment=around), {**self.environment, **around})
+
+    def hold_the_example(self, served, environment):
+        with served as daemon:
             for path in ("silero_vad.safetensors", "every-type.gguf", "many.safetensors"):
-                lines = run(self.tensors, path, daemon.socket_path, env=self.environment).splitlines()
+                lines = run(self.tensors, path, daemon.socket_path, env=environment).splitlines()
                 told = daemon.get(f"/api/model/info?name={path}").ok()
                 content = daemon.get(f"/api/memory/allocation/{told['places'][0]['allocationId']}/content").body
                 tensors, cursor = [], ""
@@ -134,10 +152,10 @@ class Client(unittest.TestCase):
                     cursor = page["nextCursor"]
                 self.assertEqual(lines[0], f"{path} {told['format']}, {len(content)} bytes")
                 self.assertEqual(lines[1:], [f"{t['name']} {t['dtype']} {t['sizeBytes']} {fnv(content[t['offsetBytes']:t['offsetBytes'] + t['sizeBytes']])}" for t in tensors])
-            done = subprocess.run([self.tensors, "absent.gguf", daemon.socket_path], capture_output=True, text=True, timeout=60, env=self.environment, check=False)
+            done = subprocess.run([self.tensors, "absent.gguf", daemon.socket_path], capture_output=True, text=True, timeout=60, env=environment, check=False)
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn("There is no file absent.gguf beneath the model folders. (not-found)", done.stderr)
-        done = subprocess.run([self.tensors, "m", "/nowhere/vramd.sock"], capture_output=True, text=True, timeout=60, env=self.environment, check=False)
+        done = subprocess.run([self.tensors, "m", "/nowhere/vramd.sock"], capture_output=True, text=True, timeout=60, env=environment, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("Is vramd running", done.stderr)
 
@@ -147,7 +165,7 @@ class Client(unittest.TestCase):
         with open(os.path.join(source, "CMakeLists.txt"), "w", encoding="utf-8") as file:
             file.write(CMAKE)
         os.symlink(os.path.join(ROOT, "examples", "tensors.cpp"), os.path.join(source, "tensors.cpp"))
-        run("cmake", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={self.prefix}", f"-DCMAKE_CXX_FLAGS={' '.join(self.flags)}")
+        run("cmake", "-G", "Ninja", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={self.prefix}", f"-DCMAKE_CXX_FLAGS={' '.join(self.flags)}")
         run("cmake", "--build", build)
         with self.daemon() as daemon:
             self.assertIn("big.safetensors", run(os.path.join(build, "tensors"), "big.safetensors", daemon.socket_path))
@@ -158,6 +176,37 @@ class Client(unittest.TestCase):
         self.assertTrue(names)
         odd = [name for name in names if "boost" in name]
         self.assertEqual(odd, [])
+
+    def test_cores_that_die_while_they_greet_cost_a_client_nothing(self):
+        door = os.path.join(self.folder, "door")
+        with self.daemon() as daemon:
+            os.symlink(daemon.socket_path, door)
+            with subprocess.Popen([self.keeper, door], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.environment) as process:
+                process.stdin.write("allocate 100000\n")
+                process.stdin.flush()
+                made = process.stdout.readline().strip()
+                with Attach(daemon.socket_path) as other:  # Over when no grace is left.
+                    lost = other.call("allocate", sizeBytes=4096)["allocation"]["id"]
+                    core = daemon.system()
+                    os.kill(core["corePid"], signal.SIGSTOP)
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as dying:
+                    os.unlink(door)
+                    dying.bind(door)
+                    dying.listen(4)
+                    dying.settimeout(20)
+                    os.kill(core["corePid"], signal.SIGKILL)
+                    for death in range(3):
+                        taken, _ = dying.accept()
+                        self.assertIn(b"resumeKey", taken.recv(65536))
+                        if death == 2:
+                            os.unlink(door)
+                            os.symlink(daemon.socket_path, door)
+                        taken.close()
+                daemon.next_generation(core["generation"])
+                self.soon(lambda: daemon.get(f"/api/memory/allocation/{lost}").status == 404)
+                self.assertEqual(daemon.get(f"/api/memory/allocation/{made}").ok()["attachedClients"], 1)
+                process.stdin.close()
+        os.unlink(door)
 
     def test_memory_is_held_shared_and_given_back_through_the_cores_death(self):
         with self.daemon() as daemon:
@@ -184,6 +233,19 @@ class Client(unittest.TestCase):
                     while ask("load", "big.safetensors") != "ok":
                         pass
                     self.assertEqual(clients(), 1)
+                for _ in range(3):  # It asks nothing, and keeps what is its own all the same.
+                    daemon.kill_core()
+                    self.soon(lambda: daemon.get(f"/api/memory/allocation/{made}").ok()["attachedClients"] == 1)
+                with Attach(daemon.socket_path) as other:  # Over when no grace is left.
+                    lost = other.call("allocate", sizeBytes=4096)["allocation"]["id"]
+                    core = daemon.system()
+                    os.kill(core["corePid"], signal.SIGSTOP)
+                os.kill(core["corePid"], signal.SIGKILL)
+                daemon.next_generation(core["generation"])
+                self.soon(lambda: daemon.get(f"/api/memory/allocation/{lost}").status == 404)
+                self.assertEqual(clients(), 1)
+                self.assertEqual(daemon.get(f"/api/memory/allocation/{made}/content", {"Range": "bytes=0-4"}).body, b"hello")
+                self.assertEqual(ask("sum"), total)
                 self.assertEqual(ask("free", "alc_none"), "not-found")
                 self.assertEqual(ask("drop"), "ok")
                 self.assertEqual(clients(), 0)

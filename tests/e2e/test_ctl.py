@@ -67,7 +67,7 @@ DONE = [  # What changes something, with what -o name shows of it: made anew for
     (["load", MODEL, "--name", "again"], ["again", "resident"], "(m|again)"),
     (["unload", "again"], ["freed"], "again"),
 ]
-RAW = [["cat", "KEPT"], ["events", "--last", "3"], ["completion", "bash"], ["completion", "zsh"], ["completion", "fish"]]
+RAW = [["cat", "KEPT"], ["events", "--last", "3"], ["top", "--once"], ["completion", "bash"], ["completion", "zsh"], ["completion", "fish"]]
 FAILS = [
     # (words, exit, what the first line must hold, figures in the second line, a text of the third)
     (["load", "expected.json", "--name", "x"], 1, "", None, "Check the file"),
@@ -89,6 +89,10 @@ FAILS = [
     (["copy", "KEPT", "OTHER", "--size", "8KiB"], 2, "8192", None, "size"),
     (["status", "--watch=0"], 2, "", None, "vramctl --help"),
     (["free", "KEPT", "--watch"], 2, "--watch", None, None),
+    (["limits", "set", "a", "--max", "50%", "--watch"], 2, "--watch", None, None),
+    (["transfers", "xfr_1", "--cancel", "--watch"], 2, "--watch", None, None),
+    (["top", "--sort", "colour"], 2, "'colour' is no column of processes: id, size, device", None, None),
+    (["top", "--tab", "colours"], 2, "colours", None, "vramctl --help"),
     (["status", "none"], 3, "none", None, "List what exists"),
     (["devices", "none"], 3, "none", None, "List what exists"),
     (["ps", NOWHERE], 3, NOWHERE, None, "List what exists"),

@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+import time
 import unittest
 
 from daemon import ROOT, Daemon
@@ -90,6 +91,9 @@ class Limits(unittest.TestCase):
         done = self.set(maxBytes=21 * MIB, enforceImmediately=True).ok()
         self.assertEqual((done["reclaimed"]["models"], done["reclaimed"]["bytes"]), (["vad"], impact["reclaimableBytes"]))
         self.assertEqual(self.daemon.get("/api/model/status").ok()["modelCount"], 0)
+        end = time.monotonic() + 60
+        while self.daemon.get(LIMITS.format("a")).ok()["availableBytes"] != impact["availableBytesAfter"]:
+            self.assertLess(time.monotonic(), end, "what went is back, and as much is to be had as the dry run said")
 
     def test_who_waits_for_its_own_quota_gets_it_when_it_frees(self):
         self.set(ownerQuotas={"http": 20 * MIB}).ok()

@@ -59,10 +59,19 @@ class Openapi(unittest.TestCase):
                 for parameter in item.get(method, {}).get("parameters", []):
                     self.assertEqual(self.document.faults(parameter["example"], parameter["schema"]), [], f"{method} {path} {parameter['name']}")
                     looked += 1
+                for content in item.get(method, {}).get("requestBody", {}).get("content", {}).values():
+                    for name, example in content["examples"].items():
+                        self.assertEqual(self.document.faults(example["value"], content["schema"]), [], f"{method} {path} {name}")
+                        looked += 1
+                for status, response in item.get(method, {}).get("responses", {}).items():
+                    for content in response.get("content", {}).values():
+                        if int(status) < 400 and content["schema"] != {"type": "object"}:
+                            self.assertEqual(self.document.faults(content["example"], content["schema"]), [], f"{method} {path} {status}")
+                            looked += 1
         for name, example in self.document.document["components"]["examples"].items():
             self.assertEqual(self.document.faults(example["value"], {"$ref": "#/components/schemas/Problem"}), [], name)
             looked += 1
-        self.assertGreater(looked, 400)
+        self.assertGreater(looked, 500)
 
     def test_every_field_and_parameter_says_what_it_is_its_range_and_an_example(self):
         for name, schema in self.document.document["components"]["schemas"].items():

@@ -4,6 +4,7 @@ a machine's pressure does the same; beyond the high watermark a load makes room 
 import json
 import mmap
 import os
+import select
 import shutil
 import struct
 import subprocess
@@ -12,6 +13,7 @@ import tempfile
 import time
 import unittest
 
+from attach_client import Attach
 from daemon import ROOT, Daemon
 
 sys.path.insert(0, os.path.join(ROOT, "python"))
@@ -138,6 +140,38 @@ class Pressure(unittest.TestCase):
                 self.assertEqual(hungry.end(), 0)
                 self.load(daemon, "used")
                 self.assertEqual(self.names(daemon), {"pinned", "used"})
+        finally:
+            if hungry is not None and hungry.process.poll() is None:
+                hungry.process.kill()
+                hungry.process.wait()
+            group.remove()
+
+    def test_when_only_what_a_client_holds_is_left_it_is_asked_and_nothing_is_taken_from_it(self):
+        group = Group.make(1024 * MIB)
+        if group is None:
+            self.skipTest("no control group can be made here")
+        self.make(used=384 * MIB)
+        daemon = self.daemon("--relief", "75,90,95", "--watermarks", "100,100")
+        daemon.command = group.within(daemon.command)
+        hungry = None
+        try:
+            with daemon:
+                client = Attach(daemon.socket_path, "holder", reclaim=True)
+                place = client.call("attach", model="used.safetensors")["memory"]["allocationId"]
+                hungry = Hog(group.within)
+                for _ in range(620 // 10):
+                    self.assertTrue(hungry.take(10), "the hog was killed")
+                    if select.select([client.socket], [], [], 0.15)[0]:
+                        break
+                asked = client.hear_asked()
+                self.assertEqual((asked["allocationId"], asked["model"]), (place, "used.safetensors"))
+                self.assertEqual(self.names(daemon), {"used.safetensors"})
+                client.call("detach", allocationId=place)
+                deadline = time.monotonic() + 60
+                while self.names(daemon):
+                    self.assertLess(time.monotonic(), deadline, "what it let go of goes at one of the next looks")
+                client.close()
+                self.assertEqual(hungry.end(), 0)
         finally:
             if hungry is not None and hungry.process.poll() is None:
                 hungry.process.kill()

@@ -39,8 +39,8 @@ ELSEWHERE = {
     ("transfer", "timed-out"): "a copy that takes longer than a second (transfers_test, decide_transfers_test)",
     ("cancelOperation", "read-only"): "an operation that a read-only core has found running",
     ("cancelTransfer", "read-only"): "a transfer that a read-only core has found queued",
-    ("readContent", "conflict"): "a forced free that waits for a reader (engine_test)",
     **{(load, "timed-out"): "a file that is not read within its deadline (hostile_test)" for load in LOADS},
+    **{(call, "cancelled"): "who waits for room, and has closed its own side (test_admission)" for call in ("allocate", "allocateOnDevice")},
     **{("cacheKnownModel", code): "its file was changed, or moved, since it was loaded (models' tests)"
        for code in ("invalid-model", "path-not-allowed", "name-in-use", "unsupported")},
 }

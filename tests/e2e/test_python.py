@@ -25,10 +25,6 @@ try:
     import numpy
 except ImportError:
     numpy = None
-try:
-    import torch
-except ImportError:
-    torch = None
 
 SAMPLES = os.environ.get("VRAMD_SAMPLES", os.path.join(ROOT, ".cache", "samples"))
 MIB = 1 << 20
@@ -120,19 +116,6 @@ class Python(unittest.TestCase):
             del model, arrays
             gc.collect()
             self.assertEqual((kept.tolist(), shared.tolist()), ([0.5], [-1, 7]))
-
-    @unittest.skipIf(torch is None, "no PyTorch")
-    def test_torch_computes_on_it_without_a_copy(self):
-        with self.connect() as memory:
-            model = memory.load("numbers.safetensors", mode="private")
-            tensor = model["brain"].torch()
-            self.assertEqual((tensor.dtype, tensor.tolist()), (torch.bfloat16, [1, 2]))
-            single = model["single"].torch()
-            single += 1
-            self.assertEqual(model["single"].view().tolist(), [[1, 2, 3], [4, 5, 6]])
-            del model, memory
-            gc.collect()
-            self.assertEqual(float((single @ single.T)[0, 0]), 14.0)
 
     def test_the_daemon_knows_who_uses_a_model_until_the_last_reference_is_gone(self):
         memory = self.connect()

@@ -13,7 +13,8 @@ import unittest
 from daemon import BIN, ROOT, Daemon
 
 SAMPLES = os.environ.get("VRAMD_SAMPLES", os.path.join(ROOT, ".cache", "samples"))
-KEYS = ["listen", "socket", "state_dir", "device", "model_dir", "token_file", "ram_cache", "eviction", "watermarks", "relief", "preload", "read_only", "config"]
+KEYS = ["listen", "socket", "state_dir", "device", "model_dir", "token_file", "ram_cache", "eviction", "watermarks", "relief", "zombie_grace", "gpu_patience",
+        "preload", "read_only", "config"]
 
 
 def run(program, *words, environment=None, **rest):

@@ -22,7 +22,7 @@ class Testdata(unittest.TestCase):
             pid = daemon.core_pid()
             items, cursor = [], ""
             while cursor is not None:
-                page = daemon.get("/api/model/available?limit=1000" + (f"&cursor={cursor}" if cursor else "")).ok()
+                page = daemon.get("/api/model/available?limit=20" + (f"&cursor={cursor}" if cursor else "")).ok()
                 items += page["items"]
                 cursor = page["nextCursor"]
             self.assertEqual(len({item["path"] for item in items}), count)

@@ -4,7 +4,7 @@ foreach(path ${e2e_tests})
   get_filename_component(name ${path} NAME_WE)
   string(REPLACE "test_" "e2e_" name ${name})
   # The Python package is tested with the distribution's Python, whose NumPy it can have.
-  if(name STREQUAL e2e_python AND EXISTS /usr/bin/python3)
+  if(name MATCHES "^e2e_python" AND EXISTS /usr/bin/python3)
     add_test(NAME ${name} COMMAND /usr/bin/python3 ${path})
   else()
     add_test(NAME ${name} COMMAND python3 ${path})

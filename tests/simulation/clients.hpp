@@ -52,16 +52,28 @@ private:
         u64 moving = 0;                ///< Open transfers that move it.
         bool ending = false;           ///< A free waits for those at it.
         bool unsure = false;           ///< Something that wrote it was cut off: its bytes are read anew.
+        u64 firm = 0;                  ///< Sessions that hold it; while any does, it is there.
+        u64 loose = 0;                 ///< Sessions that may hold it yet: they are over, and may be ended already.
+        bool may_go = false;           ///< It ends with one of these.
+        bool doomed = false;           ///< It was to end with a session that has ended.
         std::optional<Place> fixed{};  ///< Where it must stay.
 
         [[nodiscard]] bool in_transfer() const { return sourcing + filling + moving > 0; }
         [[nodiscard]] bool may_write() const { return busy + sourcing + filling == 0 && !ending; }
         [[nodiscard]] bool may_compare() const { return busy + filling == 0 && !ending; }
     };
+    struct Question;
     struct Reader {
         AllocationId id;
         Place place;
-        std::unique_ptr<engine::Content> content;
+        std::unique_ptr<engine::Content> content{};
+        std::unique_ptr<engine::Attachment> attachment{};  ///< Instead of content.
+        std::shared_ptr<Question> question{};              ///< Of a client that can be asked to let go.
+    };
+    /// What a client was asked last.
+    struct Question {
+        u64 until_ns = 0;  ///< 0: nothing yet.
+        bool pending = false;
     };
     /// A transfer that was accepted and has not ended.
     struct Transferring {
@@ -84,6 +96,22 @@ private:
         bool seen = false;       ///< It waited at the end of an earlier step.
         bool served = false;     ///< It has its place and will be told of it.
         u64 overtaken = 0;       ///< Blocks that others got on its device while it was the oldest.
+    };
+    /// Who has a session: a connection; nobody since the core's death; nobody any more, though the ledger may not know it yet.
+    enum class Seat : u8 { connected, waiting, ending };
+    struct SessionHold {
+        std::unique_ptr<engine::Attachment> attachment;  ///< While it has a connection.
+        HoldMode mode = HoldMode::none;
+        bool ends_with_session = false;
+        Place place{};
+    };
+    struct ClientSession {
+        SessionId id;
+        Caller owner;
+        u64 key_sum = 0;
+        Seat seat = Seat::connected;
+        u64 grace_until_ns = 0;  ///< While it waits.
+        std::map<AllocationId, SessionHold> holds{};
     };
     /// What a device looked like after the last step.
     struct Watched {
@@ -116,12 +144,44 @@ private:
     void let_reader_go(std::size_t index);
     void took(AllocationId id, Held held);
     [[nodiscard]] std::optional<AllocationId> any(Choices& choices);
-    [[nodiscard]] bool expired(const Held& held) const { return held.lease_until_ns != 0 && held.lease_until_ns <= world_.now_ns(); }
+    /// Nobody is promised that it is there still.
+    [[nodiscard]] bool expired(const Held& held) const {
+        const bool lease_over = held.lease_until_ns != 0 && held.lease_until_ns <= world_.now_ns();
+        return held.firm == 0 && (lease_over || held.may_go || held.doomed);
+    }
     /// Its bytes; nothing where a fault or somebody's move has an excuse. Throws Wrong.
     [[nodiscard]] std::optional<std::vector<std::byte>> content(const Caller& caller, AllocationId id, const Held* held);
     [[nodiscard]] bool excused(const Error& error, const Held* held) const;
     [[nodiscard]] Place place_of(AllocationId id);
     void renewed(Held& held);
+
+    // clients_attach.cpp
+    void attach(Choices& choices);
+    void attach_loaded(const report::OperationTold& loaded);
+    void answer_asked(Choices& choices);
+    /// Whether the client can be asked to let go of it.
+    enum class Asks : u8 { no, yes };
+    [[nodiscard]] bool hold_attached(const Caller& caller, AllocationId id, Asks asks);
+    void asked(const engine::Ask& ask, Question& question);
+    [[nodiscard]] u64 askable_bytes(const core::State& state, u16 device) const;
+
+    // clients_sessions.cpp
+    void begin_session(Choices& choices);
+    void take_hold(Choices& choices);
+    void let_hold_go(Choices& choices);
+    void end_session(Choices& choices);
+    void resume_session(Choices& choices);
+    void end_one(ClientSession& session);
+    void check_refused(AllocationId id, const Held& held);
+    void became_zombie(AllocationId id);
+    void see_zombies(const core::State& state);
+    void touch_zombie(Choices& choices);
+    void lose_connections();
+    void count_holds();
+    void see_sessions();
+    [[nodiscard]] bool is_firm(const ClientSession& session) const;
+    [[nodiscard]] bool is_held(AllocationId id) const;
+    [[nodiscard]] ClientSession* any_session(Choices& choices, Seat seat);
 
     // clients_copies.cpp
     void clear(Choices& choices);
@@ -180,8 +240,9 @@ private:
     void check_admitted(const core::State& state) const;
     void check_order(const core::State& state);
     void check_overtaken(const core::State& state);
+    [[nodiscard]] u64 evictable_bytes(const core::State& state, u16 device) const;
     [[nodiscard]] bool may_be_closed_to(const core::State& state, u64 secret, u64 not_to) const;
-    [[nodiscard]] bool fits(const core::State& state, u16 device, const AllocateCommand& command) const;
+    [[nodiscard]] bool fits(const core::State& state, u16 device, const AllocateCommand& command, u64 less_bytes = 0) const;
     [[nodiscard]] u64 held_on(const core::State& state, u16 device, const std::string& owner) const;
     [[nodiscard]] std::optional<u64> quota_of(const AllocateCommand& command) const;
     /// What the limits leave of a capacity.
@@ -195,16 +256,19 @@ private:
     void compare_all();
     void settle(Choices& choices);
 
-    static const std::array<Deed, 31> deeds;
+    static const std::array<Deed, 39> deeds;
 
     World& world_;
     Met& met_;
-    std::array<u64, 31> weights_{};
+    std::array<u64, 39> weights_{};
     u64 weight_ = 0;
     std::vector<Reader> readers_;
+    std::map<SessionId, ClientSession> sessions_;
+    u64 last_key_ = 0;
     u64 unanswered_ = 0;   ///< Requests of this core's life that were told nothing yet.
     bool faulty_ = false;  ///< A call was ordered to fail and may not have failed yet.
     std::map<AllocationId, Held> held_;
+    std::set<AllocationId> zombies_;                   ///< Freed, while clients had them attached.
     std::map<TransferId, Transferring> transfers_;     ///< Open ones.
     std::map<TransferId, TransferState> over_;         ///< The newest that have ended: an end is for good.
     u64 last_transfer_ = 0;                            ///< The highest serial seen.
@@ -220,6 +284,7 @@ private:
     std::optional<AllocateCommand> refusal_;           ///< The newest that was refused at once.
     std::string refusal_reason_;
     u64 next_secret_ = 0;
+    u64 next_session_ = 1;
     u64 next_serial_ = 0;  ///< Of allocations and of blocks, at the last look.
     u64 next_block_ = 0;
 };

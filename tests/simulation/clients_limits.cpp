@@ -162,13 +162,14 @@ void Clients::refused(const AllocateCommand& command, const Error& error, bool a
 }
 
 /// A new block for the request is within limit and quota, by the list of blocks and allocations alone.
-bool Clients::fits(const core::State& state, u16 device, const AllocateCommand& command) const {
+/// `less_bytes` of them taken away.
+bool Clients::fits(const core::State& state, u16 device, const AllocateCommand& command, u64 less_bytes) const {
     const memory::DeviceRow& row = state.books.devices()[device];
     const u64 wanted = round_up(command.size_bytes, row.granule_bytes);
     u64 committed = 0;
     for (const auto& [key, block] : state.books.blocks())
         if (block.row.device == device) committed += block.row.size_bytes;
-    if (committed + wanted > usable(row.id, row.capacity_bytes)) return false;
+    if (committed - less_bytes + wanted > usable(row.id, row.capacity_bytes)) return false;
     const auto limits = limits_.find(row.id);
     if (limits == limits_.end()) return true;
     const auto quota = limits->second.owner_quotas.find(command.caller.owner);
@@ -219,10 +220,13 @@ void Clients::follow_advice(Choices& choices) {
     } else if (advice.starts_with("Free the allocation ")) {
         if (!free_as_advised(advice)) return;
     } else if (advice.starts_with("Unload the model ")) {
-        bool gone = false;
+        std::string why = "no answer";
         const std::string name = advice.substr(advice.size() - 2);
-        world_.core().unload_model({admin, name, ""}, [&gone](const Result<engine::Freed>& freed) { gone = freed.has_value(); });
-        if (!gone) fail("a model that is to be unloaded for room cannot be");
+        const std::size_t at = advice.find("unload/");
+        const std::string device_id = at == std::string::npos ? std::string() : advice.substr(at + std::string_view("unload/").size(), 1);
+        world_.core().unload_model({admin, name, device_id},
+                                   [&why](const Result<engine::Freed>& freed) { why = freed ? std::string() : describe(freed.error()); });
+        if (!why.empty()) fail("a model that is to be unloaded for room cannot be: " + why);
         resident_.erase(name);
         pinned_.erase(name);
     } else {
@@ -237,7 +241,8 @@ void Clients::follow_advice(Choices& choices) {
 bool Clients::free_as_advised(const std::string& advice) {
     const auto named = std::ranges::find_if(held_, [&](const auto& entry) { return advice.ends_with("/" + to_text(entry.first)); });
     if (named == held_.end() || named->second.ending || expired(named->second) || !upkeeps_.empty()) return false;
-    if (named->second.busy > 0 || named->second.in_transfer()) fail("what is in use is to be freed for room");
+    if (named->second.loose > 0) return false;
+    if (named->second.busy > 0 || named->second.in_transfer() || named->second.firm > 0) fail("what is in use is to be freed for room");
     bool gone = false;
     world_.core().free({named->second.owner, named->first}, false, [&gone](const Result<engine::Freed>& freed) {
         gone = freed.has_value();
@@ -334,6 +339,14 @@ void Clients::check_overtaken(const core::State& state) {
     if (oldest != wanted_.end() && oldest->second.overtaken > overtakings_borne) met_["a request was overtaken often"] += 1;
 }
 
+/// What blocks hold of which nobody has any use: models that could go.
+u64 Clients::evictable_bytes(const core::State& state, u16 device) const {
+    u64 bytes = 0;
+    for (const u64 serial : evictable(state, device))
+        bytes += state.books.block(state.books.allocation_by_serial(serial)->row.block)->row.size_bytes;
+    return bytes;
+}
+
 /// Once everything that was begun has ended, the oldest that waits is one that has no room: whatever made room has woken it.
 void Clients::rest(Choices& choices) {
     settle(choices);
@@ -347,6 +360,11 @@ void Clients::rest(Choices& choices) {
             const std::string& id = state.books.devices()[i].id;
             if ((command.device_id.empty() || command.device_id == id) && fits(state, i, command))
                 fail("a request waits for room that is there on " + id);
+            if ((command.device_id.empty() || command.device_id == id) && fits(state, i, command, evictable_bytes(state, i)))
+                fail("a request waits for room that nobody uses on " + id);
+            const u64 asked_for = evictable_bytes(state, i) + askable_bytes(state, i);
+            if (command.device_id == id && oldest->second.deadline_ns > world_.now_ns() && fits(state, i, command, asked_for))
+                fail("a request waits for room that nobody was asked for on " + id);
         }
     });
 }

@@ -13,18 +13,21 @@ void Clients::load(Choices& choices) {
     command.request.pinned = choices.one_in(4);
     const bool cached = world_.cache_max_bytes > 0 && choices.one_in(5);
     if (cached) command.request.device_id.clear(), command.request.pinned = false, command.request.tier = ModelTier::ram;
+    command.held = choices.one_in(3);
     const u64 epoch = world_.epoch;
     ++unanswered_;
-    const auto started = world_.core().load_model(command, [this, epoch, request = command.request](Result<report::OperationTold> ended) {
-        if (epoch == world_.epoch) --unanswered_;
-        if (epoch != world_.epoch || !ended) return;
-        loads_.erase(ended->id);
-        if (ended->state == OperationState::failed && ended->error->code == Code::conflict && ended->error->field != "/deviceId")
-            fail("a load failed by our own doing: " + describe(*ended->error));
-        if (ended->state != OperationState::succeeded) return;
-        met_[request.tier == ModelTier::ram ? "a model came into the cache" : "a model was loaded"] += 1;
-        if (request.tier == ModelTier::device) resident_[request.name] = request.path;
-    });
+    const auto started = world_.core().load_model(
+        command, [this, epoch, held = command.held, request = command.request](Result<report::OperationTold> ended) {
+            if (epoch == world_.epoch) --unanswered_;
+            if (epoch != world_.epoch || !ended) return;
+            loads_.erase(ended->id);
+            if (held) attach_loaded(*ended);
+            if (ended->state == OperationState::failed && ended->error->code == Code::conflict && ended->error->field != "/deviceId")
+                fail("a load failed by our own doing: " + describe(*ended->error));
+            if (ended->state != OperationState::succeeded) return;
+            met_[request.tier == ModelTier::ram ? "a model came into the cache" : "a model was loaded"] += 1;
+            if (request.tier == ModelTier::device) resident_[request.name] = request.path;
+        });
     if (!started) fail("a load was refused at once: " + describe(started.error()));
     const auto told = world_.core().operation(admin, *started);
     if (told && told->state == OperationState::running) loads_[*started] = command.request.name;

@@ -86,6 +86,8 @@ std::set<u64> Clients::evictable(const core::State& state, u16 device) const {
     std::set<AllocationId> used;
     for (const auto& [id, transferring] : transfers_) used.insert(transferring.told.plan.source);
     for (const Reader& reader : readers_) used.insert(reader.id);
+    for (const auto& [number, session] : sessions_)
+        for (const auto& [id, hold] : session.holds) used.insert(id);
     std::set<u64> serials;
     for (const auto& [serial, copy] : state.catalogue.copies()) {
         const auto all = state.catalogue.copies_of(copy.model);

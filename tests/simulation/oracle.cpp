@@ -9,6 +9,7 @@ namespace {
 struct Taken {
     u64 offset_bytes;
     u64 granted_bytes;
+    bool zombie = false;
 };
 
 /// The free memory of a device as its list of ranges says it, from the rows alone: no sum, hole list or sub-allocator of the books is
@@ -36,7 +37,7 @@ report::DeviceBooks recount(const core::State& state, u16 device, u64 usable_byt
                 if (range.offset_bytes < end) fail("two ranges share bytes");
                 count_run(range.offset_bytes - end);
                 end = range.offset_bytes + range.granted_bytes;
-                books.live_bytes += range.granted_bytes;
+                (range.zombie ? books.zombie_bytes : books.live_bytes) += range.granted_bytes;
             }
         if (end > block.row.size_bytes) fail("a range leaves its block");
         // What was to be alone in a block that is still being made may be gone: its bytes are free, and no hole that anything fits.
@@ -57,7 +58,8 @@ report::DeviceBooks recount(const core::State& state, u16 device, u64 usable_byt
 std::map<BlockKey, std::vector<Taken>> taken_of(const core::State& state) {
     std::map<BlockKey, std::vector<Taken>> taken;
     for (const auto& [serial, allocation] : state.books.allocations())
-        taken[allocation.row.block].push_back({allocation.row.offset_bytes, allocation.row.granted_bytes});
+        taken[allocation.row.block].push_back(
+            {allocation.row.offset_bytes, allocation.row.granted_bytes, allocation.row.status == AllocationStatus::zombie});
     for (const auto& [serial, move] : state.books.moves()) taken[move.block].push_back({move.offset_bytes, move.granted_bytes});
     for (auto& [key, ranges] : taken) std::ranges::sort(ranges, {}, &Taken::offset_bytes);
     return taken;
@@ -85,6 +87,7 @@ void Clients::compare_books(const core::State& state) const {
 }
 
 void Clients::check() {
+    see_sessions();
     see_served();
     see_transfers();
     see_upkeeps();
@@ -94,6 +97,7 @@ void Clients::check() {
                !world_.core().allocation(admin, entry.first);
     });
     note_models();
+    met_["a load waited for room"] += world_.core().work().waiting_loads;
     for (const std::string& finding : world_.core().findings()) fail(finding);
     check_layout();
 }
@@ -149,9 +153,12 @@ void Clients::settle(Choices& choices) {
 }
 
 void Clients::finish(Choices& choices) {
-    while (!readers_.empty()) let_reader_go(0);
+    while (ClientSession* const session = any_session(choices, Seat::connected)) end_one(*session);
     world_.disarm();
-    rest(choices);
+    do {  // A load that ends may bring one more.
+        while (!readers_.empty()) let_reader_go(0);
+        rest(choices);
+    } while (!readers_.empty());
     faulty_ = false;
     lift_limits();
     rest(choices);
@@ -159,6 +166,11 @@ void Clients::finish(Choices& choices) {
     if (!transfers_.empty()) fail("a transfer never ends");
     if (!upkeeps_.empty()) fail("an upkeep never ends");
     compare_all();
+    world_.advance_ns((engine::session_grace_seconds + 1) * ns_per_second);  // Else a model may be held yet.
+    settle(choices);
+    check();
+    if (!sessions_.empty()) fail("a session never ends");
+    if (!zombies_.empty()) fail("a zombie stays that nobody has attached");
     for (const report::ModelTold& model : world_.core().models())
         for (const std::string& name : model.names)
             pinned_.erase(name), world_.core().unload_model({admin, name, ""}, [](Result<engine::Freed>) {});

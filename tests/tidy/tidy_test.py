@@ -2,7 +2,6 @@
 """Every rule of tidy.py, held against a tree that breaks it and one that does not."""
 import os
 import sys
-import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -114,12 +113,6 @@ class Trees(unittest.TestCase):
 
 
 class Whole(unittest.TestCase):
-    def test_the_whole_check_takes_at_most_three_seconds_of_this_process(self):
-        root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-        begun = time.process_time()
-        tidy.check(tidy.read_tree(os.path.abspath(root)))
-        self.assertLess(time.process_time() - begun, 3)
-
     def test_two_checks_of_one_tree_find_the_same(self):
         tree = tidy.Tree({"src/rooms.txt": ROOMS, "src/base/utils.hpp": "x\n", "docs/a.md": "TO" + "DO\n"})
         self.assertEqual(tidy.check(tree), tidy.check(tree))

@@ -125,6 +125,36 @@ void Books::give_range(BlockKey key, u64 granted_bytes, Handle handle) {
     device_sums_[block.row.device].live -= granted_bytes;
 }
 
+void Books::count_use(const AllocationRow& row) {
+    UseSums& sums = uses_[{blocks_.at(row.block).row.device, row.owner, row.purpose, row.model != 0}];
+    sums.live += row.granted_bytes;
+    sums.allocations += 1;
+}
+
+void Books::uncount_use(const AllocationRow& row) {
+    const auto found = uses_.find({blocks_.at(row.block).row.device, row.owner, row.purpose, row.model != 0});
+    INVARIANT(found != uses_.end() && found->second.live >= row.granted_bytes);
+    found->second.live -= row.granted_bytes;
+    found->second.allocations -= 1;
+    if (found->second.allocations == 0) uses_.erase(found);
+}
+
+/// What is granted to a zombie counts as one, instead of as live.
+void Books::count_abandoned(const AllocationRow& row) {
+    DeviceSums& sums = device_sums_[blocks_.at(row.block).row.device];
+    sums.live -= row.granted_bytes;
+    sums.zombie += row.granted_bytes;
+    sums.abandoned += row.granted_bytes;
+}
+
+void Books::uncount_abandoned(const AllocationRow& row) {
+    DeviceSums& sums = device_sums_[blocks_.at(row.block).row.device];
+    INVARIANT(sums.abandoned >= row.granted_bytes);
+    sums.live += row.granted_bytes;
+    sums.zombie -= row.granted_bytes;
+    sums.abandoned -= row.granted_bytes;
+}
+
 /// Enters an allocation (whose names are taken already) into its block and all sums.
 void Books::attach(Allocation allocation) {
     const AllocationRow& row = allocation.row;
@@ -132,11 +162,10 @@ void Books::attach(Allocation allocation) {
     const Block& block = blocks_.at(row.block);
     INVARIANT(name(block.row.owner) == name(row.owner));  // A block never holds two owners' bytes.
     device_sums_[block.row.device].allocations += 1;
-    OwnerSums& owner = owner_sums_[name(row.owner)];
-    owner.live += row.granted_bytes;
-    owner.allocations += 1;
+    count_use(row);
     hold(block.row.device, row.owner, row.granted_bytes);
     if (row.lease_until_monotonic_ns != 0) leases_.emplace(row.lease_until_monotonic_ns, row.id.serial);
+    if (row.status == AllocationStatus::zombie) count_abandoned(row);
     allocations_.append(std::move(allocation));
 }
 
@@ -145,13 +174,11 @@ void Books::detach(u64 serial) {
     Allocation* const found = allocations_.find(serial);
     INVARIANT(found != nullptr && !moves_.contains(serial));
     const AllocationRow& row = found->row;
+    if (row.status == AllocationStatus::zombie) uncount_abandoned(row);
     device_sums_[blocks_.at(row.block).row.device].allocations -= 1;
     let_go(blocks_.at(row.block).row.device, row.owner, row.granted_bytes);
+    uncount_use(row);
     give_range(row.block, row.granted_bytes, found->handle);
-    const auto owner = owner_sums_.find(name(row.owner));
-    owner->second.live -= row.granted_bytes;
-    owner->second.allocations -= 1;
-    if (owner->second.allocations == 0) owner_sums_.erase(owner);
     if (row.lease_until_monotonic_ns != 0) leases_.erase({row.lease_until_monotonic_ns, serial});
     names_.drop(row.owner);
     names_.drop(row.purpose);
@@ -167,6 +194,15 @@ void Books::apply(const AllocationReady& event) {
 
 void Books::apply(const AllocationDropped& event) { detach(event.id.serial); }
 void Books::apply(const AllocationFreed& event) { detach(event.id.serial); }
+
+void Books::apply(const AllocationAbandoned& event) {
+    Allocation* const found = allocations_.find(event.id.serial);
+    INVARIANT(found != nullptr && found->row.status == AllocationStatus::live && found->row.model == 0);
+    INVARIANT(!moves_.contains(event.id.serial));
+    found->row.status = AllocationStatus::zombie;
+    count_abandoned(found->row);
+    set_lease(*found, 0);
+}
 
 void Books::set_lease(Allocation& allocation, u64 until_monotonic_ns) {
     AllocationRow& row = allocation.row;

@@ -39,13 +39,25 @@ inline constexpr u64 arena_block_max_bytes = 64 * mib;
 struct DeviceSums {
     u64 committed = 0;  ///< Σ of all its blocks.
     u64 live = 0;       ///< Σ granted to allocations.
-    u64 zombie = 0;     ///< Σ of blocks that are given up and not yet back.
+    u64 zombie = 0;     ///< Σ of blocks that are given up and not yet back, and granted to allocations that only their holders keep.
+    u64 abandoned = 0;  ///< The latter's part of it: comes back when their holders let go.
     u64 allocations = 0;
     u64 blocks = 0;
+    /// What comes back by itself, soon.
+    [[nodiscard]] u64 returning() const { return zombie - abandoned; }
 };
-struct OwnerSums {
+/// Whose memory it is, where, and for what: what usage is told by.
+struct Use {
+    u16 device = 0;
+    u32 owner = 0;    ///< Of `Books::name`.
+    u32 purpose = 0;  ///< Of `Books::name`.
+    bool of_model = false;
+    auto operator<=>(const Use&) const = default;
+};
+struct UseSums {
     u64 live = 0;
     u64 allocations = 0;
+    bool operator==(const UseSums&) const = default;
 };
 
 /// An allocation with its name in the block's space.
@@ -106,6 +118,7 @@ public:
     void apply(const AllocationReady& event);
     void apply(const AllocationDropped& event);
     void apply(const AllocationFreed& event);
+    void apply(const AllocationAbandoned& event);
     void apply(const AllocationAccessed& event);
     void apply(const LeaseRenewed& event);
     void apply(const MoveReserved& event);
@@ -160,7 +173,8 @@ public:
     /// By serial of the allocation.
     [[nodiscard]] const std::map<u64, Move>& moves() const { return moves_; }
     [[nodiscard]] const std::string& name(u32 index) const { return names_.text(index); }
-    [[nodiscard]] const std::map<std::string, OwnerSums, std::less<>>& owners() const { return owner_sums_; }
+    /// What is in use by each use of memory; none of 0 allocations.
+    [[nodiscard]] const std::map<Use, UseSums>& uses() const { return uses_; }
     /// (deadline, serial) of every lease, soonest first.
     [[nodiscard]] const std::set<std::pair<u64, u64>>& leases() const { return leases_; }
     [[nodiscard]] u64 next_block() const { return next_block_; }
@@ -183,6 +197,10 @@ private:
     void audit_block(const Block& block, std::vector<std::string>& findings) const;
     void set_lease(Allocation& allocation, u64 until_monotonic_ns);
     [[nodiscard]] u64 arena_block_bytes(const Request& request) const;
+    void count_use(const AllocationRow& row);
+    void uncount_use(const AllocationRow& row);
+    void count_abandoned(const AllocationRow& row);
+    void uncount_abandoned(const AllocationRow& row);
     void hold(u16 device, u32 owner, u64 bytes);
     void let_go(u16 device, u32 owner, u64 bytes);
 
@@ -196,7 +214,7 @@ private:
 
     // Derived.
     std::vector<DeviceSums> device_sums_;
-    std::map<std::string, OwnerSums, std::less<>> owner_sums_;
+    std::map<Use, UseSums> uses_;
     std::map<std::pair<u16, std::string>, u64, std::less<>> held_;  ///< By device and owner, in bytes; none of 0.
     std::map<std::pair<u16, std::string>, std::set<BlockKey>, std::less<>> arenas_;
     std::set<std::pair<u64, u64>> leases_;

@@ -152,7 +152,7 @@ void Books::audit_block(const Block& block, std::vector<std::string>& findings) 
 
 void Books::audit(std::vector<std::string>& findings) const {
     std::vector<DeviceSums> devices(devices_.size());
-    std::map<std::string, OwnerSums, std::less<>> owners;
+    std::map<Use, UseSums> uses;
     std::map<std::pair<u16, std::string>, u64, std::less<>> held;
     for (const auto& [key, block] : blocks_) {
         DeviceSums& sums = devices[block.row.device];
@@ -169,11 +169,14 @@ void Books::audit(std::vector<std::string>& findings) const {
             continue;
         }
         DeviceSums& sums = devices[in->row.device];
-        sums.live += allocation.row.granted_bytes;
+        const bool abandoned = allocation.row.status == AllocationStatus::zombie;
+        (abandoned ? sums.zombie : sums.live) += allocation.row.granted_bytes;
+        sums.abandoned += abandoned ? allocation.row.granted_bytes : 0;
         sums.allocations += 1;
-        OwnerSums& owner = owners[name(allocation.row.owner)];
-        owner.live += allocation.row.granted_bytes;
-        owner.allocations += 1;
+        const AllocationRow& row = allocation.row;
+        UseSums& use = uses[{in->row.device, row.owner, row.purpose, row.model != 0}];
+        use.live += row.granted_bytes;
+        use.allocations += 1;
         held[{in->row.device, name(allocation.row.owner)}] += allocation.row.granted_bytes;
         if (allocation.row.lease_until_monotonic_ns != 0) ++leases;
         if (serial >= next_allocation_) findings.push_back("allocation " + std::to_string(serial) + " has a number not given out yet.");
@@ -191,14 +194,12 @@ void Books::audit(std::vector<std::string>& findings) const {
     }
     if (held_ != held) findings.emplace_back("what owners hold on a device differs from the rows.");
     expect(findings, leases_.size(), leases, "leases");
-    expect(findings, owner_sums_.size(), owners.size(), "owners");
-    for (const auto& [owner, sums] : owners)
-        if (const auto kept = owner_sums_.find(owner); kept != owner_sums_.end())
-            expect(findings, kept->second.live, sums.live, "bytes of " + owner);
+    if (uses_ != uses) findings.emplace_back("what is in use by whom, where and for what differs from the rows.");
     for (std::size_t i = 0; i < devices_.size(); ++i) {
         expect(findings, device_sums_[i].committed, devices[i].committed, devices_[i].id + " committed bytes");
         expect(findings, device_sums_[i].live, devices[i].live, devices_[i].id + " live bytes");
         expect(findings, device_sums_[i].zombie, devices[i].zombie, devices_[i].id + " zombie bytes");
+        expect(findings, device_sums_[i].abandoned, devices[i].abandoned, devices_[i].id + " abandoned bytes");
         expect(findings, device_sums_[i].allocations, devices[i].allocations, devices_[i].id + " allocations");
         if (devices[i].committed > devices_[i].capacity_bytes) findings.push_back(devices_[i].id + " has more blocks than its capacity.");
         const u64 parts = devices[i].live + devices[i].zombie + reserved_bytes(static_cast<u16>(i)) + free_bytes(static_cast<u16>(i));

@@ -28,12 +28,12 @@ void Books::apply(const AllocationMoved& event) {
     if (from == to) hold(to, row.owner, move.granted_bytes);  // On another device it has counted since it was reserved.
     device_sums_[from].allocations -= 1;
     device_sums_[to].allocations += 1;
-    OwnerSums& owner = owner_sums_.find(name(row.owner))->second;
-    owner.live = owner.live - row.granted_bytes + move.granted_bytes;
+    uncount_use(row);
     row.block = move.block;
     row.offset_bytes = move.offset_bytes;
     row.granted_bytes = move.granted_bytes;
     found->handle = move.handle;
+    count_use(row);
 }
 
 void Books::apply(const MoveDropped& event) {

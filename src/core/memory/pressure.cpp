@@ -27,7 +27,7 @@ u64 level_along(std::span<const Knee> knees, u64 share) {
     return knees.back().level;
 }
 
-u64 less(u64 from, u64 bytes) { return from - std::min(from, bytes); }
+u64 minus(u64 from, u64 bytes) { return from - std::min(from, bytes); }
 
 /// Rounded down, so that a level is reached only when it is.
 u64 level_of(u64 used_bytes, u64 whole_bytes) {
@@ -45,18 +45,18 @@ PressureCause larger(u64 ours_bytes, u64 theirs_bytes) {
 Pressure judge(const PressureInput& input) {
     Pressure told;
     const auto at = [&told](PressurePart part) -> std::optional<PartLevel>& { return told.parts[static_cast<std::size_t>(part)]; };
-    if (input.obtainable_bytes) told.taken_bytes = less(input.uncommitted_bytes, *input.obtainable_bytes);
-    const u64 gone = input.used_bytes + std::min(told.taken_bytes, less(input.usable_bytes, input.used_bytes));
+    if (input.obtainable_bytes) told.taken_bytes = minus(input.uncommitted_bytes, *input.obtainable_bytes);
+    const u64 gone = input.used_bytes + std::min(told.taken_bytes, minus(input.usable_bytes, input.used_bytes));
     at(PressurePart::room) = part_of(gone, input.usable_bytes, larger(input.used_bytes, told.taken_bytes));
     std::optional<u64> ours;
     if (input.physical_bytes && input.system_available_bytes) {
-        const u64 in_use = less(*input.physical_bytes, *input.system_available_bytes);
+        const u64 in_use = minus(*input.physical_bytes, *input.system_available_bytes);
         const u64 others = std::min(in_use, input.other_processes_bytes.value_or(0));
         ours = in_use - others;
         at(PressurePart::machine) = part_of(in_use, *input.physical_bytes, larger(*ours, others));
     }
     if (input.group_limit_bytes && input.group_available_bytes) {
-        const u64 in_use = less(*input.group_limit_bytes, *input.group_available_bytes);
+        const u64 in_use = minus(*input.group_limit_bytes, *input.group_available_bytes);
         const u64 ours_here = std::min(in_use, ours.value_or(input.used_bytes));
         at(PressurePart::group) = part_of(in_use, *input.group_limit_bytes, larger(ours_here, in_use - ours_here));
     }

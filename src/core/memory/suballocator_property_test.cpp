@@ -13,9 +13,9 @@ using namespace vramd::memory;
 
 namespace {
 /// The space as one byte per granule: slow, obvious, and sharing nothing with the product.
-class Model {
+class Granules {
 public:
-    explicit Model(u64 granules) : taken_(granules, 0) {}
+    explicit Granules(u64 granules) : taken_(granules, 0) {}
     [[nodiscard]] u64 granules() const { return taken_.size(); }
     [[nodiscard]] bool is_free(u64 offset, u64 size) const {
         if (offset + size > taken_.size()) return false;
@@ -182,7 +182,7 @@ private:
 
     Choices& choices_;
     u64 size_max_;
-    Model model_;
+    Granules model_;
     SubAllocator space_;
     std::vector<Live> live_;
     std::vector<Handle> stale_;
@@ -254,7 +254,7 @@ TEST_CASE("every sequence of six operations on six granules agrees with a byte m
     for (u64 i = 0; i < length; ++i) sequences *= 7;
     for (u64 sequence = 0; sequence < sequences; ++sequence) {
         SubAllocator space(6 * 256);
-        Model model(6);
+        Granules model(6);
         std::map<u64, std::pair<Handle, u64>> live;  // By offset.
         u64 rest = sequence;
         for (u64 i = 0; i < length; ++i, rest /= 7) {

@@ -105,7 +105,7 @@ void Catalogue::apply(const ModelResident& event) {
 
 void Catalogue::apply(const ModelTiered& event) {
     const auto found = copies_.find(event.allocation.serial);
-    INVARIANT(found != copies_.end() && found->second.tier != event.tier);
+    INVARIANT(found != copies_.end() && (found->second.tier != event.tier || found->second.pinned != event.pinned));
     found->second.tier = event.tier;
     found->second.pinned = event.pinned;
 }
@@ -138,6 +138,11 @@ void Catalogue::apply(const ModelGone& event) {
     if (!copies_of(event.id.serial).empty()) return;
     for (const std::string& name : found->second.names) names_.erase(name);
     models_.erase(found);
+    for (auto& [serial, operation] : operations_) {  // What it was to be made from went: it looks at the file once more.
+        if (operation.model != event.id.serial || operation.state != OperationState::running) continue;
+        operation.model = operation.target = 0;
+        operation.total_bytes = 0;
+    }
 }
 
 const Model* Catalogue::model(u64 serial) const {
@@ -250,6 +255,9 @@ void Catalogue::audit(std::vector<std::string>& findings) const {
     std::size_t finished = 0;
     for (const auto& [serial, operation] : operations_) finished += operation.state != OperationState::running ? 1 : 0;
     if (finished != finished_.size()) findings.push_back("the list of finished operations differs from the operations.");
+    for (const auto& [serial, operation] : operations_)
+        if (operation.state == OperationState::running && operation.model != 0 && !models_.contains(operation.model))
+            findings.push_back("the operation " + std::to_string(serial) + " waits for a model that is not there.");
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------- snapshots

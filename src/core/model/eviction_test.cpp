@@ -5,16 +5,17 @@
 #include <algorithm>
 
 #include "base/choices.hpp"
+#include "base/clock.hpp"
 
 using namespace vramd;
 using namespace vramd::model;
 
 namespace {
-constexpr u64 second = 1'000'000'000;
-constexpr u64 now = 1'000'000 * second;
+constexpr u64 now = 1'000'000 * ns_per_second;
 
 Resident one(u64 serial, u64 size_bytes, u64 loaded_ago_s, u64 touched_ago_s, u64 load_ms) {
-    return {serial, size_bytes, now - loaded_ago_s * second, now - touched_ago_s * second, load_ms * 1'000'000, false, false, false};
+    return {serial, size_bytes, now - loaded_ago_s * ns_per_second, now - touched_ago_s * ns_per_second, load_ms * 1'000'000, false,
+            false,  false};
 }
 auto until(u64 bytes) {
     return [bytes](u64 freed) { return freed >= bytes; };

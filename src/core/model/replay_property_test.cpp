@@ -1,5 +1,5 @@
-// Replays of odd traces: watched step by step by a bookkeeper of the test's own, against a second simulation that walks through every
-// tick, and beside the exact optimum on small ones.
+// Replays of odd traces: watched step by step by a bookkeeper of the test's own, against a ns_per_second simulation that walks through
+// every tick, and beside the exact optimum on small ones.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -7,26 +7,26 @@
 #include <deque>
 
 #include "base/choices.hpp"
+#include "base/clock.hpp"
 #include "core/model/replay.hpp"
 
 using namespace vramd;
 using namespace vramd::model;
 
 namespace {
-constexpr EvictionOrder all_orders[] = {EvictionOrder::fifo, EvictionOrder::lru, EvictionOrder::smart};
-constexpr Watermarks only_what_does_not_fit{100'00, 100'00};
-constexpr u64 second = 1'000'000'000;
+constexpr EvictionOrder every_order[] = {EvictionOrder::fifo, EvictionOrder::lru, EvictionOrder::smart};
+constexpr Watermarks full_marks{100'00, 100'00};
 
 enum class Uses : u8 { end_at_once, last };
 ReplayTrace odd_trace(Choices& choices, u64 models_max, u64 requests_max, u64 size_max, Uses uses) {
     ReplayTrace trace;
     const u64 models = 1 + choices.below(models_max);
     for (u64 i = 0; i < models; ++i)
-        trace.models.push_back({1 + choices.below(size_max), uses == Uses::last ? choices.below(6) * second : 0});
+        trace.models.push_back({1 + choices.below(size_max), uses == Uses::last ? choices.below(6) * ns_per_second : 0});
     u64 now = 0;
     for (u64 i = choices.below(requests_max + 1); i > 0; --i) {
-        now += uses == Uses::last ? choices.below(4) * second : second;
-        const u64 use = uses == Uses::last && !choices.one_in(3) ? choices.below(9) * second : 0;
+        now += uses == Uses::last ? choices.below(4) * ns_per_second : ns_per_second;
+        const u64 use = uses == Uses::last && !choices.one_in(3) ? choices.below(9) * ns_per_second : 0;
         const Keeps keeps = uses == Uses::last && choices.one_in(25) ? Keeps::pinned : Keeps::while_used;
         trace.requests.push_back({now, use, static_cast<u32>(choices.below(models)), keeps});
     }
@@ -76,7 +76,8 @@ private:
     u64 used_ = 0;
 };
 
-/// The same rules once more, the plain way: second by second, every list searched, every choice tried. It knows nothing of `plan_eviction`.
+/// The same rules once more, the plain way: ns_per_second by ns_per_second, every list searched, every choice tried. It knows nothing of
+/// `plan_eviction`.
 class Walk {
 public:
     Walk(const ReplayTrace& trace, const ReplayRules& rules, EvictionOrder order)
@@ -85,7 +86,7 @@ public:
     ReplayResult run() {
         std::size_t next = 0;
         for (u64 t = 0; t < 4000; ++t) {
-            now_ = t * second;
+            now_ = t * ns_per_second;
             settle();
             for (; next < trace_.requests.size() && trace_.requests[next].at_ns == now_; ++next) {
                 arrive(next);
@@ -193,7 +194,7 @@ private:
         const Cell& cell = cells_[model];
         const u64 load = std::max<u64>(trace_.models[model].load_ns, 1);
         return static_cast<long double>(load) /
-               static_cast<long double>((now_ - cell.touched_at + second) * trace_.models[model].size_bytes);
+               static_cast<long double>((now_ - cell.touched_at + ns_per_second) * trace_.models[model].size_bytes);
     }
     bool turn_before(u32 a, u32 b) const {
         const Cell &one = cells_[a], &two = cells_[b];
@@ -289,25 +290,25 @@ TEST_CASE("whatever is requested, the memory is never exceeded, no eviction is n
     Choices choices = Choices::from_seed(81);
     for (int round = 0; round < 1500; ++round) {
         const ReplayTrace trace = odd_trace(choices, 9, 120, 12, Uses::last);
-        const ReplayRules rules{5 + choices.below(40), choices.one_in(2) ? Watermarks{} : only_what_does_not_fit};
-        for (const EvictionOrder order : all_orders) {
+        const ReplayRules rules{5 + choices.below(40), choices.one_in(2) ? Watermarks{} : full_marks};
+        for (const EvictionOrder order : every_order) {
             Bookkeeper books(trace, rules);
             const ReplayResult told = replay(trace, rules, order, [&](const ReplayStep& step) { books.see(step); });
             REQUIRE(told.hits + told.loads + told.refused == trace.requests.size());
             REQUIRE(told == replay(trace, rules, order));  // Watching changes nothing.
         }
-        const ReplayRules exact{rules.capacity_bytes, only_what_does_not_fit};
+        const ReplayRules exact{rules.capacity_bytes, full_marks};
         Bookkeeper books(trace, exact);
         (void)replay_hindsight(trace, rules.capacity_bytes, [&](const ReplayStep& step) { books.see(step); });
     }
 }
 
-TEST_CASE("a second simulation that walks through every second comes to the same figures") {
+TEST_CASE("a ns_per_second simulation that walks through every ns_per_second comes to the same figures") {
     Choices choices = Choices::from_seed(82);
     for (int round = 0; round < 300; ++round) {
         const ReplayTrace trace = odd_trace(choices, 7, 40, 9, Uses::last);
-        const ReplayRules rules{4 + choices.below(30), choices.one_in(2) ? Watermarks{} : only_what_does_not_fit};
-        for (const EvictionOrder order : all_orders) REQUIRE((replay(trace, rules, order) == Walk(trace, rules, order).run()));
+        const ReplayRules rules{4 + choices.below(30), choices.one_in(2) ? Watermarks{} : full_marks};
+        for (const EvictionOrder order : every_order) REQUIRE((replay(trace, rules, order) == Walk(trace, rules, order).run()));
     }
 }
 
@@ -322,8 +323,8 @@ TEST_CASE("no order beats the exact optimum, hindsight reaches it where sizes ar
         const ReplayBound bound = replay_bound(trace, capacity);
         REQUIRE(bound.hits_max >= optimum.hits);
         REQUIRE(bound.loaded_bytes_min <= optimum.loaded_bytes);
-        for (const EvictionOrder order : all_orders) {
-            const ReplayResult told = replay(trace, {capacity, only_what_does_not_fit}, order);
+        for (const EvictionOrder order : every_order) {
+            const ReplayResult told = replay(trace, {capacity, full_marks}, order);
             REQUIRE(told.hits <= optimum.hits);
             REQUIRE(told.loaded_bytes >= optimum.loaded_bytes);
         }

@@ -4,21 +4,22 @@
 
 #include <string_view>
 
+#include "base/clock.hpp"
+
 using namespace vramd;
 using namespace vramd::model;
 
 namespace {
-constexpr u64 ms = 1'000'000;
 constexpr Watermarks only_what_does_not_fit{100'00, 100'00};
 
-ReplayRequest at(u64 time_ms, u32 model, u64 use_ms = 0) { return {time_ms * ms, use_ms * ms, model, Keeps::while_used}; }
+ReplayRequest at(u64 time_ms, u32 model, u64 use_ms = 0) { return {time_ms * ns_per_ms, use_ms * ns_per_ms, model, Keeps::while_used}; }
 /// A request for each letter, 20 s apart.
 ReplayTrace letters(std::string_view text, std::vector<ReplayModel> models) {
     ReplayTrace trace{std::move(models), {}};
     for (std::size_t i = 0; i < text.size(); ++i) trace.requests.push_back(at(i * 20'000, static_cast<u32>(text[i] - 'a')));
     return trace;
 }
-std::vector<ReplayModel> equal(u64 count) { return std::vector<ReplayModel>(count, ReplayModel{1, ms}); }
+std::vector<ReplayModel> equal(u64 count) { return std::vector<ReplayModel>(count, ReplayModel{1, ns_per_ms}); }
 ReplayRules fits(u64 capacity_bytes) { return {capacity_bytes, only_what_does_not_fit}; }
 }  // namespace
 
@@ -34,8 +35,8 @@ TEST_CASE("the textbook's trace gives the textbook's figures: FIFO, LRU and Bela
 }
 
 TEST_CASE("smart keeps what is slow to load, where fifo and lru drop it") {
-    // Two of three fit; a takes 10 s to load, b and c 10 ms.
-    const ReplayTrace trace = letters("abcabcabc", {{2, 10'000 * ms}, {2, 10 * ms}, {2, 10 * ms}});
+    // Two of three fit; a takes 10 s to load, b and c 10 ns_per_ms.
+    const ReplayTrace trace = letters("abcabcabc", {{2, 10'000 * ns_per_ms}, {2, 10 * ns_per_ms}, {2, 10 * ns_per_ms}});
     const ReplayResult smart = replay(trace, fits(4), EvictionOrder::smart);
     CHECK(smart.loads == 7);  // a once, b and c each time.
     CHECK(smart.loaded_bytes == 14);
@@ -46,31 +47,32 @@ TEST_CASE("smart keeps what is slow to load, where fifo and lru drop it") {
 }
 
 TEST_CASE("a model that is there costs no wait, one that is loading the rest, and one that is not its whole load") {
-    ReplayTrace trace{{{10, 100 * ms}}, {at(0, 0), at(30, 0), at(500, 0)}};
+    ReplayTrace trace{{{10, 100 * ns_per_ms}}, {at(0, 0), at(30, 0), at(500, 0)}};
     const ReplayResult told = replay(trace, fits(10), EvictionOrder::lru);
     CHECK(told.loads == 1);
     CHECK(told.hits == 2);
     CHECK(told.joined == 1);
-    CHECK(told.waited_ns == 170 * ms);
-    CHECK(told.waited_p50_ns == 70 * ms);
-    CHECK(told.waited_p99_ns == 100 * ms);
+    CHECK(told.waited_ns == 170 * ns_per_ms);
+    CHECK(told.waited_p50_ns == 70 * ns_per_ms);
+    CHECK(told.waited_p99_ns == 100 * ns_per_ms);
     CHECK(told.peak_bytes == 10);
     CHECK(told.loaded_bytes == 10);
 }
 
 TEST_CASE("a load that finds only used models waits until a use ends, and a later one does not overtake it") {
-    // a is used until 1010 ms; b does not fit beside it; c would, but came after b.
-    ReplayTrace trace{{{6, 10 * ms}, {6, 10 * ms}, {1, 10 * ms}}, {at(0, 0, 1000), at(100, 1), at(200, 2), at(300, 0)}};
+    // a is used until 1010 ns_per_ms; b does not fit beside it; c would, but came after b.
+    ReplayTrace trace{{{6, 10 * ns_per_ms}, {6, 10 * ns_per_ms}, {1, 10 * ns_per_ms}},
+                      {at(0, 0, 1000), at(100, 1), at(200, 2), at(300, 0)}};
     const ReplayResult told = replay(trace, fits(10), EvictionOrder::fifo);
     CHECK(told.refused == 0);
     CHECK(told.delayed == 2);
     CHECK(told.evictions == 1);
     CHECK(told.hits == 1);  // The second use of a, while it is there.
-    CHECK(told.waited_ns == (10 + (1010 - 100 + 10) + (1010 - 200 + 10)) * ms);
+    CHECK(told.waited_ns == (10 + (1010 - 100 + 10) + (1010 - 200 + 10)) * ns_per_ms);
 }
 
 TEST_CASE("what is larger than the memory is refused, and what only pinned models stand in the way of too; all else goes on") {
-    ReplayTrace trace{{{8, ms}, {11, ms}, {5, ms}, {2, ms}}, {at(0, 0), at(10, 1), at(20, 2), at(30, 3)}};
+    ReplayTrace trace{{{8, ns_per_ms}, {11, ns_per_ms}, {5, ns_per_ms}, {2, ns_per_ms}}, {at(0, 0), at(10, 1), at(20, 2), at(30, 3)}};
     trace.requests[0].keeps = Keeps::pinned;
     const ReplayResult told = replay(trace, fits(10), EvictionOrder::fifo);
     CHECK(told.refused == 2);
@@ -88,12 +90,12 @@ TEST_CASE("usage beyond the high watermark evicts down to the low one, before it
     // 80 % themselves are not beyond.
     CHECK(replay(letters("abcdefgh", equal(8)), {10, {}}, EvictionOrder::fifo).evictions == 0);
     // One that is larger than the low mark may still be loaded, alone.
-    CHECK(replay(letters("ab", {{2, ms}, {9, ms}}), {10, {}}, EvictionOrder::fifo).refused == 0);
+    CHECK(replay(letters("ab", {{2, ns_per_ms}, {9, ns_per_ms}}), {10, {}}, EvictionOrder::fifo).refused == 0);
 }
 
 TEST_CASE("a large victim makes up for small ones: those stay") {
     // a is oldest, and small; room for d takes b, and with b gone a need not go.
-    const ReplayTrace trace = letters("abcd", {{1, ms}, {6, ms}, {3, ms}, {6, ms}});
+    const ReplayTrace trace = letters("abcd", {{1, ns_per_ms}, {6, ns_per_ms}, {3, ns_per_ms}, {6, ns_per_ms}});
     std::vector<u32> gone;
     (void)replay(trace, fits(10), EvictionOrder::fifo, [&](const ReplayStep& step) {
         if (step.kind == ReplayStep::Kind::evict) gone.push_back(step.model);
@@ -116,7 +118,7 @@ TEST_CASE("the bound is what the optimum reaches where nothing is in the way, an
     CHECK(replay_bound(letters("ababab", equal(2)), 2).hits_max == 4);
     CHECK(replay_bound(letters("ababab", equal(2)), 2).loaded_bytes_min == 2);
     CHECK(replay_bound(letters("aaab", equal(2)), 1).hits_max == 2);
-    CHECK(replay_bound(letters("abab", {{6, ms}, {5, ms}}), 10).hits_max == 0);  // Never both.
-    CHECK(replay_bound(letters("abcaa", {{6, ms}, {5, ms}, {1, ms}}), 10).hits_max == 1);
-    CHECK(replay_bound(letters("abab", {{1, ms}, {9, ms}}), 5).hits_max == 1);  // b is refused, and counts for nothing.
+    CHECK(replay_bound(letters("abab", {{6, ns_per_ms}, {5, ns_per_ms}}), 10).hits_max == 0);  // Never both.
+    CHECK(replay_bound(letters("abcaa", {{6, ns_per_ms}, {5, ns_per_ms}, {1, ns_per_ms}}), 10).hits_max == 1);
+    CHECK(replay_bound(letters("abab", {{1, ns_per_ms}, {9, ns_per_ms}}), 5).hits_max == 1);  // b is refused, and counts for nothing.
 }

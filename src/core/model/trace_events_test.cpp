@@ -2,12 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include "base/clock.hpp"
+
 using namespace vramd;
 using namespace vramd::model;
 
 namespace {
-constexpr u64 second = 1'000'000'000;
-
 /// A ledger told in a few words.
 class Told {
 public:
@@ -17,14 +17,14 @@ public:
     }
     template <class E>
     void see(u64 wall_s, const E& event) {
-        REQUIRE(fold.see(event, wall_s * second).has_value());
+        REQUIRE(fold.see(event, wall_s * ns_per_second).has_value());
     }
     void ask(u64 wall_s, u64 operation, const std::string& name, Keeps keeps = Keeps::while_used) {
         OperationStarted event;
         event.id.serial = operation;
         event.request.name = name;
         event.request.pinned = keeps == Keeps::pinned;
-        event.wall_ns = wall_s * second;
+        event.wall_ns = wall_s * ns_per_second;
         see(wall_s, event);
     }
     /// The operation loads the model `serial`, content `file`, into the allocation of the same number.
@@ -34,8 +34,10 @@ public:
         event.inspection.memory_bytes = bytes;
         see(0, event);
     }
-    void resident(u64 wall_s, u64 serial, u64 load_ms) { see(wall_s, ModelResident{{serial, 0}, {serial, 0}, 0, load_ms * 1'000'000, wall_s * second}); }
-    void access(u64 wall_s, u64 allocation) { see(wall_s, AllocationAccessed{{allocation, 0}, wall_s * second, 0}); }
+    void resident(u64 wall_s, u64 serial, u64 load_ms) {
+        see(wall_s, ModelResident{{serial, 0}, {serial, 0}, 0, load_ms * 1'000'000, wall_s * ns_per_second});
+    }
+    void access(u64 wall_s, u64 allocation) { see(wall_s, AllocationAccessed{{allocation, 0}, wall_s * ns_per_second, 0}); }
     EventTrace end() { return std::move(fold).finish(); }
     TraceEvents fold;
 };
@@ -56,14 +58,14 @@ TEST_CASE("loads and uses of models become requests, with the sizes and load tim
     const EventTrace made = told.end();
     CHECK(made.named.names == std::vector<std::string>{"x", "y"});
     CHECK(made.named.trace.models[0].size_bytes == 110);  // In whole granules of the device.
-    CHECK(made.named.trace.models[0].load_ns == 3 * second);
+    CHECK(made.named.trace.models[0].load_ns == 3 * ns_per_second);
     CHECK(made.named.models_measured == 2);
     const auto& requests = made.named.trace.requests;
     REQUIRE(requests.size() == 3);
     CHECK(requests[0].at_ns == 0);
-    CHECK(requests[0].use_ns == 6 * second);
-    CHECK(requests[1].at_ns == 10 * second);
-    CHECK(requests[2].at_ns == 20 * second);
+    CHECK(requests[0].use_ns == 6 * ns_per_second);
+    CHECK(requests[1].at_ns == 10 * ns_per_second);
+    CHECK(requests[2].at_ns == 20 * ns_per_second);
     CHECK(requests[2].model == 0);
     CHECK(made.capacity_bytes == 1000);  // Nothing was loaded onto b.
     CHECK(made.devices == std::vector<std::string>{"a"});
@@ -85,7 +87,7 @@ TEST_CASE("one content is one model under every name and in every life, and who 
     const EventTrace made = told.end();
     CHECK(made.named.names == std::vector<std::string>{"x"});
     CHECK(made.named.trace.requests.size() == 3);
-    CHECK(made.named.trace.models[0].load_ns == 3 * second);  // The mean of both loads.
+    CHECK(made.named.trace.models[0].load_ns == 3 * ns_per_second);  // The mean of both loads.
     CHECK(made.capacity_bytes == 800);
 }
 
@@ -134,7 +136,7 @@ TEST_CASE("what was loaded pinned is used until it was unloaded, and for ever wh
     const auto requests = told.end().named.trace.requests;
     REQUIRE(requests.size() == 3);
     CHECK((requests[0].keeps == Keeps::while_used));
-    CHECK(requests[0].use_ns == 27 * second);
+    CHECK(requests[0].use_ns == 27 * ns_per_second);
     CHECK((requests[1].keeps == Keeps::while_used));  // The memory's life ended.
     CHECK((requests[2].keeps == Keeps::pinned));
 }
@@ -166,7 +168,7 @@ TEST_CASE("a model with a copy in the RAM cache and one on a device is one memor
     told.loading(1, 7, 70, 1000);
     told.resident(2, 7, 500);
     told.see(2, ModelCopying{{7, 0}, {1, 0}, {8, 0}, 0, ModelTier::device});
-    told.see(3, ModelResident{{7, 0}, {8, 0}, 0, 1, 3 * second});
+    told.see(3, ModelResident{{7, 0}, {8, 0}, 0, 1, 3 * ns_per_second});
     told.see(4, ModelGone{{7, 0}, {7, 0}, 0});
     told.access(5, 8);
     told.see(6, ModelGone{{7, 0}, {8, 0}, 0});
@@ -174,7 +176,7 @@ TEST_CASE("a model with a copy in the RAM cache and one on a device is one memor
     const EventTrace made = told.end();
     REQUIRE(made.named.trace.requests.size() == 1);
     CHECK(made.named.trace.models[0].load_ns == 500'000'000);
-    CHECK(made.named.trace.requests[0].use_ns == 3 * second);
+    CHECK(made.named.trace.requests[0].use_ns == 3 * ns_per_second);
 }
 
 TEST_CASE("a history that begins in the midst of things is read from where it is whole") {

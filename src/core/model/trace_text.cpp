@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/clock.hpp"
+
 namespace vramd::model {
 namespace {
 enum Column : std::size_t { time, name, bytes, load, use, pinned };
 constexpr std::array<std::string_view, 6> column_names = {"timeMs", "model", "bytes", "loadMs", "useMs", "pinned"};
-constexpr u64 ns_per_ms = 1'000'000;
 constexpr std::size_t decimals_max = 6;
 constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 

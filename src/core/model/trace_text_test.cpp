@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "base/clock.hpp"
+
 using namespace vramd;
 using namespace vramd::model;
 
@@ -12,7 +14,6 @@ Result<NamedTrace> read(const std::vector<std::string>& lines) {
     return std::move(text).finish();
 }
 constexpr const char* head = "timeMs,model,bytes,loadMs,useMs,pinned";
-constexpr u64 ms = 1'000'000;
 }  // namespace
 
 TEST_CASE("a trace is read with its times, sizes, measured loads and uses") {
@@ -23,13 +24,13 @@ TEST_CASE("a trace is read with its times, sizes, measured loads and uses") {
     const ReplayTrace& trace = read_trace->trace;
     REQUIRE(trace.requests.size() == 4);
     CHECK(trace.requests[0].at_ns == 0);
-    CHECK(trace.requests[0].use_ns == 200 * ms);
-    CHECK(trace.requests[1].at_ns == ms / 2);
+    CHECK(trace.requests[0].use_ns == 200 * ns_per_ms);
+    CHECK(trace.requests[1].at_ns == ns_per_ms / 2);
     CHECK((trace.requests[1].keeps == Keeps::pinned));
     CHECK(trace.requests[2].at_ns == 999'500'001);
     CHECK(trace.models[0].size_bytes == 100);
-    CHECK(trace.models[0].load_ns == 50 * ms);            // The mean of what was measured,
-    CHECK(trace.models[1].load_ns == 50 * ms * 7 / 100);  // and the rate of the others where nothing was.
+    CHECK(trace.models[0].load_ns == 50 * ns_per_ms);            // The mean of what was measured,
+    CHECK(trace.models[1].load_ns == 50 * ns_per_ms * 7 / 100);  // and the rate of the others where nothing was.
     CHECK(read_trace->models_measured == 1);
 }
 

@@ -9,7 +9,6 @@ namespace {
 constexpr u64 unused_after_ns = u64{86'400} * ns_per_second;
 constexpr std::size_t unused_told_max = 3;
 
-std::string bytes_text(u64 bytes) { return std::to_string(bytes) + " bytes"; }
 std::string count_text(std::size_t count, std::string_view what) {
     return std::to_string(count) + " " + std::string(what) + (count == 1 ? "" : "s");
 }
@@ -289,6 +288,8 @@ std::vector<Advice> actions_for(const core::State& state, u16 device, const Call
     list.push_back(std::move(look));
     return list;
 }
+
+std::string bytes_text(u64 bytes) { return std::to_string(bytes) + " bytes"; }
 
 std::vector<Advice> advise(core::State copy, const Caller& caller, const Surroundings& around) {
     std::vector<Advice> list;

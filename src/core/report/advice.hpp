@@ -95,6 +95,8 @@ u64 unload_on_copy(core::State& copy, u16 device, const memory::PressureInput& m
 
 /// What helps on one device now that it is tight; empty while it is not. Cheap: no copy. O(models + allocations of the caller).
 [[nodiscard]] std::vector<Advice> actions_for(const core::State& state, u16 device, const Caller& caller, const Surroundings& around);
+/// `1024 bytes`.
+[[nodiscard]] std::string bytes_text(u64 bytes);
 /// Everything that helps anywhere, most first; tried on `copy`, which is used up. O(state).
 [[nodiscard]] std::vector<Advice> advise(core::State copy, const Caller& caller, const Surroundings& around);
 }  // namespace vramd::report

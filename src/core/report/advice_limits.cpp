@@ -8,8 +8,6 @@ namespace vramd::report {
 namespace {
 const Caller admin{"", Role::admin};
 
-std::string bytes_text(u64 bytes) { return std::to_string(bytes) + " bytes"; }
-
 /// One device of the copy, and what is around it.
 class LimitsTrial {
 public:

@@ -50,14 +50,15 @@ void History::leave(std::string_view device_id, const Flow& flow, u64 wall_ns) {
 void History::begin(const core::State& state, u64 wall_ns) {
     settle(state, wall_ns);
     std::map<NameKey, u64> levels;
-    for (const auto& [serial, allocation] : state.books.allocations()) {
-        const memory::AllocationRow& row = allocation.row;
-        const std::string& id = state.books.devices()[state.books.block(row.block)->row.device].id;
-        levels[{id, NameKind::owner, state.books.name(row.owner)}] += row.granted_bytes;
-        levels[{id, NameKind::purpose, state.books.name(row.purpose)}] += row.granted_bytes;
-        if (const model::Model* model = state.catalogue.model(row.model))
-            levels[{id, NameKind::model, model->request.name}] += row.granted_bytes;
+    for (const auto& [use, sums] : state.books.uses()) {
+        const std::string& id = state.books.devices()[use.device].id;
+        levels[{id, NameKind::owner, state.books.name(use.owner)}] += sums.live;
+        levels[{id, NameKind::purpose, state.books.name(use.purpose)}] += sums.live;
     }
+    for (const auto& [serial, copy] : state.catalogue.copies())
+        if (const memory::Allocation* taken = state.books.allocation(copy.allocation))
+            levels[{state.books.devices()[copy.device].id, NameKind::model, state.catalogue.model(copy.model)->request.name}] +=
+                taken->row.granted_bytes;
     for (const auto& [key, bytes] : levels) {
         Track& track = name_track(key.device_id, key.kind, key.name, wall_ns);
         track.set(track.level_bytes() + bytes, wall_ns);

@@ -2,8 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+#include <map>
+
 #include "base/choices.hpp"
 #include "core/driver.hpp"
+#include "core/report/report.hpp"
 
 using namespace vramd;
 using namespace vramd::report;
@@ -181,6 +185,51 @@ TEST_CASE("usage over a window tells peak, mean, counts and bytes of a device") 
     CHECK(owners[0].name == "anna");
     CHECK(owners[0].span.all.level_max == mib);
     CHECK(!core.live.span("c", Window::minute, begin_ns).has_value());
+}
+
+TEST_CASE("usage by owner, purpose and model is what a count over all allocations gives, whatever was done before") {
+    using Counted = std::map<std::string, std::pair<u64, u64>>;
+    const auto told_as = [](const std::vector<OwnerUsage>& list) {
+        Counted table;
+        u64 last_bytes = UINT64_MAX;
+        for (const OwnerUsage& told : list) {
+            CHECK(told.live_bytes <= last_bytes);
+            last_bytes = told.live_bytes;
+            CHECK(table.emplace(told.owner, std::pair(told.live_bytes, told.allocations)).second);
+        }
+        return table;
+    };
+    const auto count = [](Counted& table, const std::string& name, u64 bytes) {
+        table[name].first += bytes;
+        table[name].second += 1;
+    };
+    for (u64 seed = 1; seed <= 25; ++seed) {
+        CAPTURE(seed);
+        Choices choices = Choices::from_seed(seed);
+        Watched core;
+        for (int i = 0; i < 60; ++i) {
+            core.step(choices);
+            const std::array<std::optional<u16>, 3> wherever = {std::nullopt, u16{0}, u16{1}};
+            const std::optional<u16> device = wherever[choices.below(wherever.size())];
+            const Caller caller = choices.one_in(2) ? Caller{"root", Role::admin} : Caller{"o1", Role::user};
+            Counted owners;
+            Counted purposes;
+            Counted models;
+            const memory::Books& books = core.state.books;
+            for (const auto& [serial, allocation] : books.allocations()) {
+                const memory::AllocationRow& row = allocation.row;
+                if (device && books.block(row.block)->row.device != *device) continue;
+                count(owners, books.name(row.owner), row.granted_bytes);
+                if (core::may_see(core.state, caller, allocation)) count(purposes, books.name(row.purpose), row.granted_bytes);
+                if (const model::Model* model = core.state.catalogue.model(row.model))
+                    count(models, model->names.front(), row.granted_bytes);
+            }
+            const UsageTold told = usage(core.state, caller, device);
+            REQUIRE(told_as(told.by_owner) == owners);
+            REQUIRE(told_as(told.by_purpose) == purposes);
+            REQUIRE(told_as(told.by_model) == models);
+        }
+    }
 }
 
 TEST_CASE("what is rebuilt from the ledger after a restart is what was known before") {

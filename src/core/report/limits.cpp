@@ -31,7 +31,7 @@ LimitsTold limits(const core::State& state, u16 device, const DeviceLimits& limi
     return told;
 }
 
-LimitsImpact impact(const core::State& state, const core::ReclaimScope& scope, const DeviceLimits& limits) {
+LimitsImpact impact(const core::State& state, const core::ReclaimScope& scope, const DeviceLimits& limits, Enforce enforce) {
     const memory::DeviceSums& sums = state.books.sums(scope.device);
     const u64 usable = memory::usable_bytes(limits, state.books.devices()[scope.device].capacity_bytes);
     LimitsImpact told;
@@ -39,10 +39,14 @@ LimitsImpact impact(const core::State& state, const core::ReclaimScope& scope, c
     const core::ReclaimPlan plan = core::plan_reclaim(state, scope, told.over_bytes);
     told.reclaimable_bytes = plan.bytes;
     told.reclaimable_blocks = plan.blocks.size();
-    for (const u64 serial : plan.copies) told.models.push_back(state.catalogue.model(state.catalogue.copy(serial)->model)->names.front());
+    u64 given_up = 0;
+    for (const u64 serial : plan.copies) {
+        told.models.push_back(state.catalogue.model(state.catalogue.copy(serial)->model)->names.front());
+        given_up += state.books.allocation_by_serial(serial)->row.granted_bytes;
+    }
     told.remains_over_bytes = less(told.over_bytes, plan.bytes);
     told.available_bytes_before = state.books.free_bytes(scope.device);
-    told.available_bytes_after = less(usable, sums.live + sums.zombie);
+    told.available_bytes_after = less(usable, sums.live + sums.zombie - (enforce == Enforce::immediately ? given_up : 0));
     told.over_quota = quotas_of(state, scope.device, limits);
     std::erase_if(told.over_quota, [](const OwnerQuotaTold& row) { return row.held_bytes <= row.quota_bytes; });
     return told;

@@ -31,12 +31,12 @@ struct LimitsImpact {
     std::vector<std::string> models;  ///< Models that would go, in order.
     u64 remains_over_bytes = 0;       ///< What no reclaim can take: allocations in use. It comes down as they are freed.
     u64 available_bytes_before = 0;
-    u64 available_bytes_after = 0;
+    u64 available_bytes_after = 0;  ///< Where they are enforced: when all that goes for them is back.
     std::vector<OwnerQuotaTold> over_quota;  ///< Owners that hold more than their quota; they keep it and get no more.
 };
 
 /// Of `limits` if they held on the device; the revision is the present one.
 [[nodiscard]] LimitsTold limits(const core::State& state, u16 device, const DeviceLimits& limits);
 /// Of `limits` if they held on the scope's device. The scope says what a reclaim could take.
-[[nodiscard]] LimitsImpact impact(const core::State& state, const core::ReclaimScope& scope, const DeviceLimits& limits);
+[[nodiscard]] LimitsImpact impact(const core::State& state, const core::ReclaimScope& scope, const DeviceLimits& limits, Enforce enforce);
 }  // namespace vramd::report

@@ -46,6 +46,38 @@ Samples each_cause(const MetricsSeen& seen) {
     return samples;
 }
 
+/// 1 for how a device is, 0 for what it could be else.
+Samples each_health(const MetricsSeen& seen) {
+    Samples samples;
+    for (const DeviceSeen& device : seen.devices)
+        for (const std::string_view state : health_names)
+            samples.push_back({device.books.device_id, device.health == state ? 1.0 : 0.0, std::string(state)});
+    return samples;
+}
+
+/// One figure of each tier of each device.
+Samples each_tier(const MetricsSeen& seen, u64 TierUse::*figure) {
+    Samples samples;
+    for (const DeviceSeen& device : seen.devices)
+        for (std::size_t tier = 0; tier < device.tiers.size(); ++tier)
+            samples.push_back(
+                {device.books.device_id, static_cast<double>(device.tiers[tier].*figure), std::string(EnumNames<ModelTier>::names[tier])});
+    return samples;
+}
+
+/// Of the pairs whose limit is known.
+Samples each_limit(const MetricsSeen& seen) {
+    Samples samples;
+    for (const LinkSeen& link : seen.links)
+        if (link.limit_bytes_per_second > 0) samples.push_back({link.from, static_cast<double>(link.limit_bytes_per_second), link.to});
+    return samples;
+}
+Samples each_transferred(const MetricsSeen& seen) {
+    Samples samples;
+    for (const LinkSeen& link : seen.links) samples.push_back({link.from, static_cast<double>(link.transferred_bytes), link.to});
+    return samples;
+}
+
 /// The owners with most memory by name, the rest together.
 template <class Figure>
 Samples each_owner(const MetricsSeen& seen, Figure&& figure) {
@@ -66,6 +98,21 @@ Samples each_owner(const MetricsSeen& seen, Figure&& figure) {
 }
 
 constexpr std::array table = {
+    Metric{"vramd_audit_findings",
+           MetricKind::gauge,
+           "What the last audit of the books found wrong; one is made each hour, and whenever it is asked for.",
+           {},
+           [](const MetricsSeen& s) { return one(s.audit_findings); }},
+    Metric{"vramd_audits_failed_total",
+           MetricKind::counter,
+           "Audits that found something wrong, since the core's start.",
+           {},
+           [](const MetricsSeen& s) { return one(s.audits_failed); }},
+    Metric{"vramd_audits_total",
+           MetricKind::counter,
+           "Audits of the books since the core's start.",
+           {},
+           [](const MetricsSeen& s) { return one(s.audits); }},
     Metric{"vramd_build_info", MetricKind::gauge, "Always 1; the label tells the version.", "version",
            [](const MetricsSeen& s) {
                return Samples{{s.version, 1.0}};
@@ -106,6 +153,7 @@ constexpr std::array table = {
            [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.free_bytes; }); }},
     Metric{"vramd_device_free_runs", MetricKind::gauge, "Free runs: the fewer, the less fragmented.", "device",
            [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.books.holes; }); }},
+    Metric{"vramd_device_health", MetricKind::gauge, "1 for how the device is, 0 for the other states.", "device", each_health, "state"},
     Metric{"vramd_device_healthy", MetricKind::gauge, "1 while the device works, 0 when it is degraded or lost.", "device",
            [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.healthy ? 1 : 0; }); }},
     Metric{"vramd_device_largest_free_bytes", MetricKind::gauge, "The largest free run.", "device",
@@ -139,6 +187,11 @@ constexpr std::array table = {
            [](const MetricsSeen& s) { return one(s.event_readers); }},
     Metric{"vramd_events_total", MetricKind::counter, "Events recorded since the core's start, by type.", "type",
            [](const MetricsSeen& s) { return each(s.events); }},
+    Metric{"vramd_evicted_bytes_total", MetricKind::counter,
+           "Bytes of models that went without their owner's word, since the core's start.", "device",
+           [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.evicted_bytes; }); }},
+    Metric{"vramd_evictions_total", MetricKind::counter, "Models' copies that went without their owner's word, since the core's start.",
+           "device", [](const MetricsSeen& s) { return each_device(s, [](const DeviceSeen& d) { return d.evicted_copies; }); }},
     Metric{
         "vramd_http_connections", MetricKind::gauge, "Open connections.", {}, [](const MetricsSeen& s) { return one(s.http_connections); }},
     Metric{"vramd_http_dropped_readers_total",
@@ -151,16 +204,41 @@ constexpr std::array table = {
            "Requests refused for what they are, before any route.",
            {},
            [](const MetricsSeen& s) { return one(s.http_refused); }},
+    Metric{"vramd_http_replies_total", MetricKind::counter, "Replies since the core's start, by the class of their status.", "class",
+           [](const MetricsSeen& s) { return each(s.http_replies); }},
     Metric{"vramd_http_requests_total",
            MetricKind::counter,
            "Requests that were let in.",
            {},
            [](const MetricsSeen& s) { return one(s.http_requests); }},
+    Metric{"vramd_ledger_disk_free_bytes",
+           MetricKind::gauge,
+           "Bytes free on the disk of the state directory.",
+           {},
+           [](const MetricsSeen& s) { return one(s.ledger_disk_free_bytes); }},
     Metric{"vramd_ledger_events_total",
            MetricKind::counter,
            "The number of the ledger's last event.",
            {},
            [](const MetricsSeen& s) { return one(s.ledger_sequence); }},
+    Metric{"vramd_ledger_file_bytes",
+           MetricKind::gauge,
+           "The size of one file of the ledger.",
+           {},
+           [](const MetricsSeen& s) { return one(s.ledger_file_bytes); }},
+    Metric{"vramd_ledger_room_bytes",
+           MetricKind::gauge,
+           "Bytes left for events in the ledger's files; below half of a file the next one is made.",
+           {},
+           [](const MetricsSeen& s) { return one(s.ledger_room_bytes); }},
+    Metric{"vramd_link_limit_bytes_per_second", MetricKind::gauge, "What can be copied from a device to another, as measured.", "from",
+           each_limit, "to"},
+    Metric{"vramd_link_transferred_bytes_total", MetricKind::counter,
+           "Bytes of transfers from a device to another that succeeded, since the core's start.", "from", each_transferred, "to"},
+    Metric{"vramd_model_copies", MetricKind::gauge, "Copies of models on the device, by tier.", "device",
+           [](const MetricsSeen& s) { return each_tier(s, &TierUse::copies); }, "tier"},
+    Metric{"vramd_model_copy_bytes", MetricKind::gauge, "Bytes of the copies of models on the device, by tier.", "device",
+           [](const MetricsSeen& s) { return each_tier(s, &TierUse::bytes); }, "tier"},
     Metric{"vramd_models", MetricKind::gauge, "Models, by state.", "state", [](const MetricsSeen& s) { return each(s.models); }},
     Metric{"vramd_operations", MetricKind::gauge, "Operations that can be asked for, by state.", "state",
            [](const MetricsSeen& s) { return each(s.operations); }},
@@ -177,6 +255,31 @@ constexpr std::array table = {
            "1 while changes cannot be recorded.",
            {},
            [](const MetricsSeen& s) { return one(s.read_only ? 1.0 : 0.0); }},
+    Metric{"vramd_reclaim_asked_bytes_total",
+           MetricKind::counter,
+           "Bytes that clients were asked to let go of, since the core's start.",
+           {},
+           [](const MetricsSeen& s) { return one(s.asked_bytes); }},
+    Metric{"vramd_reclaim_asked_total",
+           MetricKind::counter,
+           "How often a client was asked to let go of a model, since the core's start.",
+           {},
+           [](const MetricsSeen& s) { return one(s.asked); }},
+    Metric{"vramd_reclaim_given_bytes_total",
+           MetricKind::counter,
+           "Bytes that clients let go of in time, having been asked to, since the core's start.",
+           {},
+           [](const MetricsSeen& s) { return one(s.given_bytes); }},
+    Metric{"vramd_reclaim_given_total",
+           MetricKind::counter,
+           "How often a client let go of a model in time, having been asked to, since the core's start.",
+           {},
+           [](const MetricsSeen& s) { return one(s.given); }},
+    Metric{"vramd_reclaim_kept_total",
+           MetricKind::counter,
+           "How often a client answered that it keeps what it was asked to let go of, since the core's start.",
+           {},
+           [](const MetricsSeen& s) { return one(s.kept); }},
     Metric{"vramd_start_time_seconds",
            MetricKind::gauge,
            "When the keeper started, in seconds since 1970.",
@@ -196,6 +299,11 @@ constexpr std::array table = {
            "Requests that wait for room or for their owner's own quota.",
            {},
            [](const MetricsSeen& s) { return one(s.waiting_allocations); }},
+    Metric{"vramd_waiting_loads",
+           MetricKind::gauge,
+           "Loads that wait for room: for clients that were asked, or for another load.",
+           {},
+           [](const MetricsSeen& s) { return one(s.waiting_loads); }},
     Metric{"vramd_workers", MetricKind::gauge, "Loading processes that run.", {}, [](const MetricsSeen& s) { return one(s.workers); }},
 };
 }  // namespace

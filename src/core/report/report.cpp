@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 #include <map>
 
 namespace vramd::report {
@@ -191,55 +192,40 @@ OperationTold operation(const core::State& state, const model::Operation& operat
     return told;
 }
 
+namespace {
+using UsageBy = std::map<std::string, OwnerUsage>;
+
+void add(UsageBy& sums_by, const std::string& name, const memory::UseSums& sums) {
+    OwnerUsage& told = sums_by[name];
+    told.owner = name;
+    told.live_bytes += sums.live;
+    told.allocations += sums.allocations;
+}
+
+std::vector<OwnerUsage> largest_first(const UsageBy& sums_by) {
+    std::vector<OwnerUsage> list;
+    for (const auto& [name, told] : sums_by) list.push_back(told);
+    std::ranges::stable_sort(list, std::greater{}, &OwnerUsage::live_bytes);
+    return list;
+}
+}  // namespace
+
 UsageTold usage(const core::State& state, const Caller& caller, std::optional<u16> device) {
     const memory::Books& books = state.books;
-    // By the names' indexes while counting: this walks over a million rows under the engine's lock.
-    std::vector<OwnerUsage> owners;
-    std::vector<OwnerUsage> purposes;
-    std::map<std::string, OwnerUsage> models;
-    const auto add = [](std::vector<OwnerUsage>& table, u32 name, u64 bytes) {
-        if (name >= table.size()) table.resize(name + 1);
-        table[name].live_bytes += bytes;
-        table[name].allocations += 1;
-    };
-    BlockKey last_block = 0;
-    u16 last_device = 0;
-    for (const auto& [serial, allocation] : books.allocations()) {
-        const memory::AllocationRow& row = allocation.row;
-        if (device && row.block != last_block) {
-            last_block = row.block;
-            last_device = books.block(row.block)->row.device;
-        }
-        if (device && last_device != *device) continue;
-        add(owners, row.owner, row.granted_bytes);
-        if (core::may_see(state, caller, allocation)) add(purposes, row.purpose, row.granted_bytes);
-        if (row.model == 0) continue;
-        if (const model::Model* model = state.catalogue.model(row.model)) {
-            OwnerUsage& told = models[model->names.front()];
-            told.live_bytes += row.granted_bytes;
-            told.allocations += 1;
-        }
+    UsageBy owners;
+    UsageBy purposes;
+    UsageBy models;
+    for (const auto& [use, sums] : books.uses()) {
+        if (device && use.device != *device) continue;
+        add(owners, books.name(use.owner), sums);
+        if (core::may_see(state, caller, use)) add(purposes, books.name(use.purpose), sums);
     }
-    const auto largest_first = [](std::vector<OwnerUsage> list) {
-        std::ranges::stable_sort(list, [](const OwnerUsage& a, const OwnerUsage& b) {
-            return a.live_bytes != b.live_bytes ? a.live_bytes > b.live_bytes : a.owner < b.owner;
-        });
-        return list;
-    };
-    const auto named = [&](std::vector<OwnerUsage>& table) {
-        std::vector<OwnerUsage> list;
-        for (u32 name = 0; name < table.size(); ++name) {
-            if (table[name].allocations == 0) continue;
-            table[name].owner = books.name(name);
-            list.push_back(std::move(table[name]));
-        }
-        return largest_first(std::move(list));
-    };
-    std::vector<OwnerUsage> by_model;
-    for (auto& [name, told] : models) {
-        told.owner = name;
-        by_model.push_back(std::move(told));
+    for (const auto& [serial, copy] : state.catalogue.copies()) {
+        if (device && copy.device != *device) continue;
+        const memory::Allocation* const taken = books.allocation(copy.allocation);
+        const model::Model* const model = taken == nullptr ? nullptr : state.catalogue.model(taken->row.model);
+        if (model != nullptr) add(models, model->names.front(), {taken->row.granted_bytes, 1});
     }
-    return {named(owners), named(purposes), largest_first(std::move(by_model))};
+    return {largest_first(owners), largest_first(purposes), largest_first(models)};
 }
 }  // namespace vramd::report

@@ -22,6 +22,7 @@ enum class Detail : u8 {
 [[nodiscard]] TransferPage transfers(const core::State& state, const Caller& caller, const TransferFilter& filter);
 /// `request` as it stands in the operation's row, or as it would. `before`: one per device of it.
 [[nodiscard]] UpkeepProgress upkeep(const core::State& state, const UpkeepRequest& request, std::vector<FreeFigures> before, UpkeepResult result);
-/// Of one device, or of all without one; by purpose only what the caller may see. O(allocations).
+/// Of one device, or of all without one; by purpose only what the caller may see. O(uses and models), whatever number of
+/// allocations there is.
 [[nodiscard]] UsageTold usage(const core::State& state, const Caller& caller, std::optional<u16> device);
 }  // namespace vramd::report

@@ -42,7 +42,7 @@ public:
         const u64 usable = books_.usable_bytes(device_);
         block_bytes_ = round_up(std::min(command.size_bytes, number_max), books_.devices()[device_].granule_bytes);
         const memory::DeviceSums& sums = books_.sums(device_);
-        staying_ = sums.committed - sums.zombie - core::plan_reclaim(state_, scope(), number_max).bytes;
+        staying_ = sums.committed - sums.returning() - core::plan_reclaim(state_, scope(), number_max).bytes;
         shortage_ = staying_ + block_bytes_ > usable ? staying_ + block_bytes_ - usable : 0;
         const u64 granted = memory::goes_into_arena(request()) ? round_up(command.size_bytes, memory::arena_granule_bytes) : block_bytes_;
         // An owner may hold more than a quota that came later: that has to go, too.
@@ -162,13 +162,18 @@ private:
             const model::Model& model = *state_.catalogue.model(copy.model);
             const bool stays = copy.device != device_ || copy.state != ModelState::resident || !copy.pinned || model.names.size() > 1;
             if (stays || std::ranges::binary_search(command_.in_use, row.id.serial) || row.granted_bytes < shortage_) continue;
-            if (row.granted_bytes >= best_bytes || !state_.transfers.of(row.id.serial).empty()) continue;
+            if (row.granted_bytes >= best_bytes || !state_.transfers.of(row.id.serial).empty() || is_on_its_way(model)) continue;
             best = &model;
             best_bytes = row.granted_bytes;
         }
         if (best == nullptr) return;
+        const bool elsewhere = state_.catalogue.copies_of(best->id.serial).size() > 1;  // Where somebody may use it.
         suggest("Unload the model " + best->names.front() + ", which is pinned and holds " + number(best_bytes) +
-                " bytes: DELETE /api/model/unload?name=" + encoded(best->names.front()));
+                " bytes: DELETE /api/model/unload" + (elsewhere ? "/" + encoded(id()) : "") + "?name=" + encoded(best->names.front()));
+    }
+    [[nodiscard]] bool is_on_its_way(const model::Model& model) const {
+        return std::ranges::any_of(state_.catalogue.copies_of(model.id.serial),
+                                   [](const model::Copy* copy) { return copy->state == ModelState::loading; });
     }
 
     /// Arenas that can be emptied into others' holes. Only for what is small enough to be planned while the caller waits.

@@ -5,13 +5,13 @@
 
 #include <algorithm>
 
-#include "core/driver.hpp"
+#include "core/test_tiers.hpp"
 
 using namespace vramd;
 using namespace vramd::core;
 
 namespace {
-const Caller admin{"uid:0", Role::admin};
+const Caller operator_{"uid:0", Role::admin};
 
 AllocateCommand request(const std::string& owner, u64 size_bytes) {
     AllocateCommand command;
@@ -24,7 +24,7 @@ AllocateCommand request(const std::string& owner, u64 size_bytes) {
 
 void set(Driver& driver, LimitsChange change) {
     SetLimitsCommand command;
-    command.caller = admin;
+    command.caller = operator_;
     command.device_id = "a";
     command.change = std::move(change);
     REQUIRE(driver.give(command));
@@ -49,7 +49,7 @@ TEST_CASE("whoever is over its quota is not advised to have the device's limit r
     set(driver, change);
     const AllocateCommand command = request("me", 10 * mib);
     REQUIRE(driver.give(command).error().code == Code::quota_exceeded);
-    CHECK(advised(driver, command, "Let an admin").empty());
+    CHECK(advised(driver, command, "Let an operator_").empty());
     const auto frees = advised(driver, command, "Free the allocation");
     REQUIRE(frees.size() == 1);
     CHECK(frees[0].find(to_text(large)) != std::string::npos);
@@ -70,4 +70,28 @@ TEST_CASE("on a device that holds more than its limits allow, freeing a hole's w
     const AllocateCommand command = request("me", mib / 2);
     REQUIRE(!driver.give(command));
     CHECK(advised(driver, command, "Free the allocation").empty());  // Two of four MiB would still be above the one that is allowed.
+}
+
+TEST_CASE("a pinned model is advised to be unloaded from the device that is full, whoever uses it elsewhere") {
+    Tiers tiers;
+    const OperationId pinned =
+        tiers.give(LoadModelCommand{{"me", Role::user}, {.name = "m", .path = "m.gguf", .device_id = "b", .pinned = true}})->operation;
+    tiers.inspect(pinned, 12 * mib);  // More than the cache may hold.
+    tiers.go_on();
+    tiers.load("m", "a", 12 * mib);
+    REQUIRE(tiers.copy("m", 1) != nullptr);
+    REQUIRE(tiers.copy("m", 0) != nullptr);
+    AllocateCommand command = request("me", 8 * mib);
+    command.device_id = "b";
+    command.in_use = {tiers.copy("m", 0)->allocation.serial};
+    REQUIRE(tiers.give(command).error().code == Code::insufficient_memory);
+    const auto unloads = advised(tiers, command, "Unload the model");
+    REQUIRE(unloads.size() == 1);
+    CHECK(unloads[0].ends_with("DELETE /api/model/unload/b?name=m"));
+    UnloadModelCommand followed{{"me", Role::user}, "m", "b"};
+    followed.in_use = command.in_use;
+    REQUIRE(tiers.give(followed).has_value());
+    tiers.go_on();
+    CHECK(tiers.give(command).has_value());
+    CHECK(tiers.copy("m", 0) != nullptr);
 }

@@ -105,8 +105,9 @@ struct OperationTold {
     u64 ended_wall_ns = 0;       ///< 0 while running.
     u64 done_bytes = 0;          ///< Landed so far; never goes back.
     u64 total_bytes = 0;         ///< 0 until the header is read.
-    std::string stage;           ///< "inspect", "reserve", "load", "done"; of upkeep: the action's name.
+    std::string stage;           ///< "inspect", "wait", "reserve", "cache", "load", "done"; of upkeep: the action's name.
     std::optional<UpkeepProgress> upkeep;  ///< Of a defragmentation or an optimize.
+    std::optional<ModelTold> model;        ///< Told to who waited for a load that ended well: the model as it was then.
 };
 
 struct TransferTold {

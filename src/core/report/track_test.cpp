@@ -9,7 +9,7 @@ using namespace vramd::report;
 
 namespace {
 constexpr u64 second = ns_per_second;
-constexpr u64 begin_ns = 1'700'000'000 * second;
+constexpr u64 first_ns = 1'700'000'000 * second;
 
 /// All that happened, kept for ever, and answered by going through it.
 struct Everything {
@@ -49,10 +49,10 @@ struct Everything {
 }  // namespace
 
 TEST_CASE("a mean is a mean over time: what stood for long counts for long") {
-    Track track(0, begin_ns);
-    track.arrived(1000, begin_ns + 10 * second);
-    track.left(1000, begin_ns + 40 * second);
-    const Span told = track.span(Window::minute, begin_ns + 60 * second);
+    Track track(0, first_ns);
+    track.arrived(1000, first_ns + 10 * second);
+    track.left(1000, first_ns + 40 * second);
+    const Span told = track.span(Window::minute, first_ns + 60 * second);
     CHECK(told.all.covered_ns == 60 * second);
     CHECK(told.all.level_mean() == 500);
     CHECK(told.all.level_max == 1000);
@@ -63,41 +63,41 @@ TEST_CASE("a mean is a mean over time: what stood for long counts for long") {
 }
 
 TEST_CASE("a window knows only its own time, but the level that stood at its start") {
-    Track track(0, begin_ns);
-    track.arrived(1000, begin_ns + second);
-    track.arrived(50, begin_ns + 2 * second);
-    const Span minute = track.span(Window::minute, begin_ns + 3600 * second);
+    Track track(0, first_ns);
+    track.arrived(1000, first_ns + second);
+    track.arrived(50, first_ns + 2 * second);
+    const Span minute = track.span(Window::minute, first_ns + 3600 * second);
     CHECK(minute.all.arrived_count == 0);
     CHECK(minute.all.level_min == 1050);
     CHECK(minute.all.level_max == 1050);
     CHECK(minute.all.level_mean() == 1050);
-    const Span hour = track.span(Window::hour, begin_ns + 3600 * second);
+    const Span hour = track.span(Window::hour, first_ns + 3600 * second);
     CHECK(hour.all.arrived_bytes == 1050);
 }
 
 TEST_CASE("a short stay counts as a peak, in the second it was and in the week") {
-    Track track(7, begin_ns);
-    track.arrived(1'000'000, begin_ns + 5 * second + 1);
-    track.left(1'000'000, begin_ns + 5 * second + 2);
+    Track track(7, first_ns);
+    track.arrived(1'000'000, first_ns + 5 * second + 1);
+    track.left(1'000'000, first_ns + 5 * second + 2);
     for (const Window window : {Window::minute, Window::five_minutes, Window::hour, Window::day, Window::week})
-        CHECK(track.span(window, begin_ns + 10 * second).all.level_max == 1'000'007);
+        CHECK(track.span(window, first_ns + 10 * second).all.level_max == 1'000'007);
 }
 
 TEST_CASE("a track never asked for anything knows that its level stood") {
-    Track track(5, begin_ns);
-    const Span told = track.span(Window::week, begin_ns + 100 * second);
+    Track track(5, first_ns);
+    const Span told = track.span(Window::week, first_ns + 100 * second);
     CHECK(told.all.covered_ns == 100 * second);
     CHECK(told.all.level_min == 5);
-    CHECK(Track(5, begin_ns).span(Window::hour, begin_ns).all.level_max == 5);
+    CHECK(Track(5, first_ns).span(Window::hour, first_ns).all.level_max == 5);
 }
 
 TEST_CASE("a clock that jumps a decade, forwards or back, costs neither time nor sense") {
-    Track track(100, begin_ns);
-    track.arrived(10, begin_ns + second);
-    track.arrived(10, begin_ns + 10ULL * 365 * 86'400 * second);
-    CHECK(track.span(Window::day, begin_ns + 10ULL * 365 * 86'400 * second).all.level_max == 120);
-    track.left(20, begin_ns + 2 * second);
-    const Span back = track.span(Window::minute, begin_ns + 3 * second);
+    Track track(100, first_ns);
+    track.arrived(10, first_ns + second);
+    track.arrived(10, first_ns + 10ULL * 365 * 86'400 * second);
+    CHECK(track.span(Window::day, first_ns + 10ULL * 365 * 86'400 * second).all.level_max == 120);
+    track.left(20, first_ns + 2 * second);
+    const Span back = track.span(Window::minute, first_ns + 3 * second);
     CHECK(back.all.left_count == 1);
     CHECK(back.all.level_max <= 120);
     track.arrived(1, 0);
@@ -111,7 +111,7 @@ TEST_CASE("what is told of a window equals what going through everything finds")
         CAPTURE(seed);
         Choices choices = Choices::from_seed(seed);
         Everything everything;
-        u64 now = begin_ns + choices.below(1000) * second;
+        u64 now = first_ns + choices.below(1000) * second;
         Track track(0, now);
         everything.steps.push_back({now, 0, 0, 0, false});
         u64 level = 0;
@@ -155,7 +155,7 @@ TEST_CASE("two halves put together know what the whole would") {
     for (u64 seed = 1; seed <= 20; ++seed) {
         CAPTURE(seed);
         Choices choices = Choices::from_seed(seed);
-        u64 now = begin_ns;
+        u64 now = first_ns;
         Track whole(0, now);
         Track first(0, now);
         Track second_half;

@@ -97,8 +97,9 @@ public:
     explicit HostDevice(const Options& options)
         : options_(options),
           system_(options.root),
-          pool_(std::make_shared<Pool>(Pool::Limits{options.pool_max_bytes, options.spare_bytes, options.keep_available_bytes},
-                                       [system = system_] { return system.available_bytes(); })) {
+          pool_(std::make_shared<Pool>(
+              Pool::Limits{options.pool_max_bytes, options.spare_bytes, options.keep_available_bytes},
+              [system = system_] { return system.available_bytes(); }, options.predecessor)) {
         facts_.id = options.id;
         facts_.kind = "host";
         facts_.name = "System memory";

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "base/predecessor.hpp"
 #include "device/device.hpp"
 
 namespace vramd::device::host {
@@ -25,6 +26,8 @@ struct Options {
     u64 spare_bytes = 0;                   ///< Fresh memory kept touched for blocks that the pool has no size for; counts as pool.
     u64 keep_available_bytes = 256 * mib;  ///< Below this much available memory creation is refused and the pool gives way.
     ReservedHugePages reserved_huge_pages = ReservedHugePages::leave;
+    /// The process before this one: what comes free while it is still ending goes to the system and not to the pool. Null: there was none.
+    std::shared_ptr<const Predecessor> predecessor = nullptr;
     std::string root = "/";  ///< Where proc and sys are found; tests name a folder of recorded files.
 };
 

@@ -41,7 +41,7 @@ std::shared_ptr<const Fd> KeptFiles::kept(const std::string& path) {
 std::string KeptFiles::text(const std::string& path) {
     if (const auto file = kept(path))
         if (auto text = read_whole(file->get(), Ends::short_read)) return *std::move(text);
-    auto opened = std::make_shared<const Fd>(open((root_ + path).c_str(), O_RDONLY | O_CLOEXEC));
+    auto opened = std::make_shared<const Fd>(::open((root_ + path).c_str(), O_RDONLY | O_CLOEXEC));
     auto text = *opened ? read_whole(opened->get(), Ends::short_read) : std::nullopt;
     const Lock lock(mutex_);
     // An unreadable file and an absent one mean the same: unknown. Neither is kept, so that it is found once it is there.
@@ -53,7 +53,7 @@ std::string KeptFiles::text(const std::string& path) {
 }
 
 std::string KeptFiles::text_once(const std::string& path) const {
-    const Fd file(open((root_ + path).c_str(), O_RDONLY | O_CLOEXEC));
+    const Fd file(::open((root_ + path).c_str(), O_RDONLY | O_CLOEXEC));
     return file ? read_whole(file.get(), Ends::no_bytes).value_or(std::string()) : std::string();
 }
 }  // namespace vramd::device::host

@@ -240,7 +240,7 @@ void Memory::unlock() {
 
 Result<Fd> Memory::read_only_descriptor() const {
     const std::string name = "/proc/self/fd/" + std::to_string(descriptor_.get());
-    Fd read_only(open(name.c_str(), O_RDONLY | O_CLOEXEC));
+    Fd read_only(::open(name.c_str(), O_RDONLY | O_CLOEXEC));
     if (read_only) return read_only;
     if (!read_only_) return failed("open(/proc/self/fd)");
     return descriptor_.duplicate();  // Without /proc the seal alone keeps writers out, which it does.

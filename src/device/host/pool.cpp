@@ -15,10 +15,11 @@ constexpr u64 spare_waste_factor_max = 4;  // A block smaller than a spare by mo
 constexpr u64 entries_max = 1024;          // Each is a descriptor and a mapping.
 }  // namespace
 
-Pool::Pool(Limits limits, Available available)
+Pool::Pool(Limits limits, Available available, std::shared_ptr<const Predecessor> predecessor)
     : limits_(limits),
       spare_size_bytes_(std::min(limits.spare_bytes, spare_size_bytes_max)),
       available_(std::move(available)),
+      predecessor_(std::move(predecessor)),
       thread_([this] { work(); }) {}
 
 Pool::~Pool() {
@@ -76,6 +77,7 @@ std::optional<Memory> Pool::take_spare(u64 size_bytes) {
 
 void Pool::give(Memory memory) {
     INVARIANT(memory && !memory.is_read_only());
+    if (predecessor_ && !predecessor_->gone()) return discard(std::move(memory));
     {
         const Lock lock(mutex_);
         const u64 size = memory.size_bytes();

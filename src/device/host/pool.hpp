@@ -10,10 +10,12 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <thread>
 
 #include "base/mutex.hpp"
+#include "base/predecessor.hpp"
 #include "device/host/memory.hpp"
 
 namespace vramd::device::host {
@@ -28,7 +30,8 @@ public:
     /// Says what the system has; absent: unknown, and the pool does not shrink by itself.
     using Available = std::function<std::optional<u64>()>;
 
-    Pool(Limits limits, Available available);
+    /// `predecessor`: while that process is still ending, what is given may still be written to and is discarded. Null: there is none.
+    Pool(Limits limits, Available available, std::shared_ptr<const Predecessor> predecessor = nullptr);
     ~Pool();
     Pool(const Pool&) = delete;
     Pool& operator=(const Pool&) = delete;
@@ -69,6 +72,7 @@ private:
     const Limits limits_;
     const u64 spare_size_bytes_;
     const Available available_;
+    const std::shared_ptr<const Predecessor> predecessor_;
     mutable Mutex mutex_;
     std::condition_variable_any wake_;
     std::condition_variable_any changed_;

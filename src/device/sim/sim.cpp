@@ -1,7 +1,11 @@
 #include "device/sim/sim.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
+
+#include "base/range.hpp"
+#include "device/channel.hpp"
 
 namespace vramd::device::sim {
 namespace {
@@ -30,6 +34,7 @@ struct Backing::State {
     Code call_failure GUARDED_BY(mutex) = Code::system_failed;
     std::optional<std::string> lost_cause GUARDED_BY(mutex);
     std::optional<u64> told_available GUARDED_BY(mutex);
+    bool beginning GUARDED_BY(mutex) = false;
     u64 other_processes_bytes GUARDED_BY(mutex) = 0;
 
     u64 held_bytes() const REQUIRES(mutex) {
@@ -61,13 +66,90 @@ struct Backing::State {
     }
 };
 
-class SimDevice final : public Device {
+/// Copies at once: a simulation has no other time. Its stage holds what was sent until `wait`, so that who forgets it is found out.
+class SimChannel final : public Channel {
+public:
+    SimChannel(std::shared_ptr<Backing::State> hardware, std::shared_ptr<Stored> stored)
+        : hardware_(std::move(hardware)), stored_(std::move(stored)) {}
+
+    u64 size_bytes() const override { return stored_->bytes->size(); }
+    Result<void> write(u64 offset_bytes, std::span<const std::byte> from) override {
+        TRY(std::byte* const to, enter(offset_bytes, from.size(), Mapping::Access::read_write));
+        if (!from.empty()) std::memcpy(to, from.data(), from.size());
+        return {};
+    }
+    Result<void> read(u64 offset_bytes, std::span<std::byte> into) override {
+        TRY(const std::byte* const from, enter(offset_bytes, into.size(), Mapping::Access::read_only));
+        if (!into.empty()) std::memcpy(into.data(), from, into.size());
+        return {};
+    }
+    Result<void> fill(u64 offset_bytes, u64 size_bytes, std::byte value) override {
+        TRY(std::byte* const to, enter(offset_bytes, size_bytes, Mapping::Access::read_write));
+        if (size_bytes > 0) std::memset(to, static_cast<int>(value), size_bytes);
+        return {};
+    }
+    Result<void> copy_from(u64 offset_bytes, const Channel& source, u64 source_offset_bytes, u64 size_bytes) override {
+        const auto* const other = dynamic_cast<const SimChannel*>(&source);
+        if (other == nullptr || other->hardware_ != hardware_)
+            return refuse(Code::unsupported, "source", "The source is of another device.");
+        TRY(std::byte* const to, enter(offset_bytes, size_bytes, Mapping::Access::read_write));
+        TRY_DO(Range::within(other->size_bytes(), source_offset_bytes, size_bytes));
+        if (size_bytes > 0) std::memcpy(to, other->stored_->bytes->data() + source_offset_bytes, size_bytes);
+        return {};
+    }
+    Result<std::unique_ptr<Stage>> stage() override;
+
+private:
+    class SimStage;
+    Result<std::byte*> enter(u64 offset_bytes, u64 size_bytes, Mapping::Access access) {
+        const Lock lock(hardware_->mutex);
+        TRY_DO(hardware_->enter());
+        if (access == Mapping::Access::read_write && stored_->sealed)
+            return refuse(Code::conflict, "block", "The memory is sealed for sharing and can no longer be written.");
+        TRY_DO(Range::within(stored_->bytes->size(), offset_bytes, size_bytes));
+        return stored_->bytes->data() + offset_bytes;
+    }
+
+    const std::shared_ptr<Backing::State> hardware_;
+    const std::shared_ptr<Stored> stored_;
+};
+
+class SimChannel::SimStage final : public Stage {
+public:
+    explicit SimStage(SimChannel& channel) : channel_(channel), bytes_(stage_bytes_min) {}
+    ~SimStage() override { (void)wait(); }
+    std::span<std::byte> bytes() override { return bytes_; }
+    Result<void> send(u64 offset_bytes, u64 size_bytes, u64 to_bytes) override {
+        TRY(const Range part, Range::within(bytes_.size(), offset_bytes, size_bytes));
+        TRY_DO(Range::within(channel_.size_bytes(), to_bytes, size_bytes));
+        sent_.emplace_back(part, to_bytes);
+        return {};
+    }
+    Result<void> wait() override {
+        for (const auto& [part, to] : std::exchange(sent_, {}))
+            TRY_DO(channel_.write(to, std::span<const std::byte>(bytes_).subspan(part.offset_bytes(), part.size_bytes())));
+        return {};
+    }
+
+private:
+    SimChannel& channel_;
+    std::vector<std::byte> bytes_;
+    std::vector<std::pair<Range, u64>> sent_;
+};
+
+Result<std::unique_ptr<Stage>> SimChannel::stage() {
+    TRY_DO(enter(0, 0, Mapping::Access::read_write));
+    return std::make_unique<SimStage>(*this);
+}
+
+class SimDevice final : public Device, public Channels {
 public:
     explicit SimDevice(std::shared_ptr<Backing::State> hardware) : hardware_(std::move(hardware)) {
         facts_.id = hardware_->options.id;
         facts_.kind = "sim";
         facts_.name = "Simulated memory";
         facts_.capabilities = {"map", "pinned", "sharedRead"};
+        if (hardware_->options.reach == Reach::copied) facts_.capabilities = {"copy", "pinned", "sharedAgreed"};
         facts_.capacity_bytes = hardware_->options.capacity_bytes;
         facts_.granularity_bytes = hardware_->options.granularity_bytes;
     }
@@ -139,9 +221,27 @@ public:
         TRY_DO(hardware_->enter());
         const auto found = known_.find(key);
         if (found == known_.end()) return not_found(key);
+        if (hardware_->options.reach == Reach::copied)
+            return refuse(Code::unsupported, "block", "The processor cannot see this memory; its bytes are read and written by copies.");
         const auto& bytes = found->second->bytes;
         return Mapping(bytes, *bytes, found->second->sealed ? Mapping::Access::read_only : Mapping::Access::read_write);
     }
+
+    Result<std::shared_ptr<Channel>> open_channel(u64 key, Patience patience) override {
+        const Lock lock(hardware_->mutex);
+        if (hardware_->options.reach == Reach::mapped)
+            return refuse(Code::unsupported, "block", "The device's memory is reached by mapping it.");
+        if (hardware_->beginning && patience == Patience::none)
+            return refuse(Code::busy, hardware_->options.id, "The simulated device is not ready yet.");
+        TRY_DO(hardware_->enter());
+        const auto found = known_.find(key);
+        if (found == known_.end()) return not_found(key);
+        return std::make_shared<SimChannel>(hardware_, found->second);
+    }
+
+    void pin(u64, Mapping) override {}  // It reads all memory by itself.
+    void unpin(u64) override {}
+    Result<CopyRates> rates() override { return refuse(Code::unsupported, facts_.id, "A simulated device has no speed."); }
 
     using Device::read;
     u64 give_back(u64) override { return 0; }  // It has no pool.
@@ -206,6 +306,11 @@ void Backing::lose(std::string cause) {
 void Backing::restore() {
     const Lock lock(state_->mutex);
     state_->lost_cause.reset();
+}
+
+void Backing::be_beginning() {
+    const Lock lock(state_->mutex);
+    state_->beginning = true;
 }
 
 void Backing::lie_about_available(std::optional<u64> bytes) {

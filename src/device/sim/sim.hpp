@@ -14,6 +14,9 @@
 #include "device/device.hpp"
 
 namespace vramd::device::sim {
+/// Whether the processor sees the memory, or reaches it by copies as a GPU's: then `map` is refused and the device is a `Channels`.
+enum class Reach : u8 { mapped, copied };
+
 /// The simulated hardware. Thread-safe; outlives every device opened on it.
 class Backing {
 public:
@@ -22,6 +25,7 @@ public:
         u64 capacity_bytes = 0;
         u64 granularity_bytes = 4096;
         std::string common_memory = {};  ///< Reading::common_memory.
+        Reach reach = Reach::mapped;
     };
     explicit Backing(Options options);
 
@@ -30,11 +34,13 @@ public:
 
     /// The next `count` creations fail with this code.
     void fail_creates(u64 count, Code code);
-    /// The `nth` (from 0) byte-level call from now on (`create`, `map`, `seal_for_sharing`) fails; for fail-the-nth loops.
+    /// The `nth` (from 0) byte-level call from now on (`create`, `map`, `seal_for_sharing`, a channel's) fails; for fail-the-nth loops.
     void fail_call(u64 nth, Code code);
     /// From now on the device is lost, until `restore`. Bytes are kept.
     void lose(std::string cause);
     void restore();
+    /// From now on who has no patience gets no channel, as of a driver that is not ready yet.
+    void be_beginning();
     /// `read` answers this as the available bytes whatever is true; empty: the truth again.
     void lie_about_available(std::optional<u64> bytes);
     /// Other processes take this much from under us.
@@ -46,11 +52,12 @@ public:
     [[nodiscard]] std::vector<BlockSpec> blocks() const;
     /// The memory of a block that no core knows goes back, as when the keeper lets go. Errors: `not_found`.
     [[nodiscard]] Result<void> drop(u64 key);
-    /// Calls of `create`, `map` and `seal_for_sharing` so far: the bound of a fail-the-nth loop.
+    /// Calls of `create`, `map`, `seal_for_sharing` and of channels so far: the bound of a fail-the-nth loop.
     [[nodiscard]] u64 calls() const;
 
 private:
     friend class SimDevice;
+    friend class SimChannel;
     struct State;
     std::shared_ptr<State> state_;
 };

@@ -1,0 +1,32 @@
+// Short names for what the API answers. The shapes come from schema.ts, which is made from the daemon's own document.
+import type {components} from "./schema";
+
+type Schemas = components["schemas"];
+export type Action = Schemas["Action"];
+export type Allocation = Schemas["Allocation"];
+export type AllocationList = Schemas["AllocationList"];
+export type Analytics = Schemas["Analytics"];
+export type AvailableModel = Schemas["AvailableModel"];
+export type AvailableModelList = Schemas["AvailableModelList"];
+export type ChangedLimits = Schemas["ChangedLimits"];
+export type Defragmentation = Schemas["Defragmentation"];
+export type Device = Schemas["Device"];
+export type DeviceList = Schemas["DeviceList"];
+export type DevicePressure = Schemas["DevicePressure"];
+export type DeviceStatus = Schemas["DeviceStatus"];
+export type LedgerEvent = Schemas["LedgerEvent"];
+export type Limits = Schemas["Limits"];
+export type LimitsRequest = Schemas["LimitsRequest"];
+export type MemoryPressure = Schemas["MemoryPressure"];
+export type MemoryStatus = Schemas["MemoryStatus"];
+export type Model = Schemas["Model"];
+export type ModelStatus = Schemas["ModelStatus"];
+export type ModelCache = Schemas["ModelCache"];
+export type ModelType = Schemas["ModelType"];
+export type Operation = Schemas["Operation"];
+export type OperationList = Schemas["OperationList"];
+export type Problem = Schemas["Problem"];
+export type Recommendations = Schemas["Recommendations"];
+export type System = Schemas["System"];
+export type Transfer = Schemas["Transfer"];
+export type TransferList = Schemas["TransferList"];
