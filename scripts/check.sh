@@ -23,10 +23,14 @@ tsan_tests() {
     done
 }
 
+# What failed is told last: a step's log is shown by its end.
 run_ctest() {
-    local preset=$1
+    local folder status=0
+    folder=$(build_dir "$1")
     shift
-    ctest --test-dir "$(build_dir "$preset")" -j "$(jobs_max)" --output-on-failure --no-tests=error --timeout 900 "$@"
+    ctest --test-dir "$folder" -j "$(jobs_max)" --no-tests=error --timeout 900 "$@" || status=$?
+    if ((status)); then python3 scripts/tally.py --show-failed 40 "$folder/Testing/Temporary/LastTest.log"; fi
+    return "$status"
 }
 
 # The seed of everything random: VRAMD_SEED when given, else the commit, so that a commit means one run.

@@ -68,11 +68,27 @@ def count_log(text):
     return passed, failed
 
 
+def failed_parts(text, lines):
+    """What the failed tests of a CTest log said, the last `lines` of each: CTest prints it between what passed meanwhile."""
+    told = []
+    for part in CTEST_PARTS.split(text)[1:]:
+        if "\nTest Passed." not in part:
+            said = part.splitlines()
+            told += [f"-- {said[0]}", *said[1:][-lines:]]
+    return told
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--failed-steps", type=int, default=0, help="steps that failed, beside what the logs count")
+    parser.add_argument("--show-failed", type=int, metavar="LINES", help="count nothing: print so many last lines of each failed test")
     parser.add_argument("logs", nargs="*")
     options = parser.parse_args(arguments)
+    if options.show_failed:
+        for log in options.logs:
+            with open(log, encoding="utf-8", errors="replace") as file:
+                print("\n".join(failed_parts(file.read(), options.show_failed)))
+        return 0
     passed = failed = 0
     for log in options.logs:
         if not os.path.exists(log):

@@ -242,6 +242,15 @@ class Daemon:
         assert told["generation"] == before["generation"] + 1, f"a core died by itself in between; it said: {self.said()[-3000:]}"
         return told
 
+    def stop_core(self):
+        """SIGSTOP to the core: it hears of nothing from here on. A stop takes effect when one of its threads comes to run, not before."""
+        told = self.system()
+        os.kill(told["corePid"], signal.SIGSTOP)
+        deadline = time.monotonic() + READY_SECONDS
+        while any(state_of(told["corePid"], thread) != "T" for thread in os.listdir(f"/proc/{told['corePid']}/task")):
+            assert time.monotonic() < deadline, "the core goes on after SIGSTOP"
+        return told
+
     def next_generation(self, generation, seconds=READY_SECONDS):
         """What /api/system says once a core after `generation` answers. The listening sockets outlive the core, so a connection waits in them."""
         deadline = time.monotonic() + seconds
@@ -307,12 +316,18 @@ class Daemon:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def is_zombie(pid):
+def state_of(pid, thread=None):
+    """The letter of proc(5) for a process, or for one thread of it; X for one that is gone."""
+    path = f"/proc/{pid}/stat" if thread is None else f"/proc/{pid}/task/{thread}/stat"
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
     except OSError:
-        return True
+        return "X"
+
+
+def is_zombie(pid):
+    return state_of(pid) in "ZX"
 
 
 class Served(unittest.TestCase):

@@ -187,8 +187,7 @@ class Client(unittest.TestCase):
                 made = process.stdout.readline().strip()
                 with Attach(daemon.socket_path) as other:  # Over when no grace is left.
                     lost = other.call("allocate", sizeBytes=4096)["allocation"]["id"]
-                    core = daemon.system()
-                    os.kill(core["corePid"], signal.SIGSTOP)
+                    core = daemon.stop_core()
                 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as dying:
                     os.unlink(door)
                     dying.bind(door)
@@ -238,8 +237,7 @@ class Client(unittest.TestCase):
                     self.soon(lambda: daemon.get(f"/api/memory/allocation/{made}").ok()["attachedClients"] == 1)
                 with Attach(daemon.socket_path) as other:  # Over when no grace is left.
                     lost = other.call("allocate", sizeBytes=4096)["allocation"]["id"]
-                    core = daemon.system()
-                    os.kill(core["corePid"], signal.SIGSTOP)
+                    core = daemon.stop_core()
                 os.kill(core["corePid"], signal.SIGKILL)
                 daemon.next_generation(core["generation"])
                 self.soon(lambda: daemon.get(f"/api/memory/allocation/{lost}").status == 404)

@@ -82,8 +82,7 @@ class PythonSessions(unittest.TestCase):
             # Longer than any grace: what nobody came back for is over by then.
             with self.connect() as other:
                 lost = other.allocate(MIB)
-                core = self.daemon.system()
-                os.kill(core["corePid"], signal.SIGSTOP)  # It does not hear of this one's end.
+                core = self.daemon.stop_core()  # It does not hear of this one's end.
                 other.close()
                 self.until(lambda: other._connection._socket is None, "it is open yet")
                 os.kill(core["corePid"], signal.SIGKILL)

@@ -60,9 +60,8 @@ class Keeper(unittest.TestCase):
     def test_a_killed_keepers_memory_is_there_again_with_its_ids_its_bytes_and_its_model(self):
         kept = self.fill()
         self.after_the_last_change()
-        before = self.daemon.system()
-        core = before["corePid"]
-        os.kill(core, signal.SIGSTOP)  # It does not hear that its keeper has ended.
+        before = self.daemon.stop_core()
+        core = before["corePid"]  # It does not hear that its keeper has ended.
         self.manager.kill(self.daemon)
         self.manager.start(self.daemon)
         self.assertFalse(os.path.exists(f"/proc/{core}/exe"), "the core of before still runs")
