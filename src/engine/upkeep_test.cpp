@@ -132,6 +132,37 @@ TEST_CASE("who begins to read what is being moved keeps it where it is") {
     CHECK(daemon.core->audit().ok);
 }
 
+TEST_CASE("what waits for a move waits for the move alone, not for who reads besides, and readers come in again") {
+    std::atomic<bool> ended = false;  // These outlive the daemon, whose end answers who waits yet.
+    std::atomic<bool> copied = false;
+    Daemon daemon;
+    daemon.end();
+    daemon.transfer_options.mode = transfer::Options::Mode::stepped;  // So that the copy waits for the reader to come.
+    daemon.start();
+    (void)thinned(daemon, 8);
+    REQUIRE(daemon.core->upkeep(asked(), [&ended](const Result<report::OperationTold>&) { ended = true; }));
+    while (daemon.transfer->pending() == 0 && !ended) std::this_thread::yield();
+    REQUIRE(!ended);
+    TransferCommand copy;
+    daemon.core->look(
+        [&copy](const core::State& state) { copy.source = state.books.allocation_by_serial(state.books.moves().begin()->first)->row.id; });
+    copy.caller = me;
+    copy.target_device_id = "a";
+    const auto reader = daemon.core->open_content(me, copy.source, Access::read);
+    REQUIRE(reader);
+    daemon.core->transfer(copy, Engine::Until::ended, [&copied](const Result<report::TransferTold>& told) {
+        CHECK_MESSAGE(told, told.error().detail);
+        copied = true;
+    });
+    CHECK_FALSE(daemon.core->open_content(me, copy.source, Access::read));
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while ((!ended || !copied) && std::chrono::steady_clock::now() < deadline)
+        if (daemon.transfer->step() == 0) std::this_thread::yield();
+    CHECK(copied);
+    CHECK(daemon.core->open_content(me, copy.source, Access::read));
+    CHECK(daemon.core->audit().ok);
+}
+
 TEST_CASE("a defragmentation whose time is up has moved nothing more, and says timeBound") {
     Daemon daemon;
     const auto kept = thinned(daemon, 8);

@@ -321,15 +321,12 @@ class Without(unittest.TestCase):
                 daemon.put(f"/api/memory/allocation/{made}/content", data).ok()
                 before = daemon.get("/api/devices/cuda0").ok()
                 with open(orders, "w", encoding="ascii") as file:
-                    file.write("cuInit slow:1500\n")
-                begun = time.monotonic()
+                    file.write("cuInit hang\n")
                 daemon.kill_core()
                 host = daemon.allocate(4096, deviceId="a")
-                served = time.monotonic() - begun
+                self.assertNotEqual(daemon.get(f"/api/memory/allocation/{made}/content").status, 200)
+                os.remove(orders)
                 self.assertEqual(ready(daemon, made).body, data)
-                whole = time.monotonic() - begun
-                self.assertGreater(whole, 1.5)
-                self.assertLess(served, whole)
                 after = daemon.get("/api/devices/cuda0").ok()
                 self.assertEqual({key: after[key] for key in ("totalBytes", "name", "driver", "health")}, {key: before[key] for key in ("totalBytes", "name", "driver", "health")})
                 self.assertEqual(host["deviceId"], "a")

@@ -38,8 +38,8 @@ class Hang(unittest.TestCase):
             file.write(line + "\n")
 
     def test_only_who_needs_the_gpu_waits_for_its_driver(self):
-        with self.daemon() as daemon:
-            self.order("cuMemCreate slow:2000")
+        with self.daemon("--gpu-patience", "600") as daemon:
+            self.order("cuMemCreate hang")
             made = []
 
             def allocate():
@@ -74,8 +74,8 @@ class Hang(unittest.TestCase):
             data = random.Random(2).randbytes(5 * MIB)
             daemon.put(f"/api/memory/allocation/{made}/content", data).ok()
             before = daemon.system()["generation"]
-            self.order("cuMemsetD8Async slow:60000")  # The look that is taken at it every few seconds.
-            self.order("cuEventRecord slow:60000")
+            self.order("cuMemsetD8Async hang")  # The look that is taken at it every few seconds.
+            self.order("cuEventRecord hang")
             soon(lambda: "has not answered for 1 s." in daemon.said())
             os.remove(self.orders)
             daemon.next_generation(before)

@@ -9,7 +9,7 @@
 ///
 /// In the environment: VRAMD_CUDA_DOUBLE_TOTAL (bytes of one GPU, 1 GiB), _GPUS (their number, 1), _NAME (whose memfds count as in use:
 /// processes that shall see each other's have the same), _ORDERS (a file of lines `FUNCTION STATUS [COUNT]`, looked at on each call:
-/// COUNT calls, or all while the line is there, answer STATUS; `slow:MS` delays them).
+/// COUNT calls, or all while the line is there, answer STATUS; `hang`: not before the file is gone).
 #pragma once
 #include <cstdint>
 
