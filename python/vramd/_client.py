@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional, Union
 
-from ._errors import InvalidField
+from ._errors import Error, InvalidField
 from ._events import Events
+from ._html import Allocations, Models, bar
 from ._memory import Allocation, Model
 from ._reclaim import OnReclaim
 from ._wire import Connection, default_socket
@@ -78,7 +80,7 @@ class Client:
 
     def models(self, *, device: Optional[str] = None) -> list[dict[str, Any]]:
         """The records of all models in memory, newest first."""
-        return list(self._pages("models", deviceId=device))
+        return Models(self._pages("models", deviceId=device))
 
     # ------------------------------------------------------------------------------------------------------------------- allocations
     def allocate(self, size: Union[int, str], *, device: Optional[str] = None, type: str = "mapped", purpose: str = "",
@@ -103,7 +105,7 @@ class Client:
 
     def allocations(self, *, device: Optional[str] = None, owner: Optional[str] = None) -> list[dict[str, Any]]:
         """The records of all allocations that this user may see, newest first."""
-        return list(self._pages("allocations", deviceId=device, owner=owner))
+        return Allocations(self._pages("allocations", deviceId=device, owner=owner))
 
     def events(self, *, from_: Optional[int] = None, type: Union[str, Iterable[str]] = (), device: Optional[str] = None,
                owner: Optional[str] = None, follow: bool = True) -> Events:
@@ -154,6 +156,20 @@ class Client:
     def __repr__(self) -> str:
         session = self._connection.session
         return f"<Client {session['session']} of vramd {session['daemonVersion']}, {session['owner']}>"
+
+    def _repr_html_(self) -> str:
+        """The daemon's devices with what models take of each, and the models. A daemon that does not answer leaves the line of `repr`."""
+        title = f"<p>{escape(repr(self)[1:-1])}</p>"
+        try:
+            models = Models(self._pages("models", deviceId=None))
+        except Error as error:
+            return title + f"<p>{escape(str(error))}</p>"
+        taken: dict[str, int] = {}
+        for model in models:
+            for place in model.get("places", ()):
+                taken[place["deviceId"]] = taken.get(place["deviceId"], 0) + int(model["sizeBytes"])
+        bars = (bar(f"{device['deviceId']}, models", taken.get(device["deviceId"], 0), device["totalBytes"]) for device in self.devices)
+        return title + "".join(bars) + models._repr_html_()
 
 
 def connect(socket: Optional[str] = None, *, client: str = "python", on_reclaim: Optional[OnReclaim] = None) -> Client:

@@ -9,19 +9,10 @@ from typing import Any, Callable, Iterator, Mapping, Optional
 
 from ._dtypes import DTYPES
 from ._errors import Disconnected, Leased, Unsupported
+from ._html import size_text, table
 from ._span import Span
 from ._torch import tensor_of
 from ._wire import Given
-
-
-def _bytes(count: int) -> str:
-    """1536 as "1.5 KiB"."""
-    size, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            break
-        size /= 1024
-    return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
 
 
 class Tensor:
@@ -100,7 +91,13 @@ class Tensor:
         return self.shape[0] if self.shape else 0
 
     def __repr__(self) -> str:
-        return f"<Tensor {self.name} {self.dtype} {list(self.shape)} {_bytes(self.nbytes)}>"
+        return f"<Tensor {self.name} {self.dtype} {list(self.shape)} {size_text(self.nbytes)}>"
+
+    def _repr_html_(self) -> str:
+        return table("tensor", ("name", "dtype", "shape", "size"), [self._row()])
+
+    def _row(self) -> tuple[object, ...]:
+        return self.name, self.dtype, " × ".join(map(str, self.shape)) or "scalar", self.nbytes
 
 
 class Model(Mapping[str, Tensor]):
@@ -147,8 +144,12 @@ class Model(Mapping[str, Tensor]):
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._given is None else f"{len(self)} tensors {_bytes(self.nbytes)} {self.mode}"
+        state = "closed" if self._given is None else f"{len(self)} tensors {size_text(self.nbytes)} {self.mode}"
         return f"<Model {self.name} {self.format} {state}>"
+
+    def _repr_html_(self) -> str:
+        rows = (tensor._row() for tensor in self._tensors.values())
+        return table(repr(self)[1:-1], ("name", "dtype", "shape", "size"), rows)
 
 
 class Allocation:
@@ -238,4 +239,8 @@ class Allocation:
     def __repr__(self) -> str:
         closed = self._given is None and self._free is None
         where = f" on {self.device}" if self.device else ""
-        return f"<Allocation {self.id} {_bytes(self.nbytes)}{where}{' closed' if closed else ''}>"
+        return f"<Allocation {self.id} {size_text(self.nbytes)}{where}{' closed' if closed else ''}>"
+
+    def _repr_html_(self) -> str:
+        row = (self.id, self.device or "", (self.record or {}).get("status", ""), (self.record or {}).get("purpose", ""), self.nbytes)
+        return table("allocation", ("id", "device", "status", "purpose", "size"), [row])
