@@ -139,16 +139,18 @@ struct Freed {
 };
 BOOST_DESCRIBE_STRUCT(Freed, (), (freed_bytes, status, performance, device_after))
 template <>
-inline constexpr auto description<Freed> = describe("Freed", "What was given back.",
-                                                    {{.member = "freed_bytes",
-                                                      .tells = "What the device got back, or gets back when the last holder lets go.",
-                                                      .example = "2097152",
-                                                      .unit = "bytes"},
-                                                     {.member = "status", .tells = "Whether the memory is free already."},
-                                                     {.member = "performance", .tells = "How long it took."},
-                                                     {.member = "device_after",
-                                                      .tells = "The device right after. A block that goes back to the system whole still "
-                                                               "counts as used there, as a zombie, for the moment until it is gone."}});
+inline constexpr auto description<Freed> =
+    describe("Freed", "What was given back.",
+             {{.member = "freed_bytes",
+               .tells = "What the device got back, or gets back when the last holder lets go.",
+               .example = "2097152",
+               .unit = "bytes"},
+              {.member = "status", .tells = "Whether the memory is free already."},
+              {.member = "performance", .tells = "How long it took."},
+              {.member = "device_after",
+               .tells = "The device right after. Of a model it is told when the memory is back; a block of an "
+                        "allocation that goes back to the system whole still counts as used, as a "
+                        "zombie, for the moment until it is gone."}});
 
 struct Moved {
     u64 bytes = 0;

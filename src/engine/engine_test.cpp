@@ -167,3 +167,22 @@ TEST_CASE("thousands of changes outgrow the ledger's file many times, and a rest
     CHECK(daemon.core->hash() == before);
     for (const AllocationId id : held) CHECK(daemon.core->allocation({"me", Role::user}, id).has_value());
 }
+
+TEST_CASE("an unload is answered when its memory is back, with the figures that hold from then on") {
+    Daemon daemon;
+    daemon.end();
+    daemon.loading = std::make_shared<ScriptedLoading>();
+    daemon.start();
+    const auto before = daemon.core->devices()[0].books;
+    REQUIRE(daemon.load());
+    REQUIRE(daemon.core->devices()[0].books.live_bytes > before.live_bytes);
+    std::promise<Result<Freed>> answer;
+    daemon.core->unload_model({admin, "m", {}, UnloadModelCommand::Cached::drop},
+                              [&answer](Result<Freed> result) { answer.set_value(std::move(result)); });
+    const auto freed = answer.get_future().get();
+    REQUIRE(freed);
+    CHECK(freed->freed_bytes > 0);
+    CHECK(freed->device_after.live_bytes == before.live_bytes);
+    CHECK(freed->device_after.zombie_bytes == 0);
+    CHECK(freed->device_after.free_bytes == before.free_bytes);
+}

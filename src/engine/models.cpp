@@ -36,10 +36,10 @@ void Runner::let_loaded_go(OperationId id) {
 
 void Runner::unload_model(UnloadModelCommand command, Done<Freed> done) {
     Giving giving{.begun_ns = ports_.clock().monotonic_ns};
+    u16 device = 0;
     {
         const Lock lock(lock_);
         const model::Model* model = state_.catalogue.model_named(command.name);
-        u16 device = 0;
         if (model != nullptr)
             for (const model::Copy* copy : state_.catalogue.copies_of(model->id.serial))
                 if (copy->tier == ModelTier::device) device = copy->device;
@@ -51,18 +51,19 @@ void Runner::unload_model(UnloadModelCommand command, Done<Freed> done) {
             giving.decision.error().detail = "Clients have the model " + command.name + " attached (attachedClients is " +
                                              std::to_string(clients) + "); it can be unloaded when they have detached it or ended.";
     }
-    tell_freed(giving, std::move(done));
+    tell_released(std::move(giving), device, std::move(done));
 }
 
 void Runner::uncache(UncacheCommand command, Done<Freed> done) {
     Giving giving{.begun_ns = ports_.clock().monotonic_ns};
+    u16 device = 0;
     {
         const Lock lock(lock_);
-        const auto& cache = state_.catalogue.cache();
+        if (const auto& cache = state_.catalogue.cache()) device = cache->device;
         command.in_use = used_allocations();
-        give_up(Command(command), cache ? cache->device : u16{0}, giving);
+        give_up(Command(command), device, giving);
     }
-    tell_freed(giving, std::move(done));
+    tell_released(std::move(giving), device, std::move(done));
 }
 
 CacheTold Runner::cache() {

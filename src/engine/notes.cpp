@@ -24,6 +24,7 @@ void Runner::note(const Event& event, Told& told) {
     note_load(event, told);
     note_transfer(event, told);
     note_upkeep(event, told);
+    note_release(event, told);
     const bool block_gone = std::holds_alternative<BlockGone>(event);
     if (block_gone) shrink_devices(told);
     const bool moved = std::holds_alternative<AllocationMoved>(event) || std::holds_alternative<MoveDropped>(event);

@@ -346,6 +346,7 @@ void Runner::stop(u64 wait_ns_max) {
         answered_.wait_for(held, std::chrono::nanoseconds(wait_ns_max), [this]() REQUIRES(lock_) { return !owes_an_answer(); });
         loads.swap(operation_waiters_);
     }
+    tell_releases();
     for (auto& [serial, waiters] : loads)
         for (auto& done : waiters) done(refuse(Code::busy, "daemon", "The daemon is stopping; a load goes on if its memory is kept."));
     for (const Loading::Running& job : ports_.loading->running()) ports_.loading->cancel(job.job);

@@ -17,6 +17,7 @@
 #include "core/upkeep.hpp"
 #include "engine/engine.hpp"
 #include "engine/event_feed.hpp"
+#include "engine/giving.hpp"
 #include "engine/link_limits.hpp"
 #include "engine/live_transfer.hpp"
 #include "engine/sampling.hpp"
@@ -106,7 +107,6 @@ public:
 private:
     friend class HeldContent;
     friend class HeldAttachment;
-    using Told = std::vector<std::move_only_function<void()>>;
     using UnderLock = std::move_only_function<void(const core::Decision&)>;
     /// What came of trying to place one.
     struct Attempt {
@@ -118,13 +118,6 @@ private:
     struct Inspected {
         Loading::File file;
         Result<Inspection> result;
-    };
-    /// A free or an unload on its way from the lock to its answer.
-    struct Giving {
-        u64 begun_ns = 0;
-        Told told{};
-        Freed freed{};
-        Result<core::Decision> decision{};
     };
     struct Survey;
     struct Clearing;
@@ -141,6 +134,11 @@ private:
     void conclude(Command command);
     void give_up(const Command& command, u16 device, Giving& giving) REQUIRES(lock_);
     void tell_freed(Giving& giving, Done<Freed> done);
+    // giving.cpp: the same, once what was given up is back.
+    void tell_released(Giving giving, u16 device, Done<Freed> done);
+    void note_release(const Event& event, Told& told) REQUIRES(lock_);
+    void tell_release(u64 order);
+    void tell_releases();
     void free_waiting(u64 serial);
     void free_zombie(u64 serial);
     void free_zombies();
@@ -361,8 +359,8 @@ private:
     std::map<u64, HeldLoad> held_loads_ GUARDED_BY(lock_);        ///< By the operation's serial.
     std::map<u64, WaitingLoad> waiting_loads_ GUARDED_BY(lock_);  ///< By the operation's serial: the oldest first.
     Holders holders_ GUARDED_BY(lock_);
-    std::map<u64, std::vector<Done<Freed>>> release_waiters_ GUARDED_BY(lock_);
-    std::map<u64, Waiting> waiting_ GUARDED_BY(lock_);  ///< By order, the oldest first.
+    std::map<u64, WaitingRelease> release_waiters_ GUARDED_BY(lock_);  ///< By order.
+    std::map<u64, Waiting> waiting_ GUARDED_BY(lock_);                 ///< By order, the oldest first.
     std::map<u64, LiveTransfer> live_transfers_ GUARDED_BY(lock_);
     std::map<u64, std::vector<Done<report::TransferTold>>> transfer_waiters_ GUARDED_BY(lock_);
     std::vector<WaitingTransfer> waiting_transfers_ GUARDED_BY(lock_);
