@@ -63,6 +63,12 @@ install(FILES ${CMAKE_SOURCE_DIR}/packaging/debian/copyright ${VRAMD_MANUAL_DIR}
         DESTINATION share/doc/vramd COMPONENT daemon)
 install(FILES ${VRAMD_MANUAL_DIR}/vramd.toml DESTINATION /etc/vramd COMPONENT daemon)
 install(FILES ${CMAKE_SOURCE_DIR}/packaging/vramd.service DESTINATION /lib/systemd/system COMPONENT daemon)
+# For whoever watches it: what Prometheus and Grafana take as it is (docs/runbook.md).
+file(GLOB watching ${CMAKE_SOURCE_DIR}/packaging/prometheus/*.yml)
+install(FILES ${watching} DESTINATION share/vramd/prometheus COMPONENT daemon)
+install(FILES ${CMAKE_SOURCE_DIR}/packaging/grafana/vramd.json DESTINATION share/vramd/grafana COMPONENT daemon)
+# The Python package, for Debian's Python; postinst compiles it where there is one.
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/python/vramd DESTINATION lib/python3/dist-packages COMPONENT daemon FILES_MATCHING PATTERN "*.py" PATTERN "py.typed" PATTERN "__pycache__" EXCLUDE)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME vramd)
@@ -78,7 +84,7 @@ set(CPACK_DEBIAN_DAEMON_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_RELEASE 1)
 set(CPACK_DEBIAN_DAEMON_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_DAEMON_PACKAGE_DEPENDS adduser)
-set(CPACK_DEBIAN_DAEMON_PACKAGE_SUGGESTS "nvidia-modprobe, libcuda1")
+set(CPACK_DEBIAN_DAEMON_PACKAGE_SUGGESTS "nvidia-modprobe, libcuda1, python3, prometheus")
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_COMPONENT_DAEMON_DESCRIPTION "owner of a machine's memory for models

@@ -34,7 +34,7 @@ next_package() {
 make_ready() {
     [[ -x $folder/bin/bash ]] || make_bare_debian "$folder"
     chroot "$folder" env DEBIAN_FRONTEND=noninteractive apt-get update -q
-    chroot "$folder" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends systemd systemd-sysv dbus procps lintian man-db
+    chroot "$folder" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends systemd systemd-sysv dbus procps lintian man-db python3
     chroot "$folder" dpkg -P vramd  # What an earlier run that failed has left.
     rm -rf "$folder/var/lib/vramd" "$folder/var/log/journal"
     next_package

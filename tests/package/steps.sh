@@ -36,6 +36,12 @@ showing "systemd has nothing to say against the unit, and finds its manual"
 [[ -z $(systemd-analyze verify /lib/systemd/system/vramd.service 2>&1) ]]
 man -w vramd vramctl vramd.toml vramd-attach >/dev/null
 shown
+showing "what Prometheus and Grafana take lies in /usr/share/vramd, and Python finds its package"
+for file in prometheus/vramd-alerts.yml prometheus/vramd-records.yml prometheus/prometheus.yml grafana/vramd.json; do [[ -s /usr/share/vramd/$file ]]; done
+python3 -c 'import json; json.load(open("/usr/share/vramd/grafana/vramd.json"))'
+[[ $(python3 -c 'import vramd; print(vramd.__file__)') == /usr/lib/python3/dist-packages/vramd/__init__.py ]]
+python3 -c 'import vramd; print(vramd.connect().devices)' >/dev/null
+shown
 showing "a model is loaded and memory is written, within all the unit forbids"
 cp /samples/silero_vad.onnx /var/lib/vramd/models/
 chown vramd /var/lib/vramd/models/silero_vad.onnx
@@ -77,6 +83,11 @@ timeout 60 bash -c "until vramctl system -o json 2>/dev/null | grep -q '\"genera
 [[ $(readlink "/proc/$before/exe") == */usr/lib/vramd/vramd ]]
 same_bytes
 shown
+showing "vramctl upgrade does the same by hand"
+[[ $(vramctl upgrade) == *"(pid $before) went on with the binary on disk"*"core $((generation + 2)), all memory kept." ]]
+[[ $(main_pid) == "$before" ]]
+same_bytes
+shown
 showing "a restart after the upgrade keeps all"
 systemctl restart vramd.service
 same_bytes
@@ -97,7 +108,7 @@ shown
 showing "removing ends the service, purging leaves nothing but the models"
 dpkg -r vramd >/dev/null
 systemctl is-active --quiet vramd.service && false
-[[ -e /etc/vramd/vramd.toml ]]
+[[ -e /etc/vramd/vramd.toml && ! -e /usr/share/vramd && ! -e /usr/lib/python3/dist-packages/vramd ]]
 dpkg -P vramd >/dev/null 2>&1
 [[ ! -e /etc/vramd && ! -e /run/vramd && $(find /var/lib/vramd -type f) == /var/lib/vramd/models/silero_vad.onnx ]]
 ! getent passwd vramd
