@@ -257,3 +257,13 @@ test("/docs does not scroll sideways on a phone, with calls open and answers sho
   await card(page, "readSystem").getByText("Headers of the answer").click();
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth), 0);
 }, {width: 390, height: 844, touch: true}));
+
+test("on a phone a call's form stands before its long lists, within the first screen of the opened call", on(async (page) => {
+  for (const id of ["allocate", "readStatus", "optimizeDevice"]) {
+    await card(page, id).getByRole("button").first().click();
+    const top = async (name) => (await card(page, id).getByRole("heading", {name, exact: true}).boundingBox()).y;
+    const opened = (await card(page, id).boundingBox()).y;
+    assert.ok((await top("Try it")) < (await top("Answers")), id);
+    assert.ok((await top("Try it")) - opened < 844, id);
+  }
+}, {width: 390, height: 844, touch: true}));
