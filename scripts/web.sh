@@ -40,6 +40,12 @@ verb_page() {
 
 verb_shots() {
     local folder
+    if [[ ${1:-} == --documents ]]; then
+        prepare_page
+        step "pictures of the documents" in_browser shots -- "$root/docs/pictures" --documents
+        ls -l docs/pictures
+        return
+    fi
     folder=$(realpath -m "${1:-$(mktemp -d -t vramd-shots-XXXXXX)}")
     prepare_page
     step "pictures of the page" in_browser shots -- "$folder"

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -15,6 +16,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), 
 BIN = os.environ.get("VRAMD_BIN", os.path.join(ROOT, "build", "bin"))
 SAMPLES = os.environ.get("VRAMD_SAMPLES", os.path.join(ROOT, ".cache", "samples"))
 END = "=== ended with"
+PICTURE_BYTES_MAX = 150_000
 # How tight memory is, and whose doing: the machine's own affair.
 OF_THE_MACHINE = {"moderate", "high", "critical", "otherProcesses", "thisService", "system", "rising", "falling", "steady"}
 
@@ -67,6 +69,20 @@ class Readme(unittest.TestCase):
                 self.assertEqual(code, "0", said)
                 shown = [line.replace("/tmp/vramd-try", folder) for line in lines]
                 self.assertEqual(words(shown) - words([said]) - OF_THE_MACHINE, set(), f"not said by {command}:\n{said}")
+
+    def test_the_pictures_are_there_small_named_and_told_in_words(self):
+        with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+            named = dict(reversed(each) for each in re.findall(r"!\[([^\]]*)\]\((docs/pictures/[^)]+)\)", file.read()))
+        folder = os.path.join(ROOT, "docs", "pictures")
+        self.assertEqual(sorted(named), sorted(f"docs/pictures/{name}" for name in os.listdir(folder)))
+        self.assertGreaterEqual(len(named), 2)
+        for path, alternative in named.items():
+            with self.subTest(path), open(os.path.join(ROOT, path), "rb") as file:
+                picture = file.read()
+                self.assertLessEqual(len(picture), PICTURE_BYTES_MAX)
+                self.assertEqual((picture[:8], picture[-8:-4]), (b"\x89PNG\r\n\x1a\n", b"IEND"))
+                self.assertEqual(struct.unpack(">II", picture[16:24]), (1280, 800))
+                self.assertGreater(len(alternative), 40)
 
 
 if __name__ == "__main__":

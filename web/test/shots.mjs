@@ -1,10 +1,16 @@
 // Writes a picture of every view, a question and a record at three sizes in two themes: node test/shots.mjs FOLDER [VIEW…]
-import {mkdirSync} from "node:fs";
+// For the documents, one picture of each of the few views that README shows: node test/shots.mjs FOLDER --documents
+import {mkdirSync, writeFileSync} from "node:fs";
 import {join} from "node:path";
 import {launch, open, openDocs} from "./browser.mjs";
 import {adminToken, Daemon} from "./daemon.mjs";
+import {smallPng} from "./small_png.mjs";
 
-const [folder = "shots", ...only] = process.argv.slice(2);
+const [folder = "shots", ...words] = process.argv.slice(2);
+const documents = words.includes("--documents");
+const only = words.filter((each) => each !== "--documents");
+/// What README shows: view, theme.
+const pictures = [["overview", "light"], ["map", "dark"], ["models", "light"]];
 const views = only.length ? only.filter((each) => each !== "docs") : ["overview", "map", "models", "transfers", "events", "limits", "advice", "defragment"];
 const sizes = [[1280, 800], [820, 1180], [390, 844]];
 /// What stands on a view only when it is asked for.
@@ -50,11 +56,19 @@ async function docs(browser, size, shot) {
 }
 
 mkdirSync(folder, {recursive: true});
-const daemon = await Daemon.start();
+// Of a size that the memory which `furnish` takes fills to a good part: a picture of empty rows shows little.
+const daemon = await Daemon.start(documents ? {devices: ["host:a=96MiB", "host:b=64MiB"]} : {});
 const browser = await launch();
 try {
   await daemon.furnish();
-  for (const [width, height] of sizes) {
+  for (const [view, theme] of documents ? pictures : []) {
+    const page = await open(browser, daemon.url, {token: adminToken, theme, hash: `#/${view}`});
+    await page.waitForSelector(`main[data-view="${view}"][data-ready="true"]`);
+    writeFileSync(join(folder, `${view}.png`), smallPng(await page.screenshot()));
+    if (page.record.errors.length) throw new Error(page.record.errors.join("; "));
+    await page.context().close();
+  }
+  for (const [width, height] of documents ? [] : sizes) {
     for (const theme of ["light", "dark"]) {
       const page = await open(browser, daemon.url, {token: adminToken, width, height, theme});
       for (const view of views) {
