@@ -123,6 +123,7 @@ class Examples(unittest.TestCase):
         self.assertGreater(len(lines), 20)
         with Daemon(devices=["host:host0=256MiB", "host:host1=64MiB"], model_dirs=[self.folder]) as daemon:
             for line in lines:
+                daemon.default.close()  # The connection of before does not outlive the core that an example has ended.
                 daemon.post("/api/model/load", {"name": "detector", "path": "ocr/ch_PP-OCRv4_det_infer.onnx", "type": "other"}).ok()
                 names = {"alc_0q3xw8c5k2mznd1": daemon.allocate(2 << 20, deviceId="host0")["id"], "alc_7t1vb9e4h6pqrs2": daemon.allocate(2 << 20, deviceId="host0")["id"],
                          "/var/lib/vramd": daemon.state_dir}
