@@ -39,9 +39,9 @@ TEST_CASE("a screen of 80 by 24 shows where the daemon is, each device's bar, th
     CHECK(line_at(text, 2).starts_with("b [....."));
     CHECK(has(line_at(text, 3), "# ours  z zombie  r reserved  o other programs  . free"));
     CHECK(line_at(text, 4) == " 1 Devices [2 Processes] 3 Models  4 Transfers  5 Events                  3 rows");
-    CHECK(line_at(text, 5) == " ID    SIZE\xe2\x86\x93 DEVICE STATUS OWNER CLIENTS AGE   HOLDS      TYPE    USED USES");
-    CHECK(line_at(text, 6) == ">alc_2 300 B a      live   vramd       0 1 min model 模型 default 30 s    0");
-    CHECK(line_at(text, 7) == " alc_1 100 B a      live   uid:7       2 30 s  scratch    default 30 s    0");
+    CHECK(line_at(text, 5) == " ID    SIZE\xe2\x86\x93 DEVICE OWNER HOLDS      STATUS CLIENTS AGE   TYPE    USED USES");
+    CHECK(line_at(text, 6) == ">alc_2 300 B a      vramd model 模型 live         0 1 min default 30 s    0");
+    CHECK(line_at(text, 7) == " alc_1 100 B a      uid:7 scratch    live         2 30 s  default 30 s    0");
     CHECK(line_at(text, 23) == keys_line);
 }
 

@@ -19,15 +19,16 @@ constexpr Column device_columns[] = {
     {"BLOCKS", "blockCount", As::number},
     {"TYPE", "memoryType"},
 };
+// Whose it is and what it holds come before what else there is: on a narrow screen the last columns have no room.
 constexpr Column process_columns[] = {
     {"ID", "id"},
     {"SIZE", "sizeBytes", As::size},
     {"DEVICE", "deviceId"},
-    {"STATUS", "status"},
     {"OWNER", "owner"},
+    {"HOLDS", "holds"},
+    {"STATUS", "status"},
     {"CLIENTS", "attachedClients", As::number},
     {"AGE", "createdAt", As::time},
-    {"HOLDS", "holds"},
     {"TYPE", "allocationType"},
     {"USED", "lastAccessed", As::time},
     {"USES", "accessCount", As::number},
@@ -74,7 +75,7 @@ constexpr Column event_columns[] = {
 constexpr TabFacts facts[] = {
     {"Devices", "Dev", "devices", "/api/memory/status", "devices", "deviceId", device_columns, 0, Order::rising, 1, 0,
      "There are no devices."},
-    {"Processes", "Proc", "processes", "/api/memory/allocations?limit=1000", "items", "id", process_columns, 1, Order::falling, 1, 6,
+    {"Processes", "Proc", "processes", "/api/memory/allocations?limit=1000", "items", "id", process_columns, 1, Order::falling, 1, 7,
      "Nobody holds memory."},
     {"Models", "Mod", "models", "/api/model/status", "loadedModels", "name", top_model_columns, 1, Order::falling, 1, 6,
      "No model is loaded."},
