@@ -82,7 +82,7 @@ TEST_CASE("a small screen keeps what matters most: one bar, the tabs in short, r
     CHECK(has(line_at(text, 1), "50.0 %"));
     CHECK(line_at(text, 2).starts_with(" 1Dev [2Proc] 3Mod  4Xfer  5Ev"));
     CHECK(has(line_at(text, 3), "ID"));
-    CHECK(has(line_at(text, 4), "alc_2 300 B a      live"));
+    CHECK(has(line_at(text, 4), "alc_2 300 B a      vramd"));
     CHECK(!has(text, "o other programs"));
 }
 
