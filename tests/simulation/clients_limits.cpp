@@ -220,13 +220,13 @@ void Clients::follow_advice(Choices& choices) {
     } else if (advice.starts_with("Free the allocation ")) {
         if (!free_as_advised(advice)) return;
     } else if (advice.starts_with("Unload the model ")) {
-        std::string why = "no answer";
+        auto why = std::make_shared<std::string>();  // A refusal comes at once, the rest when the memory is back.
         const std::string name = advice.substr(advice.size() - 2);
         const std::size_t at = advice.find("unload/");
         const std::string device_id = at == std::string::npos ? std::string() : advice.substr(at + std::string_view("unload/").size(), 1);
         world_.core().unload_model({admin, name, device_id},
-                                   [&why](const Result<engine::Freed>& freed) { why = freed ? std::string() : describe(freed.error()); });
-        if (!why.empty()) fail("a model that is to be unloaded for room cannot be: " + why);
+                                   [why](const Result<engine::Freed>& freed) { *why = freed ? std::string() : describe(freed.error()); });
+        if (!why->empty()) fail("a model that is to be unloaded for room cannot be: " + *why);
         resident_.erase(name);
         pinned_.erase(name);
     } else {

@@ -40,21 +40,23 @@ void Clients::unload(Choices& choices) {
     // Perhaps the same model, onto another device: also for somebody who did not hear of it, for the core died.
     const auto operations = world_.core().operations(admin, UINT64_MAX);
     const bool loading = std::ranges::find(operations, OperationState::running, &report::OperationTold::state) != operations.end();
-    world_.core().unload_model({admin, name, ""}, [&](Result<engine::Freed> freed) {
-        // Its bytes may be on their way to somebody's copy.
-        if (!freed && loading && freed.error().code == Code::conflict) return;
-        if (!freed && known && freed.error().code != Code::leased && !excused(freed.error(), nullptr))
-            fail("an unload was refused: " + describe(freed.error()));
-        if (!freed) return;
-        resident_.erase(name), pinned_.erase(name);
-        const auto left = world_.core().model(name);
-        if (left && left->state == ModelState::cached) met_["a model is kept by the cache"] += 1;
-    });
+    // A refusal comes at once. That it is done is told when the memory is back, or never where the core dies before: it holds from here on.
+    auto told = std::make_shared<std::optional<Result<engine::Freed>>>();
+    world_.core().unload_model({admin, name, ""}, [told](Result<engine::Freed> freed) { *told = std::move(freed); });
+    if (*told && !**told) {
+        const Error& why = (*told)->error();
+        if (loading && why.code == Code::conflict) return;  // Its bytes may be on their way to somebody's copy.
+        if (known && why.code != Code::leased && !excused(why, nullptr)) fail("an unload was refused: " + describe(why));
+        return;
+    }
+    resident_.erase(name), pinned_.erase(name);
+    const auto left = world_.core().model(name);
+    if (left && left->state == ModelState::cached) met_["a model is kept by the cache"] += 1;
 }
 
 /// What is loaded for use is none the poorer.
 void Clients::uncache(const std::string& name) {
-    world_.core().uncache({admin, name}, [&](const Result<engine::Freed>& freed) {
+    world_.core().uncache({admin, name}, [this, name](const Result<engine::Freed>& freed) {
         if (freed && freed->freed_bytes > 0) met_["the cache was emptied"] += 1;
         if (!freed && name.empty() && !excused(freed.error(), nullptr)) fail("the cache cannot be emptied: " + describe(freed.error()));
     });
