@@ -8,7 +8,7 @@ endfunction()
 
 vramd_program(vramd vramd.cpp room_keeper)
 vramd_program(vramd-worker worker.cpp room_loader)
-vramd_program(vramd-core core.cpp room_attach room_api room_device_host room_device_cuda)
+vramd_program(vramd-core core.cpp room_attach room_api room_device_host room_device_cuda room_device_d3d12)
 if(TARGET vramd-core)
   target_sources(vramd-core PRIVATE ${CMAKE_SOURCE_DIR}/src/program/settings.cpp ${CMAKE_SOURCE_DIR}/src/program/command_words.cpp ${CMAKE_SOURCE_DIR}/src/program/preload.cpp ${CMAKE_SOURCE_DIR}/src/program/missing.cpp ${CMAKE_SOURCE_DIR}/src/program/devices.cpp ${CMAKE_SOURCE_DIR}/src/program/known_gpus.cpp
                  ${CMAKE_SOURCE_DIR}/src/program/primer.cpp)

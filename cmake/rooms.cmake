@@ -10,8 +10,14 @@ set(VRAMD_LIBRARY_cli11 "")                      # header only
 set(VRAMD_LIBRARY_toml "")                       # header only
 set(VRAMD_LIBRARY_spdlog "spdlog;fmt")
 set(VRAMD_LIBRARY_prometheus prometheus-cpp-core)
+set(VRAMD_LIBRARY_vkd3d vkd3d_headers) #  opened at run time
 set(VRAMD_LIBRARY_zlib z)
 set(VRAMD_LIBRARY_ncurses "ncursesw;tinfo")
+
+# Its headers include each other by their bare names.
+find_path(VKD3D_INCLUDE vkd3d.h PATH_SUFFIXES vkd3d REQUIRED)
+add_library(vkd3d_headers INTERFACE)
+target_include_directories(vkd3d_headers SYSTEM INTERFACE ${VKD3D_INCLUDE})
 
 if(VRAMD_TESTS)
   add_library(doctest_main OBJECT ${CMAKE_SOURCE_DIR}/tests/doctest_main.cpp)
@@ -21,7 +27,7 @@ function(vramd_rooms table)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${table})
   file(STRINGS ${table} lines REGEX "^[a-z]")
   foreach(line ${lines})
-    string(REGEX MATCH "^([a-z/_]+) *:([^|]*)\\|?(.*)$" matched "${line}")
+    string(REGEX MATCH "^([a-z0-9/_]+) *:([^|]*)\\|?(.*)$" matched "${line}")
     vramd_room("${CMAKE_MATCH_1}" "${CMAKE_MATCH_2}" "${CMAKE_MATCH_3}")
   endforeach()
 endfunction()
@@ -36,7 +42,7 @@ function(vramd_room room rooms libraries)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
-  string(REGEX MATCHALL "[a-z/_]+" rooms "${rooms}")
+  string(REGEX MATCHALL "[a-z0-9/_]+" rooms "${rooms}")
   string(REGEX MATCHALL "[a-z0-9_]+" libraries "${libraries}")
   set(links "")
   foreach(below ${rooms})

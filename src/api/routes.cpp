@@ -81,8 +81,10 @@ constexpr Route set_limits_row() {
     return row;
 }
 
+/// `unsupported`: memory of a type that the device has not, such as pinned memory of Direct3D 12.
 constexpr CodeSet allocate_problems =
-    change | device_named | codes(Code::insufficient_memory, Code::limit_exceeded, Code::quota_exceeded, Code::timed_out, Code::cancelled);
+    change | device_named |
+    codes(Code::insufficient_memory, Code::limit_exceeded, Code::quota_exceeded, Code::unsupported, Code::timed_out, Code::cancelled);
 constexpr CodeSet load_problems =
     allocate_problems | codes(Code::path_not_allowed, Code::name_in_use, Code::invalid_model, Code::unsupported, Code::cancelled);
 constexpr std::string_view load_tells =

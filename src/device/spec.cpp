@@ -14,8 +14,9 @@ std::unexpected<Error> bad_size(std::string_view text, std::string_view why) {
                   "The size \"" + std::string(text) + "\" " + std::string(why) + "; write it like 512MiB, 4GiB or 80%.");
 }
 std::unexpected<Error> bad_device(std::string_view text, std::string_view why) {
-    return refuse(Code::invalid_field, "device",
-                  "The device \"" + std::string(text) + "\" " + std::string(why) + "; write it like host, host:a=1GiB, cuda:0 or auto.");
+    return refuse(
+        Code::invalid_field, "device",
+        "The device \"" + std::string(text) + "\" " + std::string(why) + "; write it like host, host:a=1GiB, cuda:0, d3d12:0 or auto.");
 }
 
 std::optional<u64> unit_bytes(std::string_view unit) {
@@ -32,14 +33,21 @@ bool is_name(std::string_view text) {
 }
 
 constexpr Size cuda_default{Size::Unit::percent, 90};
+constexpr Size d3d12_default{Size::Unit::percent, 50};
 
-/// An index without needless zeros, or a UUID as nvidia-smi prints it.
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/// Without needless zeros.
+bool is_index(std::string_view text) {
+    return !text.empty() && text.size() <= 3 && std::ranges::all_of(text, is_digit) && (text.size() == 1 || text.front() != '0');
+}
+
+/// An index, or a UUID as nvidia-smi prints it.
 bool is_gpu(std::string_view text) {
-    const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-    if (!text.empty() && text.size() <= 3 && std::ranges::all_of(text, digit)) return text.size() == 1 || text.front() != '0';
+    if (is_index(text)) return true;
     constexpr std::string_view prefix = "GPU-";
     constexpr std::size_t uuid_length = 40;
-    const auto hexadecimal = [&](char c) { return digit(c) || (c >= 'a' && c <= 'f') || c == '-'; };
+    const auto hexadecimal = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || c == '-'; };
     return text.size() == uuid_length && text.starts_with(prefix) && std::ranges::all_of(text.substr(prefix.size()), hexadecimal);
 }
 
@@ -50,26 +58,32 @@ Result<Spec> gpu_of(std::string_view text, std::optional<std::string_view> which
     return spec;
 }
 
+/// The same of `d3d12`.
+Result<Spec> adapter_of(std::string_view text, std::optional<std::string_view> which) {
+    if (which && !is_index(*which)) return bad_device(text, "needs an adapter's index, such as d3d12:0");
+    return Spec{"", d3d12_default, SpecKind::d3d12, std::string(which.value_or(""))};
+}
+
 /// A spec whose id is empty when the text names none.
 Result<Spec> parse_one(std::string_view text) {
     const auto equals = text.find('=');
     const std::string_view head = text.substr(0, equals);
     const auto colon = head.find(':');
     const std::string_view kind = head.substr(0, colon);
-    if (kind == "d3d12")
-        return refuse(Code::unsupported, "device",
-                      "This build has no " + std::string(kind) + " devices, so \"" + std::string(text) +
-                          "\" cannot be opened; host and cuda devices are there.");
-    if (kind != "host" && kind != "auto" && kind != "cuda") return bad_device(text, "is of no known kind (host, cuda, auto)");
+    if (kind != "host" && kind != "auto" && kind != "cuda" && kind != "d3d12")
+        return bad_device(text, "is of no known kind (host, cuda, d3d12, auto)");
+    const std::optional<std::string_view> which = colon == std::string_view::npos ? std::nullopt : std::optional(head.substr(colon + 1));
     Spec spec;
     if (kind == "auto") {
         if (text != "auto") return bad_device(text, "has more than the word auto");
         return spec;
     }
     if (kind == "cuda") {
-        TRY(spec, gpu_of(text, colon == std::string_view::npos ? std::nullopt : std::optional(head.substr(colon + 1))));
-    } else if (colon != std::string_view::npos) {
-        spec.id = head.substr(colon + 1);
+        TRY(spec, gpu_of(text, which));
+    } else if (kind == "d3d12") {
+        TRY(spec, adapter_of(text, which));
+    } else if (which) {
+        spec.id = *which;
         if (!is_name(spec.id)) return bad_device(text, "needs a name of 1 to 32 of a-z, 0-9 and -, beginning with a letter");
     }
     if (equals != std::string_view::npos) {

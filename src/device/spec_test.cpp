@@ -111,12 +111,36 @@ TEST_CASE("a wrong device is refused in words that show it") {
     CHECK(!parse({"host:a", "host:a=1GiB"}).has_value());
 }
 
-TEST_CASE("devices that this build has no backend for are refused as unsupported") {
-    for (const char* text : {"d3d12", "d3d12:1=1GiB"}) {
+TEST_CASE("an adapter of Direct3D 12 is named by its index, and gets half of what is free unless told") {
+    const std::pair<std::vector<std::string>, std::vector<Spec>> right[] = {
+        {{"d3d12"}, {{"", half, SpecKind::d3d12, ""}}},
+        {{"d3d12:0"}, {{"", half, SpecKind::d3d12, "0"}}},
+        {{"d3d12:12=80%"}, {{"", {Size::Unit::percent, 80}, SpecKind::d3d12, "12"}}},
+        {{"d3d12=1GiB"}, {{"", bytes(gib), SpecKind::d3d12, ""}}},
+        {{"d3d12:0", "cuda:0", "d3d12:1"},
+         {{"", half, SpecKind::d3d12, "0"}, {"", most, SpecKind::cuda, "0"}, {"", half, SpecKind::d3d12, "1"}}},
+    };
+    for (const auto& [texts, specs] : right) {
+        const auto parsed = parse(texts);
+        REQUIRE(parsed.has_value());
+        CHECK((*parsed == specs));
+    }
+    for (const char* text : {"d3d12:", "d3d12:=1GiB", "d3d12:a", "d3d12:-1", "d3d12:00", "d3d12:1234", "d3d12:0:1", "D3D12:0", "d3d12=",
+                             "d3d12:0=", "d3d12:0=0", "d3d12:0=101%", "d3d12:0=5MB", "d3d12:GPU-5a0b1c2d-0000-1111-2222-0123456789ab"}) {
         CAPTURE(text);
         const auto parsed = parse({text});
         REQUIRE(!parsed.has_value());
-        CHECK(parsed.error().code == Code::unsupported);
+        CHECK(parsed.error().code == Code::invalid_field);
+        CHECK(describe(parsed.error()).find("\"" + std::string(text) + "\"") != std::string::npos);
+    }
+    CHECK(!parse({"d3d12:0", "d3d12:0=1GiB"}).has_value());
+}
+
+TEST_CASE("what is taken by itself has no adapter of Direct3D 12") {
+    for (const auto& texts : {std::vector<std::string>{}, std::vector<std::string>{"auto"}}) {
+        const auto parsed = parse(texts);
+        REQUIRE(parsed.has_value());
+        for (const Spec& spec : *parsed) CHECK(spec.kind != SpecKind::d3d12);
     }
 }
 

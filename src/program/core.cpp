@@ -114,7 +114,7 @@ std::string ready_line(const keeper::Listeners& listeners, const keeper::Places&
 /// Until a signal says otherwise, the keeper has ended, or a device was lost that only the next core can have again.
 enum class Wish : u8 { stop, again, other_core };
 Wish serve(const Fd& signals, const Fd& device_lost, const keeper::Link& link, const keeper::Places& places,
-           std::span<char* const> arguments) {
+           std::span<char* const> arguments, const std::string& kept) {
     for (;;) {
         pollfd waits[3] = {{signals.get(), POLLIN, 0}, {link.hangup_fd(), POLLIN, 0}, {device_lost.get(), POLLIN, 0}};
         if (poll(waits, 3, -1) < 0) continue;
@@ -130,7 +130,7 @@ Wish serve(const Fd& signals, const Fd& device_lost, const keeper::Link& link, c
             if (wanted.listen != places.listen || wanted.attach_socket != places.attach_socket ||
                 wanted.state_directory != places.state_directory)
                 say("SIGHUP: listen, socket and state_dir stay as they are until vramd itself is started again");
-            say("SIGHUP: starting again with the configuration as it is now; all memory is kept");
+            say("SIGHUP: starting again with the configuration as it is now; " + kept);
             return Wish::again;
         }
         say("SIGHUP: the configuration stays as it was: " + describe(asked.error()));
@@ -243,11 +243,11 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     TRY(std::vector<api::Token> tokens, tokens_for(settings, kept.listeners.tcp));
     // Before any thread: a GPU's driver takes settings from the environment.
     const Fd device_lost(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    TRY(auto devices, program::open_devices(
-                          settings, kept, places.state_directory, predecessor, [descriptor = device_lost.get()](const std::string& cause) {
-                              say(cause + " This process ends, so that the next one can have the device again; all memory is kept.");
-                              (void)eventfd_write(descriptor, 1);
-                          }));
+    const auto lost = [descriptor = device_lost.get(), what = program::what_is_kept(settings)](const std::string& cause) {
+        say(cause + " This process ends, so that the next one can have the device again; " + what + ".");
+        (void)eventfd_write(descriptor, 1);
+    };
+    TRY(auto devices, program::open_devices(settings, kept, places.state_directory, predecessor, lost));
     if (std::ranges::any_of(devices, [](const auto& device) { return device.device->facts().kind == "cuda"; }))
         program::start_primer(places.state_directory, static_cast<i32>(kept.keeper_pid));
     auto threads = std::make_shared<engine::Threads>(4);
@@ -275,7 +275,7 @@ Result<void> run(const program::Settings& settings, std::span<char* const> argum
     TRY(auto attach, attach::Server::start(attach_options(std::move(kept.listeners.attach_unix), settings), *engine, api->event_streams()));
     TRY_DO(link->ready(line));
     preload(*engine, settings.preload);
-    const Wish wish = serve(signals, device_lost, *link, places, arguments);
+    const Wish wish = serve(signals, device_lost, *link, places, arguments, program::what_is_kept(settings));
     (void)alarm(end_seconds_max);  // A driver that hangs may keep a thread for ever; nobody shall wait for it. SIGALRM ends the process.
     close(*server, *attach, *engine);
     attach.reset();

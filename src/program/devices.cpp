@@ -9,6 +9,7 @@
 
 #include "device/channel.hpp"
 #include "device/cuda/cuda.hpp"
+#include "device/d3d12/d3d12.hpp"
 #include "device/host/host.hpp"
 #include "device/spec.hpp"
 #include "program/known_gpus.hpp"
@@ -109,6 +110,27 @@ void open_every_gpu(Devices& devices, device::Spec spec, Opening& opening) {
         if (const auto opened = open_gpu(devices, spec, opening); !opened) say(id + " is not used: " + describe(opened.error()));
     }
 }
+
+/// Its memory ended with the process before, so there is nothing to keep for a later one: one that cannot be had again is left out, and
+/// all others go on.
+Result<void> open_adapter(Devices& devices, const device::Spec& spec, const Opening& opening) {
+    const std::string told = "--device d3d12" + (spec.which.empty() ? "" : ":" + spec.which);
+    device::d3d12::prepare_environment();
+    device::d3d12::Options options{.which = spec.which, .size = spec.size, .predecessor = opening.predecessor};
+    options.system_available = [] { return device::host::available_bytes(); };
+    options.patience_ns = opening.patience_ns;
+    auto opened = device::d3d12::open(options);
+    if (!opened && opening.kept.generation > 1) {
+        say(told + ": " + describe(opened.error()) + " It is left out.");
+        return {};
+    }
+    if (!opened) return refuse(Code::unsupported, "--device", told + ": " + describe(opened.error()));
+    const std::string id = (*opened)->facts().id;
+    if (std::ranges::any_of(devices, [&](const auto& device) { return device.device_id == id; }))
+        return refuse(Code::invalid_field, "--device", told + " is " + id + ", which another --device names too.");
+    add(devices, *std::move(opened));
+    return {};
+}
 }  // namespace
 
 Result<Devices> open_devices(const Settings& settings, const keeper::Takeover& kept, const std::filesystem::path& state_directory,
@@ -126,12 +148,20 @@ Result<Devices> open_devices(const Settings& settings, const keeper::Takeover& k
             TRY_DO(open_host(devices, spec, available, predecessor));
         else if (spec.kind == device::SpecKind::cuda)
             TRY_DO(open_gpu(devices, spec, opening));
+        else if (spec.kind == device::SpecKind::d3d12)
+            TRY_DO(open_adapter(devices, spec, opening));
     }
     // Those that are named come first, whatever their order: `auto` leaves out what is there already.
     for (const device::Spec& spec : specs)
         if (spec.kind == device::SpecKind::every_cuda) open_every_gpu(devices, spec, opening);
     if (opening.now != before) keep_known_gpus(file, kept.life, opening.now);
     return devices;
+}
+
+std::string what_is_kept(const Settings& settings) {
+    const auto is_adapter = [](const std::string& text) { return text.starts_with("d3d12"); };
+    return std::ranges::any_of(settings.devices, is_adapter) ? "all memory is kept but Direct3D 12's, which ends with this process"
+                                                             : "all memory is kept";
 }
 
 u32 transfer_threads(const Devices& devices) {

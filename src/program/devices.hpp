@@ -17,6 +17,9 @@ namespace vramd::program {
                                                                          const std::shared_ptr<const Predecessor>& predecessor,
                                                                          std::function<void(const std::string& cause)> lost);
 
+/// What outlives this core, in words: "all memory is kept", unless a device is asked for whose memory is its process's own.
+[[nodiscard]] std::string what_is_kept(const Settings& settings);
+
 /// Threads that move bytes: more where what they move goes on to a GPU, whose link one processor does not fill.
 [[nodiscard]] u32 transfer_threads(const std::vector<engine::ConfiguredDevice>& devices);
 

@@ -18,7 +18,7 @@ inline constexpr Setting settings_table[] = {
     {"socket", "--socket", "VRAMD_SOCKET", 0, "path of the attach socket; HTTP is served on vramd-http.sock beside it"},
     {"state_dir", "--state-dir", "VRAMD_STATE_DIR", 0, "folder of the ledger"},
     {"device", "--device", "VRAMD_DEVICE", ' ',
-     "a device: host[:NAME][=SIZE], cuda[:INDEX][=SIZE], auto; repeat it for several (SIZE: 512MiB, 4GiB, 80%)"},
+     "a device: host[:NAME][=SIZE], cuda[:INDEX][=SIZE], d3d12[:INDEX][=SIZE], auto; repeat it for several (SIZE: 512MiB, 4GiB, 80%)"},
     {"model_dir", "--model-dir", "VRAMD_MODEL_DIR", ':', "a folder that models may be loaded from; repeat it for several"},
     {"token_file", "--token-file", "VRAMD_TOKEN_FILE", 0, "lines `token owner role` for requests with a bearer token"},
     {"ram_cache", "--ram-cache", "VRAMD_RAM_CACHE", 0,
