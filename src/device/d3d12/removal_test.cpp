@@ -122,14 +122,14 @@ TEST_CASE("a device with no memory left refuses the block and goes on") {
 }
 
 TEST_CASE("a device that does not come to an end is lost, and what it may still write to is given back to nobody") {
-    auto device = doubled(20 * ns_per_ms);
+    auto device = doubled(5 * ns_per_second);  // What it does before may take as long as that on a machine at work.
     REQUIRE(device->create(block(1)).has_value());
     const auto way = channel(*device, 1);
     DoubleRuntime::orders().fences_stand_still = true;
     const auto done = way->fill(0, least, std::byte{1});
     REQUIRE(!done.has_value());
     CHECK(done.error().code == Code::device_lost);
-    CHECK(describe(done.error()).find("20 ms") != std::string::npos);
+    CHECK(describe(done.error()).find("5000 ms") != std::string::npos);
     CHECK(device->read().health == Health::lost);
     CHECK(device->release(1).has_value());
     DoubleRuntime::orders() = {};
