@@ -33,7 +33,7 @@ from ._errors import (
     TimedOut,
     Unsupported,
 )
-from ._events import Event, Events
+from ._events import AsyncEvents, Event, Events
 from ._memory import Allocation, Model, Tensor
 from ._reclaim import ReclaimRequest
 from ._torch import torch_allocator
@@ -43,6 +43,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Allocation",
     "AsyncClient",
+    "AsyncEvents",
     "Busy",
     "Cancelled",
     "Client",

@@ -3,12 +3,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import socket as sockets
 from typing import Any, Callable, Iterable, Optional, Union
 
-from ._client import Client, Progress, allocate_params, connect, model_params, notice_of
+from ._call import Notice
+from ._client import Client, Progress, Socket, allocate_params, connect, event_params, model_params, notice_of, text_of
+from ._events import AsyncEvents
 from ._memory import Allocation, Model
 from ._reclaim import OnReclaim, ReclaimRequest
-from ._wire import Notice
+
+
+LINE_BYTES_MAX = 1 << 20  # Of an event.
 
 
 class AsyncClient:
@@ -38,16 +43,35 @@ class AsyncClient:
 
     async def attach(self, allocation_id: str, *, mode: str = "read") -> Allocation:
         """As `Client.attach`."""
-        result = await self._call("attach", None, allocationId=allocation_id, mode=mode)
+        result = await self._call("attach", None, allocationId=text_of(allocation_id, "/allocationId"), mode=mode)
         return Allocation(result["allocation"], result["memory"], None)
 
     async def free(self, allocation_id: str) -> None:
         """As `Client.free`."""
-        await self._call("free", None, allocationId=allocation_id)
+        await self._call("free", None, allocationId=text_of(allocation_id, "/allocationId"))
 
     async def allocations(self, *, device: Optional[str] = None, owner: Optional[str] = None) -> list[dict[str, Any]]:
         """As `Client.allocations`."""
         return await asyncio.to_thread(self._client.allocations, device=device, owner=owner)
+
+    async def events(self, *, from_: Optional[int] = None, type: Union[str, Iterable[str]] = (), device: Optional[str] = None,
+                     owner: Optional[str] = None, follow: bool = True) -> AsyncEvents:
+        """As `Client.events`, for `async for` and `async with`."""
+        params = event_params(type, device, owner, follow)
+
+        async def open_(first: Optional[int]) -> "tuple[asyncio.StreamReader, asyncio.StreamWriter, int]":
+            told = await self._call("subscribe", None, **{"from": first}, **params)
+            link = sockets.socket(fileno=told["descriptor"])
+            try:
+                reader, writer = await asyncio.open_connection(sock=link, limit=LINE_BYTES_MAX)
+            except BaseException:
+                link.close()
+                raise
+            return reader, writer, told["from"]
+
+        events = AsyncEvents(open_, follow)
+        await events.begin(from_)
+        return events
 
     @property
     def devices(self) -> list[dict[str, Any]]:
@@ -62,7 +86,12 @@ class AsyncClient:
         self._client.close()
 
     async def _call(self, method: str, notice: Optional[Notice], **params: Any) -> Any:
-        return await asyncio.wrap_future(self._client._connection.call(method, notice, **params))
+        future = self._client._connection.call(method, notice, **params)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            self._client._connection.disown(method, future)
+            raise
 
     async def __aenter__(self) -> "AsyncClient":
         return self
@@ -98,7 +127,7 @@ def _asked_in_loop(loop: asyncio.AbstractEventLoop, on_reclaim: Optional[OnRecla
     return lambda request: asyncio.run_coroutine_threadsafe(run(request), loop).result()
 
 
-async def aconnect(socket: Optional[str] = None, *, client: str = "python", on_reclaim: Optional[OnReclaim] = None) -> AsyncClient:
+async def aconnect(socket: Optional[Socket] = None, *, client: str = "python", on_reclaim: Optional[OnReclaim] = None) -> AsyncClient:
     """As `connect`, for asyncio: `on_reclaim`, a function or a coroutine function, is called in the event loop."""
     asked = _asked_in_loop(asyncio.get_running_loop(), on_reclaim)
     return AsyncClient(await asyncio.to_thread(connect, socket, client=client, on_reclaim=asked))

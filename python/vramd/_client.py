@@ -1,7 +1,12 @@
 """The client: what a program asks a daemon for."""
 from __future__ import annotations
 
+import math
+import operator
+import os
 import re
+import reprlib
+from fractions import Fraction
 from html import escape
 from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional, Union
 
@@ -12,6 +17,9 @@ from ._memory import Allocation, Model
 from ._reclaim import OnReclaim
 from ._wire import Connection, default_socket
 
+#: Where a daemon listens.
+Socket = Union[str, "os.PathLike[str]"]
+_SIZE = "a number of bytes, or a text of one with KiB, MiB, GiB or TiB"
 _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
@@ -30,30 +38,65 @@ class Progress(NamedTuple):
 
 def size_in_bytes(size: Union[int, str]) -> int:
     """4096, "512MiB", "1.5 GiB" as a number of bytes."""
-    if isinstance(size, int):
-        return size
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", size)
+    if isinstance(size, bool) or not isinstance(size, str):
+        try:
+            return size if isinstance(size, bool) else operator.index(size)  # Of what is no number the daemon says so.
+        except TypeError:
+            raise _wrong("/sizeBytes", _SIZE, size) from None
+    found = re.fullmatch(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([A-Za-z]*)\s*", size, re.ASCII)
     unit = _UNITS.get(found.group(2).upper()) if found else None
     if found is None or unit is None:
-        raise InvalidField(f"size must be a number of bytes, or one with KiB, MiB, GiB or TiB, not {size!r}.")
-    return int(float(found.group(1)) * unit) if "." in found.group(1) else int(found.group(1)) * unit
+        raise _wrong("/sizeBytes", _SIZE, size)
+    return int(Fraction(found.group(1)) * unit)
+
+
+def _wrong(field: str, must: str, given: object, **more: Any) -> InvalidField:
+    return InvalidField(f"{field} must be {must}, got {reprlib.repr(given)}.", {"field": field, **more})
+
+
+def text_of(value: object, field: str) -> str:
+    """`None` would be left out of the call, and miss there as something else."""
+    if not isinstance(value, str):
+        raise _wrong(field, "a text", value)
+    return value
+
+
+def _texts(values: object, field: str) -> list[str]:
+    """Names; one text is no list of them, though Python would take it for one of letters."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise _wrong(field, "a list of names", values)
+    return [text_of(value, f"{field}/{index}") for index, value in enumerate(values)]
+
+
+def _seconds(timeout: float) -> int:
+    """Whole ones, as the daemon counts: rounded up, for who wants to wait is not to be refused at once."""
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 <= timeout < math.inf:
+        raise _wrong("/timeoutSeconds", "a number of seconds from 0", timeout, limit=0)
+    return math.ceil(timeout)
 
 
 def model_params(name: str, mode: str, path: Optional[str], device: Optional[str], pinned: bool, tensors: Optional[Iterable[str]],
                  priority: Optional[str], type_: Optional[str]) -> dict[str, Any]:
-    return {"model": name, "mode": mode, "path": path, "deviceId": device, "pinned": pinned or None, "priority": priority, "type": type_,
-            "tensors": None if tensors is None else list(tensors)}
+    return {"model": text_of(name, "/model"), "mode": mode, "path": path, "deviceId": device, "pinned": pinned or None, "priority": priority, "type": type_,
+            "tensors": None if tensors is None else _texts(tensors, "/tensors")}
 
 
 def allocate_params(size: Union[int, str], device: Optional[str], type_: str, purpose: str, persistent: bool, shareable: bool,
                     timeout: float, priority: Optional[str]) -> dict[str, Any]:
     return {"sizeBytes": size_in_bytes(size), "deviceId": device, "allocationType": type_, "purpose": purpose or None, "persistent": persistent,
-            "shareable": shareable or None, "timeoutSeconds": int(timeout) or None, "priority": priority}
+            "shareable": shareable or None, "timeoutSeconds": _seconds(timeout) or None, "priority": priority}
+
+
+def event_params(type_: Union[str, Iterable[str]], device: Optional[str], owner: Optional[str], follow: bool) -> dict[str, Any]:
+    types = type_ if isinstance(type_, str) else ",".join(_texts(type_, "/type"))
+    return {"type": types or None, "deviceId": device, "owner": owner, "follow": None if follow else False}
 
 
 def notice_of(progress: Optional[Callable[[Progress], None]]) -> Optional[Callable[[dict[str, Any]], None]]:
     if progress is None:
         return None
+    if not callable(progress):
+        raise TypeError(f"progress must be callable, not {reprlib.repr(progress)}")
     tell = progress
     return lambda told: tell(Progress(told["model"], told["stage"], told["doneBytes"], told["totalBytes"]))
 
@@ -61,8 +104,10 @@ def notice_of(progress: Optional[Callable[[Progress], None]]) -> Optional[Callab
 class Client:
     """A connection to a daemon. Any thread may use it; a process that forked connects anew. Also a context manager."""
 
-    def __init__(self, socket: Optional[str] = None, client: str = "python", on_reclaim: Optional[OnReclaim] = None) -> None:
-        self._connection = Connection(socket or default_socket(), client, on_reclaim)
+    def __init__(self, socket: Optional[Socket] = None, client: str = "python", on_reclaim: Optional[OnReclaim] = None) -> None:
+        if on_reclaim is not None and not callable(on_reclaim):
+            raise TypeError(f"on_reclaim must be callable, not {reprlib.repr(on_reclaim)}")
+        self._connection = Connection(os.fsdecode(socket or default_socket()), client, on_reclaim)
 
     # ----------------------------------------------------------------------------------------------------------------------- models
     def load(self, name: str, *, path: Optional[str] = None, mode: str = "read", device: Optional[str] = None, pinned: bool = False,
@@ -72,10 +117,10 @@ class Client:
 
         `mode`: `read`, or `private` for memory that may be written, of which only what is written becomes this process's own copy.
         `tensors`: only these are told. `progress` is called from the connection's thread while it loads.
+        It may not wait for this client there; what it raises, `load` raises.
         Raises `NotFound`, `InvalidModel`, `InsufficientMemory`, `NameInUse`, `PathNotAllowed`, `Disconnected`, ….
         """
-        told = self._connection.call("attach", notice_of(progress), **model_params(name, mode, path, device, pinned, tensors, priority, type))
-        result = told.result()
+        result = self._connection.ask("attach", notice_of(progress), **model_params(name, mode, path, device, pinned, tensors, priority, type))
         return Model(result["model"], result["memory"], result["tensors"])
 
     def models(self, *, device: Optional[str] = None) -> list[dict[str, Any]]:
@@ -87,21 +132,21 @@ class Client:
                  persistent: bool = False, shareable: bool = False, timeout: float = 0, priority: Optional[str] = None) -> Allocation:
         """New memory, which reads as zero. `size`: bytes, or a text such as "2GiB". Unless `persistent` it ends with this client.
 
-        `shareable`: others may attach it, to read. `timeout`: seconds to wait for room.
+        `shareable`: others may attach it, to read. `timeout`: seconds to wait for room, rounded up to whole ones.
         Raises `InsufficientMemory` with suggestions that work, `QuotaExceeded`, `LimitExceeded`, `TimedOut`, ….
         """
         params = allocate_params(size, device, type, purpose, persistent, shareable, timeout, priority)
-        result = self._connection.call("allocate", **params).result()
+        result = self._connection.ask("allocate", **params)
         return Allocation(result["allocation"], result["memory"], self.free)
 
     def attach(self, allocation_id: str, *, mode: str = "read") -> Allocation:
         """An allocation that is there: one's own (`mode` read, private or write), or another's that is shareable (read, private)."""
-        result = self._connection.call("attach", allocationId=allocation_id, mode=mode).result()
+        result = self._connection.ask("attach", allocationId=text_of(allocation_id, "/allocationId"), mode=mode)
         return Allocation(result["allocation"], result["memory"], None)
 
     def free(self, allocation_id: str) -> None:
         """Gives memory back. Raises `Leased` while others have it attached, `NotFound`."""
-        self._connection.call("free", allocationId=allocation_id).result()
+        self._connection.ask("free", allocationId=text_of(allocation_id, "/allocationId"))
 
     def allocations(self, *, device: Optional[str] = None, owner: Optional[str] = None) -> list[dict[str, Any]]:
         """The records of all allocations that this user may see, newest first."""
@@ -114,11 +159,10 @@ class Client:
         `type`: only these, a name or several. `follow=False`: only what there is by now. A client has one such stream at a time.
         Raises `InvalidField`, `NotFound` (a device), `Conflict` (there is one already), `Error` (`from_` is no longer kept).
         """
-        types = type if isinstance(type, str) else ",".join(type)
+        params = event_params(type, device, owner, follow)
 
         def open_(first: Optional[int]) -> "tuple[int, int]":
-            params: dict[str, Any] = {"from": first, "type": types or None, "deviceId": device, "owner": owner}
-            told = self._connection.call("subscribe", None, **params, follow=None if follow else False).result()
+            told = self._connection.ask("subscribe", None, **{"from": first}, **params)
             return told["descriptor"], told["from"]
 
         return Events(open_, from_, follow)
@@ -141,7 +185,7 @@ class Client:
     def _pages(self, kind: str, **filters: Any) -> Iterator[dict[str, Any]]:
         cursor = None
         while True:
-            page = self._connection.call("list", kind=kind, limit=1000, cursor=cursor, **filters).result()
+            page = self._connection.ask("list", kind=kind, limit=1000, cursor=cursor, **filters)
             yield from page["items"]
             cursor = page["nextCursor"]
             if cursor is None:
@@ -172,7 +216,7 @@ class Client:
         return title + "".join(bars) + models._repr_html_()
 
 
-def connect(socket: Optional[str] = None, *, client: str = "python", on_reclaim: Optional[OnReclaim] = None) -> Client:
+def connect(socket: Optional[Socket] = None, *, client: str = "python", on_reclaim: Optional[OnReclaim] = None) -> Client:
     """A client of the daemon at `socket`: VRAMD_SOCKET or the default place unless told. Raises `Disconnected` where nobody listens.
 
     `on_reclaim` is called, on a thread of its own, when somebody waits for the room of a model that is mapped here. What it lets go of

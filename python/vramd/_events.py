@@ -1,9 +1,10 @@
 """What happens in the daemon, as it happens: its ledger's events, read from a stream of their own."""
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from typing import IO, Any, Callable, Iterator, NamedTuple, Optional
+from typing import IO, Any, AsyncIterator, Awaitable, Callable, Iterator, NamedTuple, Optional, Tuple
 
 from ._errors import error_of
 
@@ -50,7 +51,7 @@ class Events(Iterator[Event]):
     a gap. Also a context manager. Raises `Disconnected` where the daemon is gone, `Error` where what comes next is no longer kept."""
 
     def __init__(self, open_: Callable[[Optional[int]], "tuple[int, int]"], from_: Optional[int], follow: bool) -> None:
-        self._open, self._follow = open_, follow
+        self._open, self._follow, self._over = open_, follow, False
         self._stream: Optional[IO[str]] = None
         self._parser = Parser(0)
         self._begin(from_)
@@ -61,13 +62,15 @@ class Events(Iterator[Event]):
         self._parser = Parser(first)
 
     def __next__(self) -> Event:
-        while self._stream is not None:
+        while not self._over:
+            if self._stream is None:  # Also where the last try to go on was interrupted, or failed.
+                self._begin(self._parser.next)
+            assert self._stream is not None
             line = self._stream.readline()
             if not line.endswith("\n"):  # The end, in the middle of an event perhaps: of this core, or of what there is.
                 self._stream.close()
                 self._stream = None
-                if self._follow:
-                    self._begin(self._parser.next)
+                self._over = not self._follow
                 continue
             event = self._parser.feed(line)
             if event is not None:
@@ -76,7 +79,7 @@ class Events(Iterator[Event]):
 
     def close(self) -> None:
         """Reads no more."""
-        self._follow = False
+        self._over = True
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -88,4 +91,61 @@ class Events(Iterator[Event]):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Events from {self._parser.next}{'' if self._stream else ', closed'}>"
+        return f"<Events from {self._parser.next}{', closed' if self._over else ''}>"
+
+
+Opened = Tuple[asyncio.StreamReader, asyncio.StreamWriter, int]
+
+
+class AsyncEvents(AsyncIterator[Event]):
+    """The same for asyncio, of one task. Who is cancelled while it waits for the next one misses none."""
+
+    def __init__(self, open_: Callable[[Optional[int]], Awaitable[Opened]], follow: bool) -> None:
+        self._open, self._follow, self._over = open_, follow, False
+        self._reader: Optional[asyncio.StreamReader] = None
+        self._writer: Optional[asyncio.StreamWriter] = None
+        self._parser = Parser(0)
+
+    async def begin(self, from_: Optional[int]) -> None:
+        self._reader, self._writer, first = await self._open(from_)
+        self._parser = Parser(first)
+
+    async def __anext__(self) -> Event:
+        while not self._over:
+            if self._reader is None:
+                await self.begin(self._parser.next)
+            assert self._reader is not None
+            try:
+                line = (await self._reader.readline()).decode()
+            except ConnectionError:
+                line = ""
+            if not line.endswith("\n"):
+                self._end()
+                self._over = not self._follow
+                continue
+            event = self._parser.feed(line)
+            if event is not None:
+                return event
+        raise StopAsyncIteration
+
+    def _end(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._reader = self._writer = None
+
+    async def close(self) -> None:
+        """Reads no more."""
+        self._over = True
+        writer = self._writer
+        self._end()
+        if writer is not None:
+            await writer.wait_closed()  # Then the daemon knows, and gives another.
+
+    async def __aenter__(self) -> "AsyncEvents":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncEvents from {self._parser.next}{', closed' if self._over else ''}>"

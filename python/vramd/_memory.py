@@ -5,14 +5,14 @@ daemon is told that it is not used here any more.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Mapping, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional, Union
 
 from ._dtypes import DTYPES
 from ._errors import Disconnected, Leased, Unsupported
+from ._given import Given
 from ._html import size_text, table
 from ._span import Span
 from ._torch import tensor_of
-from ._wire import Given
 
 
 class Tensor:
@@ -173,9 +173,9 @@ class Allocation:
         """A copy of its bytes, from a GPU too."""
         return self._span().tobytes()
 
-    def write(self, data: bytes, offset: int = 0) -> None:
-        """Copies bytes into it, onto a GPU too. Raises `ValueError` where they do not fit, `TypeError` where it is mapped to be read."""
-        span = self._span()
+    def write(self, data: Union[bytes, bytearray, memoryview], offset: int = 0) -> None:
+        """Copies bytes, or whatever shows some, into it, onto a GPU too. Raises `ValueError` where they do not fit, `TypeError` where it is mapped to be read."""
+        span, data = self._span(), memoryview(data).cast("B")
         if offset < 0 or offset + len(data) > self.nbytes:
             raise ValueError(f"{len(data)} bytes at {offset} do not fit into {self.id}, which has {self.nbytes}")
         assert self._given is not None

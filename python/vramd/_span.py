@@ -6,7 +6,7 @@ from typing import Any
 from . import _dlpack
 from ._dtypes import DTYPES
 from ._errors import Unsupported
-from ._wire import Given
+from ._given import Given
 
 
 class Span:

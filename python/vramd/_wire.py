@@ -9,9 +9,9 @@ gone, which the garbage collector may find out anywhere: so `drop` takes no lock
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 import json
-import mmap
 import os
 import select
 import socket
@@ -22,19 +22,15 @@ import weakref
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
-from . import _cuda
-from ._errors import Conflict, Disconnected, Error, InvalidField, NotFound, error_of
+from ._call import PACKET_BYTES_MAX, Call, Notice, packet_of
+from ._errors import Conflict, Disconnected, Error, NotFound, error_of
+from ._given import Given
 from ._reclaim import Answers, OnReclaim
 
-PACKET_BYTES_MAX = 65536
 DESCRIPTORS_MAX = 8
 VERSION = 1
-MAP_NORESERVE = 0x4000  # Linux; not named by every Python.
 RESUME_SECONDS = 30  # For how long the next core is waited for.
 REOPEN_SECONDS = 10  # For how long cores that die at the hello are followed by another try.
-HARMLESS_TWICE = ("attach", "list", "subscribe", "worker.get_status", "worker.get_model_info")
-
-Notice = Callable[[dict[str, Any]], None]
 
 
 def default_socket() -> str:
@@ -47,54 +43,13 @@ def default_socket() -> str:
     return os.path.join(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}"), "vramd", "vramd.sock")
 
 
-class Given:
-    """Memory that came with an answer, mapped. Ends with its last reference; what is made of `map` or `gpu` keeps it too."""
-
-    def __init__(self, told: dict[str, Any], descriptor: int, devices: list[dict[str, Any]]) -> None:
-        self.allocation_id: str = told["allocationId"]
-        self.size_bytes: int = told["sizeBytes"]
-        self.mode: str = told["mode"]
-        self.device_id: str = told["deviceId"]
-        self.gpu: Optional[_cuda.Mapping] = None
-        device: dict[str, Any] = next((one for one in devices if one["deviceId"] == self.device_id), {})
-        if device.get("kind") == "cuda":
-            self.gpu = _cuda.Mapping(descriptor, told["blockBytes"], self.mode == "write", device.get("uuid"))
-            return
-        flags, protection = mmap.MAP_SHARED, mmap.PROT_READ
-        if self.mode != "read":
-            protection |= mmap.PROT_WRITE
-        if self.mode == "private":
-            flags = mmap.MAP_PRIVATE | MAP_NORESERVE
-        self.map = mmap.mmap(descriptor, self.size_bytes, flags, protection, offset=told["offsetBytes"])
-
-    @property
-    def mapping(self) -> object:
-        """What ends when nothing here uses the memory any more."""
-        return self.map if self.gpu is None else self.gpu
-
-    @property
-    def buffer(self) -> memoryview:
-        """All of it, as bytes; writable unless the mode is `read`. Of system memory alone."""
-        return memoryview(self.map)
-
-
-class _Call:
-    def __init__(self, method: str, packet: bytes, notice: Optional[Notice]) -> None:
-        self.packet = packet
-        self.takes_memory = method in ("attach", "allocate")
-        self.again = method in HARMLESS_TWICE  # Over the next connection, if this one ends before the answer.
-        self.notice = notice
-        self.future: Future[Any] = Future()
-        self.future.set_running_or_notify_cancel()
-
-
 class Connection:
     """A connection that goes on with its session when the daemon's core was started anew."""
 
     def __init__(self, path: str, client: str, on_reclaim: Optional[OnReclaim] = None) -> None:
         self._path, self._client, self._pid = path, client, os.getpid()
         self._ids = itertools.count(1)
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, Call] = {}
         self._order = threading.Lock()  # Of sends whose order matters: attaches, and the detaches that must not overtake them.
         self._attaching: set[int] = set()
         self._holds: collections.Counter[str] = collections.Counter()  # Of the reader's thread alone, as is the next.
@@ -104,40 +59,69 @@ class Connection:
         self._answers = None if on_reclaim is None else Answers(on_reclaim, _waker_of(weakref.ref(self)))
         self._socket: Optional[socket.socket] = None
         self._closed = False
+        self._reader: Optional[threading.Thread] = None
         self.session: dict[str, Any] = {}
+        _connections.add(self)
         self._connect()
 
     # ------------------------------------------------------------------------------------------------------------------ for callers
     def call(self, method: str, notice: Optional[Notice] = None, **params: Any) -> "Future[Any]":
         """Sends the call. The future has its result; where memory came with it, `result["memory"]` is a `Given`, and a table of tensors
         is read already."""
+        return self._begin(self._made(method, notice, params))
+
+    def ask(self, method: str, notice: Optional[Notice] = None, **params: Any) -> Any:
+        """Calls and waits. What comes for who does not wait any more, being interrupted, is given back."""
+        if threading.current_thread() is self._reader:
+            raise Conflict("What is called for a load's progress is called from the connection's own thread, which a call would wait for: call from another.")
+        call = self._made(method, notice, params)
+        try:
+            return self._begin(call).result()
+        except BaseException:
+            self.disown(method, call.future)
+            raise
+
+    def _made(self, method: str, notice: Optional[Notice], params: dict[str, Any]) -> Call:
         if os.getpid() != self._pid:
             raise Disconnected("This connection is another process's, which forked; connect again here.")
         if self._closed:
             raise Disconnected("This connection was closed.")
-        number = next(self._ids)
-        packet = json.dumps({"jsonrpc": "2.0", "id": number, "method": method,
-                             "params": {name: value for name, value in params.items() if value is not None}}).encode()
-        if len(packet) > PACKET_BYTES_MAX:
-            raise InvalidField(f"The call takes {len(packet)} bytes; a packet holds {PACKET_BYTES_MAX}.")
-        call = _Call(method, packet, notice)
+        return Call(next(self._ids), method, params, notice)
+
+    def _begin(self, call: Call) -> "Future[Any]":
         with self._order:
             if self._socket is None:
                 self._connect()
             assert self._socket is not None
             try:
-                self._send(self._socket, number, call)
+                self._send(self._socket, call)
             except (BrokenPipeError, ConnectionResetError):
                 call.again = True  # It was not sent. The reader finds the end next, and sends it over the next connection.
             except OSError as error:
-                self._forget(number)
+                self._forget(call.number)
                 raise Disconnected(f"{self._path}: {error.strerror or error}.") from error
         return call.future
 
-    def _send(self, link: socket.socket, number: int, call: _Call) -> None:
-        self._calls[number] = call
+    def disown(self, method: str, future: "Future[Any]") -> None:
+        """Whatever it brings is given back: nobody waits for it any more."""
+        future.add_done_callback(functools.partial(self._give_back, method))
+
+    def _give_back(self, method: str, future: "Future[Any]") -> None:
+        if future.exception() is not None:
+            return
+        result = future.result()
+        try:
+            if method == "subscribe":
+                os.close(result["descriptor"])
+            if method == "allocate":  # What is attached alone ends with its mapping.
+                self.call("free", allocationId=result["allocation"]["id"])
+        except Disconnected:
+            pass  # Then it ends with the session.
+
+    def _send(self, link: socket.socket, call: Call) -> None:
+        self._calls[call.number] = call
         if call.takes_memory:
-            self._attaching.add(number)
+            self._attaching.add(call.number)
         link.send(call.packet)
 
     def _forget(self, number: int) -> None:
@@ -154,6 +138,12 @@ class Connection:
         self._closed = True
         self._wake()
 
+    def forked(self) -> None:
+        """In a process that forked: the connection is its parent's alone, and is to end with that."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+
     def __del__(self) -> None:
         self._wake()  # A reader that runs finds out, and ends.
         os.close(self._waker)
@@ -162,6 +152,8 @@ class Connection:
 
     # -------------------------------------------------------------------------------------------------------------- the reader's own
     def _wake(self) -> None:
+        if os.getpid() != self._pid:
+            return
         try:
             os.write(self._waker, b"w")
         except (BlockingIOError, OSError):
@@ -169,7 +161,8 @@ class Connection:
 
     def _connect(self) -> None:
         self._socket = self._open()
-        threading.Thread(target=_read, args=(weakref.ref(self), self._socket, self._woken), name="vramd", daemon=True).start()
+        self._reader = threading.Thread(target=_read, args=(weakref.ref(self), self._socket, self._woken), name="vramd", daemon=True)
+        self._reader.start()
 
     def _open(self) -> socket.socket:
         """Another connection, with the session of before if the daemon knows it yet. What is mapped here is attached there."""
@@ -199,7 +192,7 @@ class Connection:
         return link
 
     def _greet(self, link: socket.socket) -> None:
-        who: dict[str, Any] = {"version": VERSION, "client": self._client[:128]}
+        who: dict[str, Any] = {"version": VERSION, "client": self._client}
         if self._answers is not None:
             who["reclaim"] = True
         key = self.session.get("resumeKey")
@@ -213,7 +206,7 @@ class Connection:
 
     def _ask(self, link: socket.socket, method: str, **params: Any) -> tuple[dict[str, Any], list[int]]:
         """A call whose answer is the next one, before the reader runs. A refused attach costs what it was for, not the connection."""
-        link.send(json.dumps({"jsonrpc": "2.0", "id": 0, "method": method, "params": params}).encode())
+        link.send(packet_of(0, method, params))
         data, descriptors, _, _ = socket.recv_fds(link, PACKET_BYTES_MAX, DESCRIPTORS_MAX, socket.MSG_CMSG_CLOEXEC)
         if not data:
             raise Disconnected("The daemon closed the connection.")
@@ -249,12 +242,12 @@ class Connection:
                 return
             self._attaching.discard(told["id"])
             if "error" in told:
-                call.future.set_exception(error_of(told["error"]))
+                call.fail(error_of(told["error"]))
                 return
             try:
-                call.future.set_result(self._result(told["result"], descriptors))
+                call.succeed(self._result(told["result"], descriptors))
             except Exception as error:  # Mapping it failed: told to whom it was for.
-                call.future.set_exception(error)
+                call.fail(error)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -276,8 +269,13 @@ class Connection:
 
     def _tell(self, params: dict[str, Any]) -> None:
         call = self._calls.get(params.get("call", 0))
-        if call is not None and call.notice is not None:
+        if call is None or call.notice is None:
+            return
+        try:
             call.notice(params)
+        except Exception as error:  # The caller's own: it hears of it. What is loaded, is let go of when it comes.
+            call.notice = None
+            call.fail(error)
 
     def _detach(self, link: socket.socket) -> None:
         """Detaches what nobody here uses any more; not while an attach is under way, which it could undo."""
@@ -319,7 +317,7 @@ class Connection:
         """This connection is over: goes on over another, unless it was closed here. That one; None where there is none."""
         fresh: Optional[socket.socket] = None
         with self._order:
-            link.close()
+            _end(link)
             self._socket = None
             calls, self._calls = self._calls, {}
             self._attaching.clear()
@@ -335,9 +333,29 @@ class Connection:
                 except OSError:
                     pass  # That one has ended too: the reader finds it, and all are asked again over the next.
         for call in calls.values():
-            call.future.set_exception(Disconnected("The connection ended before the answer came; it may have been carried out or not."))
+            call.fail(Disconnected("The connection ended before the answer came; it may have been carried out or not."))
         self._wake()  # For what was let go of meanwhile.
         return fresh
+
+
+_connections: "weakref.WeakSet[Connection]" = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for connection in list(_connections):
+        connection.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def _end(link: socket.socket) -> None:
+    """Ends it for whoever else has a descriptor of it too."""
+    try:
+        link.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # It has ended.
+    link.close()
 
 
 def _waker_of(of: "weakref.ref[Connection]") -> Callable[[], None]:
@@ -359,7 +377,7 @@ def _read(of: "weakref.ref[Connection]", link: socket.socket, woken: int) -> Non
         ready = {descriptor for descriptor, _ in poll.poll()}
         connection = of()
         if connection is None:
-            link.close()
+            _end(link)
             os.close(woken)
             return
         if woken in ready:

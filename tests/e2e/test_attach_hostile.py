@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Clients that die, attack or belong to another user: nothing is left of them, and nobody else notices."""
 import array
+import ctypes
+import fcntl
 import mmap
 import os
 import random
@@ -112,6 +114,96 @@ class HostileClients(AttachCase):
             print(f"\na client that never reads was closed after {time.monotonic() - begun:.1f} s")
         good.close()
         bad.close()
+
+    def test_a_models_bytes_cannot_be_changed_by_whatever_way_and_by_the_same_user_neither(self):
+        client, other = self.connect(), self.connect()
+        result, (descriptor, *_) = client.answer(client.send("attach", model="two.safetensors"))
+        size = result["memory"]["sizeBytes"]
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+        libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+        again = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR)  # Its maker's own user can, where the other one cannot; the seals hold for both.
+        try:
+            for one in (descriptor, again):
+                with self.assertRaises(OSError):
+                    os.pwrite(one, b"x", 0)
+                for length in (0, size // 2, 2 * size):
+                    with self.assertRaises(OSError):
+                        os.ftruncate(one, length)
+                for mode in (0x03, 0x10, 0x08):  # PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE, COLLAPSE_RANGE.
+                    self.assertEqual(libc.fallocate(one, mode, 0, 4096), -1, mode)
+                with self.assertRaises(OSError):
+                    mmap.mmap(one, 4096, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+                with self.assertRaises(OSError):
+                    fcntl.fcntl(one, 1033, 0x0008)  # F_ADD_SEALS, F_SEAL_WRITE
+                address = libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_SHARED, one, 0)
+                self.assertEqual(libc.mprotect(address, 4096, mmap.PROT_READ | mmap.PROT_WRITE), -1)
+                libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(4096))
+        finally:
+            os.close(again)
+            os.close(descriptor)
+        _, seen = other.map("attach", model="two.safetensors")
+        self.assertEqual(seen[0:65536], self.patterns["two.safetensors"])
+        for one in (seen, client, other):
+            one.close()
+
+    def test_who_may_write_cannot_take_the_memory_from_under_the_daemon_nor_keep_it_from_being_sealed(self):
+        client, other = self.connect(), self.connect()
+        result, (descriptor, *_) = client.answer(client.send("allocate", sizeBytes=8192, shareable=True))
+        where = result["memory"]["allocationId"]
+        for length in (0, 4096, 1 << 20):  # A shorter one would end the core when it reads.
+            with self.assertRaises(OSError):
+                os.ftruncate(descriptor, length)
+        os.pwrite(descriptor, b"mine", 0)
+        fcntl.fcntl(descriptor, 1033, 0x0001)  # F_ADD_SEALS, F_SEAL_SEAL: no seal can be added any more.
+        self.assertEqual(self.daemon.get(f"/api/memory/allocation/{where}/content").body[:4], b"mine")
+        os.close(descriptor)
+        client.call("free", allocationId=where)
+        made, memory = other.map("allocate", sizeBytes=8192)  # None of that memory is given to anybody again.
+        self.assertEqual(memory[:], bytes(8192))
+        memory.close()
+        other.call("free", allocationId=made["memory"]["allocationId"])
+        client.close()
+        other.close()
+
+    @unittest.skipUnless(os.getuid() == 0, "only root can become another user")
+    def test_who_sealed_its_memory_against_seals_shares_it_with_nobody(self):
+        owner = self.connect()
+        result, (descriptor, *_) = owner.answer(owner.send("allocate", sizeBytes=8192, shareable=True))
+        where = result["memory"]["allocationId"]
+        fcntl.fcntl(descriptor, 1033, 0x0001)  # F_SEAL_SEAL
+
+        def work(tell):
+            os.setgid(65534)
+            os.setuid(65534)
+            client = self.connect()
+            try:
+                client.call("attach", allocationId=where)
+            except Refused as error:
+                return tell(error.code)
+            tell("it was given, and could be changed under its reader")
+
+        child = Child(work)
+        self.assertEqual(child.hear(), "system-failed")
+        self.assertEqual(child.wait(), 0)
+        self.assertEqual(owner.call("list", owner="nobody")["items"], [])
+        os.close(descriptor)
+        owner.call("free", allocationId=where)
+        owner.close()
+
+    def test_a_key_of_a_connection_that_lives_is_of_no_use_to_another(self):
+        client, other = self.connect(), self.connect(None)
+        made = client.call("allocate", sizeBytes=4096)["memory"]["allocationId"]
+        for code, key in (("conflict", client.hello["resumeKey"]), ("not-found", client.hello["resumeKey"][::-1]), ("invalid-field", ""), ("invalid-field", "x" * 5000)):
+            with self.assertRaises(Refused) as refused:
+                other.call("hello", version=1, resumeKey=key)
+            self.assertEqual(refused.exception.code, code, key)
+        self.assertEqual([item["id"] for item in client.call("list")["items"] if item["id"] == made], [made])
+        self.assertNotEqual(other.call("hello", version=1)["session"], client.hello["session"])
+        client.close()
+        other.close()
 
     @unittest.skipUnless(os.getuid() == 0, "only root can become another user")
     def test_another_user_cannot_write_or_free_what_it_may_read(self):
