@@ -63,6 +63,17 @@ Error failed(const std::string& what) {
     error.message = what + ": " + std::strerror(errno) + ".";
     return error;
 }
+/// Progress is told in this thread, until this ends.
+class Telling {
+public:
+    explicit Telling(std::atomic<std::thread::id>& thread) : thread_(thread) { thread_ = std::this_thread::get_id(); }
+    ~Telling() { thread_ = std::thread::id(); }
+    Telling(const Telling&) = delete;
+    Telling& operator=(const Telling&) = delete;
+
+private:
+    std::atomic<std::thread::id>& thread_;
+};
 /// Keeps the thread of those who are asked away from a call's answers.
 class Busy {
 public:
@@ -84,21 +95,35 @@ Descriptor::~Descriptor() {
     if (number_ >= 0) (void)close(number_);
 }
 
+std::optional<Error> unsayable(const json::object& params) {
+    for (const auto& [name, value] : params) {
+        boost::system::error_code wrong;
+        (void)json::parse(json::serialize(value), wrong);
+        if (!wrong) continue;
+        Error error;
+        error.code = "invalid-field";
+        error.field = "/" + std::string(name);
+        error.message = error.field + " must be text in UTF-8: " + wrong.message() + ".";
+        return error;
+    }
+    return std::nullopt;
+}
+
 const char* name_of(Mode mode) { return mode == Mode::read ? "read" : mode == Mode::private_copy ? "private" : "write"; }
 
 Connection::Connection(std::string path, std::string name)
     : path_(std::move(path)), name_(std::move(name)), process_(getpid()), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 Connection::~Connection() {
+    if (getpid() != process_) {  // Of the process that this one forked from, which shares all that could be told here.
+        if (guard_.joinable()) guard_.detach();
+        return;
+    }
     const std::uint64_t one = 1;
     (void)!write(stop_.get(), &one, sizeof one);  // It can only fail when it is written already.
-    if (guard_.joinable() && getpid() == process_)
-        guard_.join();
-    else if (guard_.joinable())
-        guard_.detach();  // It runs in the process that this one forked from.
-    if (!watch_) return;
-    (void)shutdown(socket_.get(), SHUT_RDWR);  // The thread has a descriptor of it too.
-    watch_->end();
+    if (guard_.joinable()) guard_.join();
+    (void)shutdown(socket_.get(), SHUT_RDWR);  // A process that forked from this one, and a thread, have descriptors of it too.
+    if (watch_) watch_->end();
 }
 
 void Connection::let_ask(OnReclaim on_reclaim) { watch_ = std::make_shared<Watch>(std::move(on_reclaim)); }
@@ -172,7 +197,15 @@ Result<Answer> Connection::call(const char* method, const json::object& params, 
         error.message = "This connection is another process's, which forked; connect again here.";
         return error;
     }
-    const bool harmless_twice = std::strcmp(method, "attach") == 0 || std::strcmp(method, "list") == 0;
+    if (auto error = unsayable(params)) return *std::move(error);
+    if (told_in_.load() == std::this_thread::get_id()) {
+        Error error;
+        error.code = "conflict";
+        error.message = "A load's progress is told from within the load, which any other call would wait for: call when it has ended.";
+        return error;
+    }
+    const bool harmless_twice =
+        std::strcmp(method, "attach") == 0 || std::strcmp(method, "list") == 0 || std::strcmp(method, "subscribe") == 0;
     const std::lock_guard lock(lock_);
     for (int attempt = 0;; ++attempt) {
         if (socket_.get() < 0)
@@ -225,7 +258,9 @@ void Connection::take_notice(const json::object& message, const Notice& notice) 
     const json::object* const told = object_at(message, "params");
     if (told == nullptr) return;
     if (text_at(message, "method") != "reclaim") {
-        if (notice) notice(*told);
+        if (!notice) return;
+        const Telling telling(told_in_);
+        notice(*told);
     } else if (watch_) {
         watch_->asked({text_at(*told, "allocationId"), text_at(*told, "model"), number_at(*told, "bytes"), number_at(*told, "withinMs")});
     }
@@ -307,11 +342,11 @@ Result<std::shared_ptr<const Mapped>> Connection::map(const Answer& answer, bool
 }
 
 void Connection::unmapped(const Mapped& mapped) {
+    if (getpid() != process_) return;  // Before the lock, which a thread that is not here may have had.
     const std::lock_guard lock(lock_);
     const auto found = holds_.find(mapped.id);
     if (found == holds_.end() || --found->second.count > 0) return;
     holds_.erase(found);
-    if (getpid() != process_) return;
     // Refused where it is gone already, or others use it: then it ends with them, or with the connection.
     if (socket_.get() >= 0) (void)ask(mapped.frees ? "free" : "detach", {{"allocationId", mapped.id}}, {});
     if (socket_.get() < 0) left_[mapped.id] = mapped.frees;  // The session holds it yet.

@@ -7,6 +7,7 @@
 /// 1. An allocation is detached when the last mapping of it ends, and not before: counted here, for the daemon counts a connection once.
 /// 2. After a reconnection all that is mapped is attached, and nothing else, before anything else is said.
 #pragma once
+#include <atomic>
 #include <boost/json/object.hpp>
 #include <map>
 #include <mutex>
@@ -95,6 +96,7 @@ private:
     bool connected_ = false;        ///< Somebody listened, when it was opened last.
     std::shared_ptr<Watch> watch_;  // None: it is never asked.
     std::uint64_t next_id_ = 1;
+    std::atomic<std::thread::id> told_in_{};  ///< The thread in which progress is told just now.
     std::map<std::string, Hold> holds_;
     std::map<std::string, bool> left_;  ///< What ended here while there was no connection; true: it is to be freed.
     std::string resume_key_;
@@ -123,6 +125,8 @@ struct Mapped {
 };
 
 [[nodiscard]] const char* name_of(Mode mode);
+/// Why the daemon could not read that: it would answer nobody. Errors: "invalid-field".
+[[nodiscard]] std::optional<Error> unsayable(const boost::json::object& params);
 /// The table of tensors in the answer, or in memory that came with it. Errors: "system-failed".
 [[nodiscard]] Result<std::vector<Tensor>> tensors_of(const Answer& answer, const Mapped& mapped);
 }  // namespace vramd::client

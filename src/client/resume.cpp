@@ -31,7 +31,8 @@ std::map<std::string, std::string> held_by(const json::object& hello) {
 
 /// Hello, with the session of before if the daemon knows it yet.
 Result<Answer> Connection::greet() {
-    json::object params{{"version", protocol_version}, {"client", name_.substr(0, 128)}};
+    json::object params{{"version", protocol_version}, {"client", name_}};
+    if (auto error = unsayable(params)) return *std::move(error);
     if (watch_) params["reclaim"] = true;
     if (!resume_key_.empty()) {
         json::object with_key = params;

@@ -8,7 +8,8 @@
 ///     for (const auto& tensor : model->tensors()) use(tensor.name, tensor.data, tensor.size_bytes);
 ///
 /// Errors are values: every call that can be refused gives a `Result`. Thread-safe throughout: one client may be used by many threads,
-/// whose calls wait for one another. A process that forked connects anew. The protocol: docs/attach-protocol.md.
+/// whose calls wait for one another. A process that forked connects anew; while it lives without having executed another program it keeps
+/// the connection that it was forked with, should its parent be killed. Texts are UTF-8. The protocol: docs/attach-protocol.md.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -77,12 +78,14 @@ struct Progress {
 };
 
 struct LoadOptions {
-    std::string path;                               ///< The file beneath a model folder; empty: as the name says.
-    std::string device;                             ///< Empty: wherever it is, else where there is most room.
-    Mode mode = Mode::read;                         ///< `read` or `private_copy`.
-    bool pinned = false;                            ///< Of a load: never evicted.
-    std::vector<std::string> tensors;               ///< Only these are told; empty: all.
-    std::function<void(const Progress&)> progress;  ///< Called from within `load`.
+    std::string path;                  ///< The file beneath a model folder; empty: as the name says.
+    std::string device;                ///< Empty: wherever it is, else where there is most room.
+    Mode mode = Mode::read;            ///< `read` or `private_copy`.
+    bool pinned = false;               ///< Of a load: never evicted.
+    std::vector<std::string> tensors;  ///< Only these are told; empty: all.
+    /// Called from within `load`, which throws what it throws (of std::exception's kind). It may not use the client, nor let go of what
+    /// came from it.
+    std::function<void(const Progress&)> progress;
 };
 
 struct AllocateOptions {
@@ -114,7 +117,8 @@ using OnReclaim = std::function<void(const ReclaimRequest&)>;
 class Connection;
 struct Mapped;
 
-/// A model in memory. Copies share it; with the last one the daemon is told that it is not used here any more.
+/// A model in memory; one that was moved from is empty. Copies share it; with the last one the daemon is told that it is not used here any
+/// more.
 class VRAMD_API Model {
 public:
     [[nodiscard]] const std::string& name() const;
@@ -138,7 +142,8 @@ private:
     std::shared_ptr<const Facts> facts_;
 };
 
-/// Memory of one's own, or another's to read. Copies share it. What was allocated without `persistent` is freed with the last one.
+/// Memory of one's own, or another's to read; what was moved from is empty. Copies share it. What was allocated without `persistent` is
+/// freed with the last one.
 class VRAMD_API Allocation {
 public:
     [[nodiscard]] const std::string& id() const;
