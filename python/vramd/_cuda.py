@@ -128,13 +128,14 @@ class Mapping:
                 driver.leave(before)
         return bytes(copy)
 
-    def write(self, offset_bytes: int, data: bytes) -> None:
+    def write(self, offset_bytes: int, data: memoryview) -> None:
         """Copies bytes there."""
         driver = _begun()
         if data:
+            source = data.tobytes() if data.readonly else (ctypes.c_char * len(data)).from_buffer(data)  # No address is had of the former but by copying.
             before = driver.enter(self.ordinal)
             try:
-                driver.call("cuMemcpyHtoD_v2", ctypes.c_uint64(self.address + offset_bytes), data, ctypes.c_size_t(len(data)))
+                driver.call("cuMemcpyHtoD_v2", ctypes.c_uint64(self.address + offset_bytes), source, ctypes.c_size_t(len(data)))
             finally:
                 driver.leave(before)
 

@@ -4,6 +4,7 @@
 #include <linux/stat.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -62,6 +63,18 @@ std::optional<DirectAlignment> direct_alignment_of(const Fd& file) {
     return alignment;
 }
 
+std::optional<bool> is_cached(const Fd& file, u64 begin_bytes, u64 end_bytes) {
+    constexpr long cachestat_number = 451;  // On every architecture; Debian 12's headers do not know it.
+    struct {
+        u64 offset_bytes, size_bytes;
+    } const range{begin_bytes, end_bytes - begin_bytes};
+    struct {
+        u64 cached, dirty, writeback, evicted, recently_evicted;
+    } pages{};
+    if (syscall(cachestat_number, file.get(), &range, &pages, 0U) != 0) return std::nullopt;
+    return pages.cached >= div_ceil(end_bytes, page_bytes) - begin_bytes / page_bytes;
+}
+
 std::span<std::byte> ReadingHand::buffer() {
     if (buffer_ == nullptr) {
         const std::size_t twice = 2 * read_buffer_bytes;
@@ -83,8 +96,8 @@ void ReadingHand::put_down() {
     if (buffer_ != nullptr) munmap(std::exchange(buffer_, nullptr), read_buffer_bytes);
 }
 
-FileBytes::FileBytes(const Fd& file, std::string name, std::optional<DirectAlignment> alignment)
-    : file_(file), name_(std::move(name)), cached_(without_read_ahead(file)), alignment_(alignment) {}
+FileBytes::FileBytes(const Fd& file, std::string name, std::optional<DirectAlignment> alignment, bool told)
+    : file_(file), name_(std::move(name)), cached_(without_read_ahead(file)), alignment_(alignment), told_(told) {}
 
 std::size_t FileBytes::together(std::span<const ipc::TableCopy> parts) {
     INVARIANT(!parts.empty() && parts[0].size_bytes <= read_step_bytes);
@@ -117,6 +130,10 @@ void FileBytes::take_cached(Parts& parts, std::span<std::byte> place, ReadingHan
 }
 
 bool FileBytes::may_be_cached(u64 begin_bytes, u64 end_bytes, ReadingHand& hand) {
+    if (told_.load(std::memory_order_relaxed)) {
+        if (const std::optional<bool> cached = is_cached(file_, begin_bytes, end_bytes)) return *cached;
+        told_.store(false, std::memory_order_relaxed);
+    }
     // Threads that race here ask once more or once less, no worse.
     const u32 before = not_cached_.fetch_add(1, std::memory_order_relaxed);
     if (before < ask_at_.load(std::memory_order_relaxed)) return false;

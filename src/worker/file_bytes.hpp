@@ -1,16 +1,18 @@
 /// One file of a reading, and the ways by which its bytes come to their place.
 ///
-/// - What is in the page cache is copied from there, with no second copy of it anywhere. Whether a piece is there is found by asking
-///   for one byte at a random position in it with `RWF_NOWAIT` (0.3 µs), then for all of it, by a descriptor whose reads bring nothing
-///   but what they ask for (`POSIX_FADV_RANDOM`): a disk may be so fast that the page that a question brings is its own answer, and
-///   reading ahead from there would bring all of a cold file into the cache. A no makes the kernel fetch that one page, which a disk feels
-///   (asking for each piece cost a quarter of the rate): so after each no, twice as many pieces as before are taken for not cached,
-///   unasked, up to `unasked_max`. At random, so that a file that is read cold again and again does not look cached by what asking brought.
+/// - What is in the page cache is copied from there, with no second copy of it anywhere. Whether all of a piece is there cachestat(2) tells
+///   (Linux 6.5), which changes nothing, but only of a file that this process owns or may write. Of others it is found by asking for one
+///   byte at a random position in it with `RWF_NOWAIT` (0.3 µs), then for all of it, by a descriptor whose reads bring nothing but what
+///   they ask for (`POSIX_FADV_RANDOM`): a disk may be so fast that the page that a question brings is its own answer, and reading ahead
+///   from there would bring all of a cold file into the cache. A no makes the kernel fetch that one page, which a disk feels (asking for
+///   each piece cost a quarter of the rate): so after each no, twice as many pieces as before are taken for not cached, unasked, up to
+///   `unasked_max`. At random, so that a file that is read cold again and again does not look cached by what asking brought.
 /// - What is not is read past the cache (O_DIRECT): a cold model pushes nothing out, costs a sixth of the processor's time, and comes at
 ///   the disk's rate. Straight to its place where file and memory are aligned alike, else through a buffer of one piece.
 /// - What neither brings (a file system without either, a refusal, a file that ends early) is read as any program would. All errors come
 ///   from there: the first two ways only save time.
-/// Source: open(2) O_DIRECT, statx(2) STATX_DIOALIGN, preadv2(2) RWF_NOWAIT; docs/notes/0009-cold-reads.md.
+/// Source: open(2) O_DIRECT, statx(2) STATX_DIOALIGN, preadv2(2) RWF_NOWAIT, the kernel's mm/filemap.c on cachestat;
+/// docs/notes/0009-cold-reads.md.
 ///
 /// Invariants
 /// - Only the bytes of the parts are written in the place, whatever the alignment.
@@ -48,6 +50,8 @@ struct DirectAlignment {
 };
 /// As the file system says; where it does not, a page of both. Absent where it says that it has no direct reads, or asks for too much.
 [[nodiscard]] std::optional<DirectAlignment> direct_alignment_of(const Fd& file);
+/// Whether every byte from `begin_bytes` to before `end_bytes` is in the page cache. Absent where the kernel does not tell of this file.
+[[nodiscard]] std::optional<bool> is_cached(const Fd& file, u64 begin_bytes, u64 end_bytes);
 
 /// Bytes that came by each way; of direct reads, what alignment and gaps add included.
 struct Ways {
@@ -84,8 +88,9 @@ private:
 /// All methods may be called from any thread.
 class FileBytes {
 public:
-    /// `file` outlives it. `name` is for errors. `alignment` takes the place of what the file system says.
-    FileBytes(const Fd& file, std::string name, std::optional<DirectAlignment> alignment = std::nullopt);
+    /// `file` outlives it. `name` is for errors. `alignment` takes the place of what the file system says; without `told` the kernel is not
+    /// asked by cachestat.
+    FileBytes(const Fd& file, std::string name, std::optional<DirectAlignment> alignment = std::nullopt, bool told = true);
 
     /// How many of `parts` (of this file) one call of `bring` takes, from the first: those that follow each other in the file, with at most
     /// `read_gap_bytes_max` between, up to `read_step_bytes` in all. At least 1; a larger part is to be cut before.
@@ -119,6 +124,7 @@ private:
     std::optional<DirectAlignment> alignment_;
     std::once_flag opened_;
     Fd direct_;
+    std::atomic<bool> told_;                    ///< The kernel tells what is cached, as far as is known.
     std::atomic<bool> cache_answers_ = true;    ///< The file system can say whether a page is cached.
     std::atomic<bool> direct_refused_ = false;  ///< Set once, for good.
     std::atomic<u32> not_cached_ = 0;           ///< Pieces since the last that was cached.

@@ -89,7 +89,8 @@ class PythonOnAGpu(unittest.TestCase):
             own.write(data)
             self.assertEqual(own.tobytes(), data)
             self.assertEqual(self.daemon.get(f"/api/memory/allocation/{own.id}/content").body, data)
-            own.write(b"abc", offset=7)
+            own.write(bytearray(b"abd"), offset=7)
+            own.write(memoryview(bytearray(b"-c-"))[1:2], offset=9)
             with self.connect() as other, other.attach(own.id) as seen:
                 self.assertEqual(seen.tobytes(), data[:7] + b"abc" + data[10:])
                 with self.assertRaises(TypeError):
