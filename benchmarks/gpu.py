@@ -12,6 +12,7 @@ import threading
 import time
 
 from gpu_bed import GIB, MIB, SIZE, Attach, Cuda, Daemon, best_rate, model_file, now, say, transfer
+from gpu_deaths import deaths, disturbed
 from gpu_life import churn, kills
 
 
@@ -244,7 +245,7 @@ def main():
             say("the daemon's start, with the GPU", (now() - begun) * 1e3, "ms")
             told = daemon.get("/api/devices/cuda0").ok()
             print(f"  {told['name']}, {told['driver']}, health {told['health']} {told['healthReasons']}")
-            for part in (lambda: copies(daemon, limits), lambda: both_ways(daemon, cuda), lambda: models(daemon, folder, limits), lambda: swaps(daemon, folder, limits), lambda: attaching(daemon, cuda, folder), lambda: kills(daemon), lambda: churn(daemon)):
+            for part in (lambda: copies(daemon, limits), lambda: both_ways(daemon, cuda), lambda: models(daemon, folder, limits), lambda: swaps(daemon, folder, limits), lambda: attaching(daemon, cuda, folder), lambda: deaths(daemon, cuda), lambda: disturbed(daemon, cuda), lambda: kills(daemon), lambda: churn(daemon)):
                 good = part() is not False and good
     finally:
         shutil.rmtree(folder)

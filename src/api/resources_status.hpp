@@ -98,6 +98,23 @@ inline constexpr auto description<NumaNode> = describe(
      {.member = "total_bytes", .tells = "Its memory.", .example = "17179869184", .unit = "bytes", .presence = Presence::optional},
      {.member = "free_bytes", .tells = "Of which nobody uses.", .example = "8589934592", .unit = "bytes", .presence = Presence::optional}});
 
+struct OtherProcess {
+    u64 pid = 0;
+    std::optional<std::string> name;
+    std::optional<u64> used_bytes;
+};
+BOOST_DESCRIBE_STRUCT(OtherProcess, (), (pid, name, used_bytes))
+template <>
+inline constexpr auto description<OtherProcess> = describe(
+    "OtherProcess", "A process that uses a GPU's memory, as the driver tells.",
+    {{.member = "pid", .tells = "Its number.", .example = "812"},
+     {.member = "name", .tells = "The program's name, where the system tells.", .example = R"("python3")", .presence = Presence::optional},
+     {.member = "used_bytes",
+      .tells = "What the driver books to it: its context and its own memory; what it has mapped of vramd's is not counted.",
+      .example = "543162368",
+      .unit = "bytes",
+      .presence = Presence::optional}});
+
 struct HugePages {
     std::optional<u64> size_bytes;
     std::optional<u64> total_count;
@@ -148,6 +165,7 @@ struct DeviceStatus {
     u64 pool_bytes = 0;
     std::optional<u64> physical_bytes;
     std::optional<u64> other_processes_bytes;
+    std::vector<OtherProcess> other_processes;
     std::optional<u64> system_available_bytes;
     std::optional<u64> group_limit_bytes;
     std::optional<u64> group_used_bytes;
@@ -164,8 +182,8 @@ struct DeviceStatus {
 BOOST_DESCRIBE_STRUCT(DeviceStatus, (),
                       (device_id, memory_type, health, health_score, health_reasons, total_bytes, used_bytes, available_bytes,
                        reserved_bytes, live_bytes, zombie_bytes, free_bytes, reclaimable_bytes, pool_bytes, physical_bytes,
-                       other_processes_bytes, system_available_bytes, group_limit_bytes, group_used_bytes, usage_percentage,
-                       allocation_count, block_count, numa_nodes, huge_pages, stall, fragmentation, usage, allocations))
+                       other_processes_bytes, other_processes, system_available_bytes, group_limit_bytes, group_used_bytes,
+                       usage_percentage, allocation_count, block_count, numa_nodes, huge_pages, stall, fragmentation, usage, allocations))
 template <>
 inline constexpr auto description<DeviceStatus> = describe(
     "DeviceStatus", "How one device is. total = live + zombie + reserved + free; used = live + zombie.",
@@ -204,6 +222,8 @@ inline constexpr auto description<DeviceStatus> = describe(
       .example = "1073741824",
       .unit = "bytes",
       .presence = Presence::optional},
+     {.member = "other_processes",
+      .tells = "Who they are, on a GPU whose driver tells: most bytes first, vramd's clients among them; else empty."},
      {.member = "system_available_bytes",
       .tells = "What the system could still give.",
       .example = "12884901888",

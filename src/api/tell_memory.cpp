@@ -175,6 +175,8 @@ DeviceStatus tell_status(const engine::DeviceTold& told) {
     status.allocation_count = books.allocations;
     status.block_count = books.blocks;
     for (const device::NumaNode& node : reading.numa_nodes) status.numa_nodes.push_back({node.id, node.total_bytes, node.free_bytes});
+    for (const device::ProcessUse& other : reading.other_processes)
+        status.other_processes.push_back({other.pid, other.name.empty() ? std::nullopt : std::optional(other.name), other.used_bytes});
     const device::HugePages& huge = reading.huge_pages;
     status.huge_pages = {huge.size_bytes, huge.total_count, huge.free_count, huge.shared_memory_policy};
     if (const auto& stall = reading.stall)

@@ -91,7 +91,14 @@ enum class Health : u8 {
 /// How much of a reading is wanted: what nobody shows is not read.
 enum class Look : u8 {
     whole,
-    use,  ///< How much is used and to be had, stall and health; without NUMA nodes and huge pages.
+    use,  ///< How much is used and to be had, stall and health; without NUMA nodes, huge pages and other processes' names.
+};
+
+/// A process that uses the hardware's memory.
+struct ProcessUse {
+    u32 pid = 0;                    ///< As this process's pid namespace counts, or the driver, which may stand outside of it.
+    std::string name;               ///< As the kernel has it, in printable ASCII; empty: unknown.
+    std::optional<u64> used_bytes;  ///< What the driver books to it; memory that it mapped from another is booked to the other.
 };
 
 /// One look at the device, taken on that call. What is unknown is absent; nothing is estimated.
@@ -106,6 +113,7 @@ struct Reading {
     std::optional<u64> os_available_bytes;  ///< What the system could still give (the smallest of MemAvailable and the cgroups' rooms).
     std::optional<u64> system_available_bytes;  ///< Of the hardware's memory alone, whatever a cgroup allows us of it.
     std::optional<u64> other_processes_bytes;   ///< In use on the hardware and not held by a device of this process.
+    std::vector<ProcessUse> other_processes;    ///< Who they are, most bytes first; empty where the driver names none.
     std::optional<u64> group_limit_bytes;       ///< The tightest cgroup memory limit over this process.
     std::optional<u64> group_used_bytes;        ///< Use of the group with that limit.
     std::optional<u64> group_available_bytes;   ///< What it still has room for, cache that the kernel drops first counted in.

@@ -309,7 +309,7 @@ Result<std::shared_ptr<Channel>> CudaDevice::open_channel(u64 key, Patience pati
     return std::make_shared<CudaChannel>(ways_, std::move(block), address);
 }
 
-Reading CudaDevice::read(Look) {
+Reading CudaDevice::read(Look look) {
     Reading reading;
     reading.capacity_bytes = facts_.capacity_bytes;
     reading.memory_type = "gpuMemory";
@@ -319,11 +319,12 @@ Reading CudaDevice::read(Look) {
             if (slot.block) reading.held_bytes += slot.spec.size_bytes;
     }
     const bool opened = is_open();
-    if (const auto use = opened ? use_->look() : std::nullopt) {
+    if (const auto use = opened ? use_->look(look == Look::whole) : std::nullopt) {
         reading.physical_bytes = use->total_bytes;
         reading.os_available_bytes = use->free_bytes;
         reading.system_available_bytes = use->free_bytes;
         if (use->used_bytes) reading.other_processes_bytes = less(*use->used_bytes, reading.held_bytes + own_bytes_);
+        reading.other_processes = others_of(use->processes);
     }
     if (opened) reading.reasons = use_->reasons();
     if (opened) reading.pinned_bytes = ways_.pins->pinned_bytes();

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <fstream>
 
 #include "device/cuda/fixture.hpp"
 
@@ -194,6 +195,32 @@ TEST_CASE("a GPU's reading tells its memory, ours and the others'") {
     keeper->reset();
     CHECK(device->read().other_processes_bytes == 0);
     CHECK(device->read().os_available_bytes == before.os_available_bytes);
+}
+
+TEST_CASE("a GPU's reading names the other processes that use it, and not this one") {
+    const Calm calm;
+    const auto device = gpu();
+    CHECK(device->read().other_processes.empty());
+    const std::string other = std::to_string(getppid());
+    setenv("VRAMD_CUDA_DOUBLE_PROCESS", (other + ":12345678").c_str(), 1);
+    const std::vector<ProcessUse> told = device->read().other_processes;
+    CHECK(device->read(Look::use).other_processes.empty());
+    setenv("VRAMD_CUDA_DOUBLE_PROCESS", "4194305:18446744073709551615", 1);  // Beyond any process; its use is not told.
+    const std::vector<ProcessUse> unknown = device->read().other_processes;
+    Double::get().order("nvmlDeviceGetComputeRunningProcesses_v3", 999);
+    const std::vector<ProcessUse> refused = device->read().other_processes;
+    unsetenv("VRAMD_CUDA_DOUBLE_PROCESS");
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].pid == static_cast<u32>(getppid()));
+    CHECK(told[0].used_bytes == 12345678);
+    std::ifstream file("/proc/" + other + "/comm");
+    std::string name;
+    std::getline(file, name);
+    CHECK(told[0].name == name);
+    REQUIRE(unknown.size() == 1);
+    CHECK(unknown[0].name.empty());
+    CHECK(!unknown[0].used_bytes);
+    CHECK(refused.empty());
 }
 
 TEST_CASE("a GPU is opened as large as it was asked for, what an earlier process left in it included") {

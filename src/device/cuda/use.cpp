@@ -4,12 +4,28 @@
 
 #include <algorithm>
 #include <chrono>
-#include <span>
+#include <fstream>
+#include <functional>
+#include <utility>
 
 namespace vramd::device::cuda {
 namespace {
 constexpr std::size_t processes_max = 256;
+
+/// Absent: the driver does not say (all ones).
+std::optional<u64> told_bytes(const ManagedProcess& process) {
+    if (process.used >= u64{1} << 62) return std::nullopt;
+    return process.used;
 }
+std::string name_of(unsigned pid) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/comm");
+    std::string name;
+    std::getline(file, name);
+    for (char& letter : name)
+        if (letter < ' ' || letter > '~') letter = '?';  // It is the process's own choice.
+    return name;
+}
+}  // namespace
 
 UseReader::UseReader(std::shared_ptr<Context> context) : context_(std::move(context)) {
     const Management& management = context_->libraries().management;
@@ -45,23 +61,30 @@ void UseReader::serve() {
         if (stop_) return;
         begun_ = wanted_;
         begun_ns_ = monotonic_ns();
+        const bool with_processes = std::exchange(processes_wanted_, false);
         lock.unlock();
         const std::optional<Use> use = ask();
+        std::vector<ManagedProcess> users;
+        if (with_processes) users = processes();
         lock.lock();
         last_ = use;
+        if (with_processes) processes_ = std::move(users);
         answered_ = begun_;
         changed_.notify_all();
     }
 }
 
-std::optional<Use> UseReader::look(u64 silence_ns) {
+std::optional<Use> UseReader::look(bool with_processes, u64 silence_ns) {
     std::unique_lock lock(mutex_);
     const u64 mine = ++wanted_;
+    processes_wanted_ |= with_processes;
     changed_.notify_all();
     const u64 now_ns = monotonic_ns();
     const u64 until_ns = (begun_ == answered_ ? now_ns : begun_ns_) + silence_ns;
     if (until_ns > now_ns) (void)changed_.wait_for(lock, std::chrono::nanoseconds(until_ns - now_ns), [&] { return answered_ >= mine; });
-    return last_;
+    std::optional<Use> use = last_;
+    if (use && with_processes) use->processes = processes_;
+    return use;
 }
 
 std::vector<std::string> UseReader::reasons() {
@@ -78,22 +101,34 @@ std::optional<Use> UseReader::ask() const {
     if (device_ != nullptr) {
         ManagedMemory memory;
         if (context_->libraries().management.memory(device_, &memory) == management_success)
-            return Use{memory.total, memory.free, memory.used};
+            return Use{memory.total, memory.free, memory.used, {}};
     }
     std::size_t free = 0;
     std::size_t total = 0;
     if (!context_->enter() || context_->driver().memory_info(&free, &total) != status_success) return std::nullopt;
-    return Use{total, free, std::nullopt};
+    return Use{total, free, std::nullopt, {}};
+}
+
+std::vector<ManagedProcess> UseReader::processes() const {
+    std::vector<ManagedProcess> processes(processes_max);
+    auto count = static_cast<unsigned>(processes.size());
+    if (device_ == nullptr || context_->libraries().management.processes(device_, &count, processes.data()) != management_success)
+        return {};
+    processes.resize(std::min<std::size_t>(count, processes.size()));
+    return processes;
 }
 
 std::optional<u64> UseReader::own_bytes() const {
-    if (device_ == nullptr) return std::nullopt;
-    std::array<ManagedProcess, processes_max> processes{};
-    unsigned count = processes.size();
-    if (context_->libraries().management.processes(device_, &count, processes.data()) != management_success) return std::nullopt;
-    const auto pid = static_cast<unsigned>(getpid());
-    for (const ManagedProcess& process : std::span(processes).first(std::min<std::size_t>(count, processes.size())))
-        if (process.pid == pid && process.used < (u64{1} << 62)) return process.used;  // All ones: it does not say.
+    for (const ManagedProcess& process : processes())
+        if (process.pid == static_cast<unsigned>(getpid())) return told_bytes(process);
     return std::nullopt;
+}
+
+std::vector<ProcessUse> others_of(const std::vector<ManagedProcess>& processes) {
+    std::vector<ProcessUse> others;
+    for (const ManagedProcess& process : processes)
+        if (process.pid != static_cast<unsigned>(getpid())) others.push_back({process.pid, name_of(process.pid), told_bytes(process)});
+    std::ranges::stable_sort(others, std::ranges::greater{}, &ProcessUse::used_bytes);
+    return others;
 }
 }  // namespace vramd::device::cuda
