@@ -219,7 +219,7 @@ inline constexpr auto description<UnloadQuery> =
     describe("UnloadQuery", "Which model, and what of it stays.",
              {{.member = "name", .tells = "Its name.", .example = R"("detector")", .min = 1, .max = model_name_bytes_max},
               {.member = "keep_cached",
-               .tells = "True: where the RAM cache is, its bytes stay as long as the cache has room. False: they are given back now.",
+               .tells = "True: what the RAM cache has of it stays as long as the cache has room. False: where it is loaded nowhere any more, that is given back now too.",
                .presence = Presence::optional}});
 
 struct TensorsQuery {

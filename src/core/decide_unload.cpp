@@ -93,6 +93,15 @@ Result<Decision> decide_one(const State& state, const UnloadModelCommand& comman
         decision.freed_bytes += granted_bytes(state, *copy);
         end_copy(state, decision, *copy, Code::cancelled);
     }
+    if (command.cached == UnloadModelCommand::Cached::keep) return decision;
+    const auto copies = state.catalogue.copies_of(model->id.serial);
+    if (std::cmp_less(going.size(), std::ranges::count(copies, ModelTier::device, &model::Copy::tier))) return decision;
+    for (const model::Copy* copy : copies) {  // Loaded nowhere any more: what the cache keeps of it goes too.
+        if (copy->tier != ModelTier::ram) continue;
+        if (auto used = why_used(state, *copy, command.in_use)) return std::unexpected(*std::move(used));
+        decision.freed_bytes += granted_bytes(state, *copy);
+        end_copy(state, decision, *copy, Code::cancelled);
+    }
     return decision;
 }
 

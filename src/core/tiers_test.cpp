@@ -48,6 +48,29 @@ TEST_CASE("on the cache's own device both are one memory: unloading keeps it whe
     CHECK(tiers.held(0) == 0);
 }
 
+TEST_CASE("unloaded for good, a model leaves the cache too, but not while another device has it or somebody reads it there") {
+    Tiers tiers;
+    tiers.add_device("c", 4 * mib);
+    tiers.load("m", "b", 1 * mib);
+    tiers.load("m", "c", 1 * mib);
+    UnloadModelCommand drop{somebody, "m", "b"};
+    drop.cached = UnloadModelCommand::Cached::drop;
+    CHECK(tiers.give(drop)->freed_bytes == 1 * mib);
+    CHECK(tiers.copy("m", 0));
+    drop.device_id.clear();
+    drop.in_use = {tiers.copy("m", 0)->allocation.serial};
+    const auto read = tiers.give(drop);
+    REQUIRE(!read);
+    CHECK(read.error().code == Code::leased);
+    CHECK(tiers.copy("m", 2));  // Nothing went by half.
+    drop.in_use.clear();
+    CHECK(tiers.give(drop)->freed_bytes == 2 * mib);
+    tiers.go_on();
+    CHECK(tiers.copy("m", 0) == nullptr);
+    CHECK(tiers.held(0) == 0);
+    CHECK(tiers.held(2) == 0);
+}
+
 TEST_CASE("the cache stays within its bound: what came first goes first, and what can never fit is not kept") {
     Tiers tiers(3 * mib);
     for (const char* const name : {"one", "two", "three", "four"}) {

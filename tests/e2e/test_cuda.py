@@ -184,7 +184,9 @@ class Gpu(unittest.TestCase):
             for i, tensor in enumerate(self.daemon.get("/api/model/model/tensors").ok()["items"]):
                 number = int(tensor["name"][1:])
                 self.assertEqual(content[tensor["offsetBytes"]:tensor["offsetBytes"] + tensor["sizeBytes"]], bodies[number], f"{way}: tensor {i}")
-            self.daemon.delete("/api/model/unload?name=model&keepCached=false").ok()
+            freed = self.daemon.delete("/api/model/unload?name=model&keepCached=false").ok()["freedBytes"]
+            self.assertEqual(freed, sum(place["sizeBytes"] for place in told["places"]))
+            self.assertEqual({told["usedBytes"] for told in self.daemon.get("/api/memory/status").ok()["devices"]}, {0}, "the cache's copy")
         self.audit()
 
     def test_what_the_cache_holds_is_pinned_for_the_gpu_by_the_next_core_too_and_let_go_of_with_the_model(self):
