@@ -83,7 +83,7 @@ Result<Caller> caller_of(const http::RequestHead& head, const Options& options) 
         return refuse(Code::forbidden, "Authorization", "The token is none of the daemon's --token-file.");
     }
     if (head.peer.door == http::Door::tcp) {
-        if (!head.peer.address.starts_with("127.") && !head.peer.address.starts_with("[::1]"))
+        if (!http::comes_over_loopback(head.peer))
             return refuse(Code::forbidden, "Authorization",
                           "From another machine a bearer token of the daemon's --token-file is needed (Authorization: Bearer …).");
         return Caller{"http", Role::user};

@@ -7,6 +7,10 @@ namespace {
 constexpr u64 beside_bytes_max = 8 * kib;
 
 std::unexpected<Error> malformed(std::string detail) { return refuse(Code::malformed_request, {}, std::move(detail)); }
+/// Of a field's name (RFC 9110, 5.6.2).
+bool is_name_char(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || std::string_view("!#$%&'*+-.^_`|~").contains(c);
+}
 bool is_control(char c) { return (static_cast<u8>(c) < 0x20 && c != '\t') || c == 0x7f; }
 }  // namespace
 
@@ -84,8 +88,12 @@ Result<void> ChunkDecoder::step_trailer(char c) {
                 state_ = State::end_lf;
                 return {};
             }
-            if (is_control(c) || c == ' ' || c == '\t') return malformed("A trailer is not a header field.");
-            state_ = State::trailer;
+            if (!is_name_char(c)) return malformed("A trailer is not a header field.");
+            state_ = State::trailer_name;
+            return {};
+        case State::trailer_name:
+            if (c != ':' && !is_name_char(c)) return malformed("A trailer is not a header field.");
+            if (c == ':') state_ = State::trailer;
             return {};
         case State::trailer:
             if (c == '\r')

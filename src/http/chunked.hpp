@@ -23,7 +23,20 @@ public:
     [[nodiscard]] bool done() const { return state_ == State::done; }
 
 private:
-    enum class State : u8 { size, extension, size_lf, data, data_cr, data_lf, trailer_start, trailer, trailer_lf, end_lf, done };
+    enum class State : u8 {
+        size,
+        extension,
+        size_lf,
+        data,
+        data_cr,
+        data_lf,
+        trailer_start,
+        trailer_name,
+        trailer,
+        trailer_lf,
+        end_lf,
+        done
+    };
     [[nodiscard]] Result<void> step(char c);
     [[nodiscard]] Result<void> step_size(char c);
     [[nodiscard]] Result<void> step_trailer(char c);

@@ -284,7 +284,7 @@ Awaitable<void> Connection::buffer_body(BufferBody& plan) {
         const u64 have = request.body.size();
         // Grows as bytes come: a Content-Length alone costs nothing.
         const u64 step = std::min(ready, std::max<u64>(16 * kib, have));
-        if (have + step > plan.body_bytes_max) {
+        if (ready > plan.body_bytes_max - have) {  // Of a chunk too, before its bytes come.
             reply_ = too_large(have + ready);
             co_return;
         }

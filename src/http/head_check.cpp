@@ -81,7 +81,7 @@ bool is_ours(const Authority& authority, const HostPolicy& policy) {
     return named && (policy.door == Door::unix_socket || authority.port.value_or(80) == policy.port);
 }
 
-Result<void> check_host(const RawHead& raw, const HostPolicy& policy, const ParsedTarget& target) {
+Result<void> check_host(const RawHead& raw, const HostPolicy& policy, const Peer& peer, const ParsedTarget& target) {
     if (raw.headers.count("Host") != 1) return malformed("Host", "A request needs exactly one Host header.");
     const std::string& host = *raw.headers.find("Host");
     // A client of the Unix socket may call the server what it likes: only local processes reach it.
@@ -89,22 +89,45 @@ Result<void> check_host(const RawHead& raw, const HostPolicy& policy, const Pars
     TRY(const Authority authority, parse_authority(host));
     if (!target.authority.empty() && !equals_without_case(target.authority, host))
         return malformed("Host", "The request's target and its Host header name different hosts.");
-    if (policy.door == Door::tcp && !is_ours(authority, policy))
+    // From another machine nobody gets anything without a token, which no page that rebinds a name has; and a machine has many names.
+    const bool guarded = policy.door == Door::tcp && comes_over_loopback(peer);
+    if (guarded && !is_ours(authority, policy))
         return refuse(Code::forbidden, "Host", "This server answers to the loopback's names with its own port, not to '" + host + "'.");
     return {};
 }
 
 /// A page of another site must not act here in its visitor's name: browsers send Origin with everything but plain GETs.
-Result<void> check_origin(const RawHead& raw, const HostPolicy& policy) {
+Result<void> check_origin(const RawHead& raw, const HostPolicy& policy, const Peer& peer) {
     TRY(const std::string* origin, single(raw.headers, "Origin"));
     if (origin == nullptr) return {};
     constexpr std::string_view scheme = "http://";
     if (origin->starts_with(scheme)) {
         const auto authority = parse_authority(std::string_view(*origin).substr(scheme.size()));
         if (authority && is_ours(*authority, policy)) return {};
+        // Who came by another name of this server has its page from there.
+        const bool far = policy.door == Door::tcp && !comes_over_loopback(peer);
+        if (far && equals_without_case(std::string_view(*origin).substr(scheme.size()), *raw.headers.find("Host"))) return {};
     }
     return refuse(Code::forbidden, "Origin", "Requests from pages of another origin are not taken.");
 }
+
+/// A page of another site must not even read here by what sends no Origin: its pictures, scripts and frames. Browsers say of those whose
+/// they are. A link that somebody follows is let be: what it shows is the visitor's alone.
+Result<void> check_site(const RawHead& raw) {
+    TRY(const std::string* site, single(raw.headers, "Sec-Fetch-Site"));
+    if (site == nullptr || *site == "same-origin" || *site == "none") return {};
+    const auto says = [&](std::string_view name, std::string_view value) {
+        const std::string* const said = raw.headers.find(name);
+        return said != nullptr && *said == value;
+    };
+    const bool reads = raw.method == "GET" || raw.method == "HEAD";
+    if (reads && says("Sec-Fetch-Mode", "navigate") && says("Sec-Fetch-Dest", "document")) return {};
+    return refuse(Code::forbidden, "Sec-Fetch-Site", "Requests from pages of another origin are not taken.");
+}
+
+/// Fields that mean one thing: of two, a proxy before this server might heed the one and this server the other.
+constexpr std::string_view said_once[] = {"Authorization", "Content-Type", "Content-Encoding", "Content-Range", "Idempotency-Key",
+                                          "Last-Event-ID", "Range"};
 
 /// True if a comma-separated header has this token.
 bool has_token(const Headers& headers, std::string_view name, std::string_view token) {
@@ -162,9 +185,11 @@ Result<CheckedHead> check_head(RawHead raw, const HostPolicy& policy, Peer peer)
     CheckedHead checked;
     TRY(const KnownMethod* method, known_method(raw.method));
     TRY(ParsedTarget target, parse_target(raw.target, raw.method));
-    TRY_DO(check_host(raw, policy, target));
+    TRY_DO(check_host(raw, policy, peer, target));
     TRY_DO(check_framing(raw, checked.head));
-    TRY_DO(check_origin(raw, policy));
+    TRY_DO(check_origin(raw, policy, peer));
+    TRY_DO(check_site(raw));
+    for (const std::string_view name : said_once) TRY_DO(single(raw.headers, name));
     TRY(const std::string* expect, single(raw.headers, "Expect"));
     if (expect != nullptr) {
         if (!equals_without_case(*expect, "100-continue")) return malformed("Expect", "The only expectation taken is 100-continue.");

@@ -41,7 +41,7 @@ struct RawHead {
 struct HostPolicy {
     Door door = Door::tcp;
     u16 port = 0;                          ///< TCP: the port listened on.
-    std::vector<std::string> extra_hosts;  ///< TCP: allowed beside the loopback's names.
+    std::vector<std::string> extra_hosts;  ///< TCP: allowed beside the loopback's names. Of who comes from another machine none is asked.
 };
 
 enum class Persistence : u8 { keep_alive, close };
@@ -57,7 +57,7 @@ struct CheckedHead {
     u32 version = 11;
 };
 
-/// Judges the meaning. Errors: `malformed_request`; `forbidden` for a foreign Host or Origin (DNS rebinding, cross-site requests);
-/// `unsupported` for methods that no route has.
+/// Judges the meaning. Errors: `malformed_request`; `forbidden` for a foreign Host, Origin or Sec-Fetch-Site (DNS rebinding, cross-site
+/// requests); `unsupported` for methods that no route has.
 [[nodiscard]] Result<CheckedHead> check_head(RawHead raw, const HostPolicy& policy, Peer peer);
 }  // namespace vramd::http

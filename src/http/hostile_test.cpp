@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "http/head_check.hpp"
 #include "http/test_server.hpp"
 
 namespace vramd::http::testing {
@@ -94,6 +95,9 @@ const std::vector<Vector> vectors = {
     {"the null origin", request("GET / HTTP/1.1", "Origin: null\r\n"), 403},
     {"our host's origin on another port", request("GET / HTTP/1.1", "Origin: http://localhost:1\r\n"), 403},
     {"an https origin", request("GET / HTTP/1.1", "Origin: https://localhost:@PORT@\r\n"), 403},
+    {"a picture of another site's page", request("GET / HTTP/1.1", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n"), 403},
+    {"two tokens", request("GET / HTTP/1.1", "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n"), 400},
+    {"two types", post("Content-Type: application/json\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n", "{}"), 400},
     {"two origins", request("GET / HTTP/1.1", "Origin: http://localhost:@PORT@\r\nOrigin: http://localhost:@PORT@\r\n"), 400},
     // Framing
     {"Content-Length and Transfer-Encoding", post("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
@@ -132,6 +136,8 @@ const std::vector<Vector> vectors = {
     {"a chunk size of 2^63", chunked("8000000000000000\r\na"), 400},
     {"a chunk extension with a bare line feed", chunked("4;a=b\naaaa\r\n0\r\n\r\n"), 400},
     {"chunk extensions without end", chunked("1;" + std::string(9000, 'x') + "\r\na\r\n0\r\n\r\n"), 400},
+    {"a trailer without a colon", chunked("0\r\nGET / HTTP/1.1\r\n\r\n"), 400},
+    {"a trailer with a space before its colon", chunked("0\r\nX : a\r\n\r\n"), 400},
     {"trailers without end", chunked("0\r\nX: " + std::string(9000, 'x') + "\r\n\r\n"), 400},
     {"a folded trailer", chunked("0\r\nX: a\r\n b\r\n\r\n"), 400},
     // Sizes
@@ -218,6 +224,26 @@ TEST_CASE("requests that look odd but are right are served") {
     CHECK(answer(chunked("4;a=\"b\"\r\nabcd\r\n003\r\nefg\r\n0\r\nX: y\r\n\r\n")).ends_with("abcdefg"));
     CHECK(answer(post("Content-Length: 0\r\n")).starts_with("HTTP/1.1 200"));
     CHECK(answer(post("Content-Length: 1048576\r\n", std::string(mib, 'b'))).ends_with(std::string(100, 'b')));
+}
+
+TEST_CASE("from another machine a server is called by any of its names, and its own page's requests are taken") {
+    const HostPolicy policy{Door::tcp, 7070, {}};
+    const auto code_of = [&](std::string_view from, std::string_view host, std::string_view more) {
+        auto raw = parse_head("GET / HTTP/1.1\r\nHost: " + std::string(host) + "\r\n" + std::string(more) + "\r\n");
+        REQUIRE(raw.has_value());
+        const auto checked = check_head(*std::move(raw), policy, Peer{Door::tcp, 0, 0, std::string(from)});
+        return checked ? std::string("taken") : std::string(facts_of(checked.error().code).name);
+    };
+    for (const std::string_view far : {"192.0.2.9:5000", "[2001:db8::9]:5000"}) {
+        CHECK(code_of(far, "192.0.2.2:7070", {}) == "taken");
+        CHECK(code_of(far, "box.example:80", {}) == "taken");
+        CHECK(code_of(far, "box.example:7070", "Origin: http://box.example:7070\r\n") == "taken");
+        CHECK(code_of(far, "box.example:7070", "Origin: http://elsewhere.example\r\n") == "forbidden");
+        CHECK(code_of(far, "box.example:7070", "Origin: null\r\n") == "forbidden");
+        CHECK(code_of(far, "box/x", {}) == "malformed-request");
+    }
+    CHECK(code_of("127.0.0.1:5000", "box.example:7070", {}) == "forbidden");
+    CHECK(code_of("[::1]:5000", "box.example:7070", "Origin: http://box.example:7070\r\n") == "forbidden");
 }
 
 TEST_CASE("over the Unix socket any Host is taken, for only local processes reach it") {

@@ -29,6 +29,10 @@ bool equals_without_case(std::string_view a, std::string_view b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
+bool comes_over_loopback(const Peer& peer) {
+    return peer.door == Door::tcp && (peer.address.starts_with("127.") || peer.address.starts_with("[::1]"));
+}
+
 std::string_view trimmed(std::string_view text) {
     while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
     while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);

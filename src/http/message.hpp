@@ -32,8 +32,11 @@ struct Peer {
     Door door = Door::tcp;
     u32 uid = 0;
     i32 pid = 0;
-    std::string address;  ///< "127.0.0.1:51234", "[::1]:51234" or "unix:uid=1000"; for a log line only.
+    std::string address;  ///< "127.0.0.1:51234", "[::1]:51234" or "unix:uid=1000".
 };
+
+/// Came over TCP by an address of the loopback, so from this machine.
+[[nodiscard]] bool comes_over_loopback(const Peer& peer);
 
 /// One header or query field.
 using Field = std::pair<std::string, std::string>;
