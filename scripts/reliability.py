@@ -68,7 +68,7 @@ def details():
 def machine():
     with open("/proc/meminfo", encoding="ascii") as file:
         kib = int(file.readline().split()[1])
-    return f"{os.cpu_count()} cores, {kib / 1048576:.1f} GiB, kernel {os.uname().release}"
+    return f"{os.cpu_count()} cores, {kib / 1048576:.1f} GiB, kernel {os.uname().release.partition('-')[0]}"
 
 
 def record(row, path, command):
@@ -83,7 +83,7 @@ def record(row, path, command):
             "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "lines": run["lines"]}
     os.makedirs(RESULTS, exist_ok=True)
     with open(os.path.join(RESULTS, row + ".json"), "w", encoding="utf-8") as file:
-        json.dump(kept, file, indent=1)
+        json.dump(kept, file, indent=1, ensure_ascii=False)
         file.write("\n")
 
 
