@@ -324,7 +324,8 @@ private:
             supervisor_.tell("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(now_ns / 1000) +
                              "\nSTATUS=Starting again with the configuration as it is now.");
         } else {
-            supervisor_.tell("STATUS=The core ended and starts again; all memory is kept.");
+            // What is held here, and no word of "all": some devices' memory ends with the core.
+            supervisor_.tell("STATUS=The core ended and starts again; " + std::to_string(holdings_.blocks.size()) + " blocks are kept.");
         }
         const bool was_read_only = policy_.read_only();
         const u64 delay_ns = policy_.after({killed ? Cause::killed : Cause::own_fault, dead.served, now_ns - dead.started_ns, now_ns});
