@@ -85,6 +85,8 @@ def loading(core):
     """The processes that read models' heads for that core."""
     found = []
     for pid in os.listdir("/proc"):
+        if not pid.isdigit() or int(pid) <= core:
+            continue  # Begun before it: looking at every process takes longer than those live.
         try:
             with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
                 if file.read().rpartition(")")[2].split()[1] == str(core):
@@ -108,6 +110,7 @@ def load_other(daemon):
 def kill_loaders(daemon):
     """Loads whose processes are killed as they begin: how many were hit, and the answers."""
     hit, answers, core = 0, {}, daemon.core_pid()
+    daemon.delete("/api/model/cache/other")  # From there it would come without them.
     for _ in range(KILLS):
         answer = []
         thread = threading.Thread(target=lambda: answer.append(load_other(daemon)))  # pylint: disable=cell-var-from-loop
@@ -123,7 +126,8 @@ def kill_loaders(daemon):
         thread.join()
         hit += struck
         answers[answer[0]] = answers.get(answer[0], 0) + 1
-        daemon.delete("/api/model/unload?name=other&keepCached=false")
+        if answer[0] == 200:
+            daemon.delete("/api/model/unload?name=other&keepCached=false").ok()
     print(f"  {hit} loading processes of {KILLS} loads killed (SIGKILL); the loads' answers, and how often: {answers}", flush=True)
 
 

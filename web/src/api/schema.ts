@@ -372,6 +372,8 @@ export interface components {
             /** Format: int64 */
             physicalBytes?: number;
             /** Format: int64 */
+            pinnedBytes?: number;
+            /** Format: int64 */
             totalBytes: number;
             uuid?: string;
         };
@@ -471,6 +473,7 @@ export interface components {
             liveBytes: number;
             memoryType: string;
             numaNodes: components["schemas"]["NumaNode"][];
+            otherProcesses: components["schemas"]["OtherProcess"][];
             /** Format: int64 */
             otherProcessesBytes?: number;
             /** Format: int64 */
@@ -970,6 +973,13 @@ export interface components {
             timeLimitMs?: number;
             /** @default true */
             waitForCompletion?: boolean;
+        };
+        OtherProcess: {
+            name?: string;
+            /** Format: int64 */
+            pid: number;
+            /** Format: int64 */
+            usedBytes?: number;
         };
         Outlook: {
             fragmentationPercentage: number;

@@ -24,6 +24,7 @@ export type ModelStatus = Schemas["ModelStatus"];
 export type ModelCache = Schemas["ModelCache"];
 export type ModelType = Schemas["ModelType"];
 export type Operation = Schemas["Operation"];
+export type OtherProcess = Schemas["OtherProcess"];
 export type OperationList = Schemas["OperationList"];
 export type Problem = Schemas["Problem"];
 export type Recommendations = Schemas["Recommendations"];
