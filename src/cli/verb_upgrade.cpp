@@ -1,12 +1,10 @@
 #include <signal.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include <cerrno>
 
 #include "base/clock.hpp"
-#include "base/fd.hpp"
 #include "cli/interrupt.hpp"
+#include "cli/keeper_process.hpp"
 #include "cli/show.hpp"
 #include "cli/verbs.hpp"
 
@@ -21,35 +19,6 @@ constexpr u64 answer_ms_max = 1000;
 constexpr Argument arguments[] = {
     {"timeout", Takes::value, "Seconds to wait for the next core; 30 unless told"},
 };
-
-/// Who listens at the socket, as the kernel says: the keeper, whose number in the daemon's own words may be another (a container's).
-Result<pid_t> who_listens(const std::string& path) {
-    sockaddr_un name{};
-    name.sun_family = AF_UNIX;
-    if (path.size() >= sizeof name.sun_path) return refuse(Code::invalid_field, "--socket", path.size(), sizeof name.sun_path - 1);
-    path.copy(name.sun_path, path.size());
-    const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!socket) return std::unexpected(system_error("socket", errno));
-    if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0)
-        return std::unexpected(system_error("connect", errno));
-    ucred listener{};
-    socklen_t size = sizeof listener;
-    if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &listener, &size) != 0)
-        return std::unexpected(system_error("SO_PEERCRED", errno));
-    return listener.pid;
-}
-
-Told<pid_t> keeper_of(const Wishes& wishes) {
-    TRY(const std::vector<http::Address> places, places_of_daemon(wishes));
-    for (const http::Address& place : places) {
-        if (place.door != http::Door::unix_socket) continue;
-        const auto listener = who_listens(place.socket_path);
-        if (listener && *listener > 0) return *listener;
-    }
-    Failure failure(Exit::usage, "An upgrade is asked of the keeper by a signal, and who that is, only its Unix socket tells.");
-    failure.remedy = "on the daemon's own machine, with --socket and its socket";
-    return std::unexpected(failure);
-}
 
 /// What the daemon says of itself. It has `generation`, or the failure says that this is no vramd.
 Told<json::object> system_now(Session& session, std::string& body, u64 wait_ms_max) {
@@ -99,7 +68,13 @@ Told<void> run(Session& session, const Given& given) {
     TRY(const u64 seconds, seconds_of(given));
     std::string body;
     TRY(const json::object before, system_now(session, body, answer_ms_max * seconds));  // With --curl it ends here: the rest is a signal.
-    TRY(const pid_t keeper, keeper_of(session.wishes()));
+    TRY(const std::optional<pid_t> found, keeper_process(session.wishes()));
+    if (!found) {
+        Failure failure(Exit::usage, "An upgrade is asked of the keeper by a signal, and who that is, only its Unix socket tells.");
+        failure.remedy = "on the daemon's own machine, with --socket and its socket";
+        return std::unexpected(failure);
+    }
+    const pid_t keeper = *found;
     TRY_DO(signal_keeper(keeper));
     TRY(const json::object after, next_core(session, text_at(before, "generation"), seconds, body));
     if (session.wishes().format != Format::table && session.wishes().format != Format::wide) return show_record(session, body, "bootId");

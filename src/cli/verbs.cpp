@@ -7,10 +7,11 @@
 namespace vramd::cli {
 namespace {
 constexpr const Verb* all_verbs[] = {
-    &status_verb,  &top_verb,        &devices_verb,  &ps_verb,       &models_verb, &tensors_verb,  &load_verb,       &unload_verb,
-    &cache_verb,   &alloc_verb,      &free_verb,     &cat_verb,      &put_verb,    &copy_verb,     &move_verb,       &transfers_verb,
-    &clear_verb,   &defragment_verb, &optimize_verb, &limits_verb,   &events_verb, &pressure_verb, &analytics_verb,  &advise_verb,
-    &explain_verb, &doctor_verb,     &audit_verb,    &simulate_verb, &system_verb, &upgrade_verb,  &completion_verb, &version_verb,
+    &status_verb,   &top_verb,       &devices_verb, &ps_verb,         &models_verb,   &tensors_verb, &load_verb,
+    &unload_verb,   &cache_verb,     &alloc_verb,   &free_verb,       &cat_verb,      &put_verb,     &copy_verb,
+    &move_verb,     &transfers_verb, &clear_verb,   &defragment_verb, &optimize_verb, &limits_verb,  &events_verb,
+    &pressure_verb, &analytics_verb, &advise_verb,  &explain_verb,    &doctor_verb,   &audit_verb,   &simulate_verb,
+    &system_verb,   &upgrade_verb,   &config_verb,  &completion_verb, &version_verb,
 };
 }  // namespace
 

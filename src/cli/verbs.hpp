@@ -33,6 +33,7 @@ extern const Verb audit_verb;
 extern const Verb simulate_verb;
 extern const Verb system_verb;
 extern const Verb upgrade_verb;
+extern const Verb config_verb;
 extern const Verb completion_verb;
 extern const Verb version_verb;
 }  // namespace vramd::cli

@@ -89,7 +89,8 @@ Result<Asked> read_words(std::span<char* const> arguments, Words& words) {
         verb->add_flag(std::string(keeper::after_failures_flag), words.after_failures)
             ->group("");  // The keeper's own word, not for people.
     }
-    print->add_flag("--plain", words.plain, "as lines KEY=VALUE");
+    CLI::Option* plain = print->add_flag("--plain", words.plain, "as lines KEY=VALUE");
+    print->add_flag("--json", words.json, "as JSON: items with setting, value and source")->excludes(plain);
     app.require_subcommand(1);
     Asked asked;
     if (arguments.size() == 2 && std::string_view(arguments[1]) == "__describe") {

@@ -16,6 +16,7 @@ struct Words {
     bool read_only = false;
     bool after_failures = false;
     bool plain = false;
+    bool json = false;
 };
 
 /// Which verb, and with `Verb::told` what to print. `vramd __describe` prints the command line itself and the settings, as JSON: the

@@ -5,6 +5,7 @@
 #include <toml++/toml.h>
 #include <unistd.h>
 
+#include <boost/json.hpp>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
@@ -195,6 +196,12 @@ std::string lines_of(const std::vector<Origin>& origins, bool plain) {
     }
     return out.str();
 }
+
+std::string document_of(const std::vector<Origin>& origins) {
+    boost::json::array items;
+    for (const Origin& origin : origins) items.push_back({{"setting", origin.key}, {"value", origin.value}, {"source", origin.source}});
+    return boost::json::serialize(boost::json::object{{"items", std::move(items)}}) + "\n";
+}
 }  // namespace
 
 Result<Asked> read_settings(std::span<char* const> arguments, const Environment& environment) {
@@ -243,7 +250,7 @@ Result<Asked> read_settings(std::span<char* const> arguments, const Environment&
     settings.origins.push_back(origin_of(settings.preload, file, config.value));
     settings.origins.push_back({"read_only", words.read_only ? "true" : "false", words.read_only ? "flag" : "default"});
     settings.origins.push_back(std::move(config));
-    if (asked.verb == Verb::config) asked.text = lines_of(settings.origins, words.plain);
+    if (asked.verb == Verb::config) asked.text = words.json ? document_of(settings.origins) : lines_of(settings.origins, words.plain);
     return asked;
 }
 

@@ -52,6 +52,7 @@ SHOWN = [
     (["explain", "KEPT"], ["KEPT"], None),
     (["doctor"], ["daemon", "answers"], None),
     (["version"], ["vramctl", "daemon"], None),
+    (["config"], ["SETTING", "was started with", "host:a=64MiB host:b=16MiB", "flag", "default"], None),
     (["simulate", "TRACE", "--capacity", "10"], ["POLICY", "fifo", "smart", "hindsight"], None),
 ]
 DONE = [  # What changes something, with what -o name shows of it: made anew for each format.
@@ -91,6 +92,8 @@ FAILS = [
     (["free", "KEPT", "--watch"], 2, "--watch", None, None),
     (["limits", "set", "a", "--max", "50%", "--watch"], 2, "--watch", None, None),
     (["transfers", "xfr_1", "--cancel", "--watch"], 2, "--watch", None, None),
+    (["config", "/nowhere/vramd.toml"], 2, "/nowhere/vramd.toml", None, None),
+    (["config", "FILE"], 2, "FILE:1", None, None),
     (["top", "--sort", "colour"], 2, "'colour' is no column of processes: id, size, device", None, None),
     (["top", "--tab", "colours"], 2, "colours", None, "vramctl --help"),
     (["status", "none"], 3, "none", None, "List what exists"),

@@ -94,6 +94,8 @@ class Examples(unittest.TestCase):
             file.write(os.urandom(4096))
         with open(os.path.join(self.folder, "trace.csv"), "w", encoding="utf-8") as file:
             file.write("timeMs,model,bytes\n0,a,1048576\n5,b,2097152\n9,a,1048576\n")
+        with open(os.path.join(self.folder, "vramd.toml"), "w", encoding="utf-8") as file:
+            file.write('device = "host:host0=256MiB"\n')
 
     def tearDown(self):
         shutil.rmtree(self.folder)

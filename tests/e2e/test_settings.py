@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Where each setting comes from, a configuration file that is read by nobody but the core's program, SIGHUP, and what works without a daemon."""
+"""Where each setting comes from, for vramd and for vramctl, a configuration file that is read by nobody but the core's program, SIGHUP, and what works without a daemon."""
 import json
 import os
 import pty
@@ -176,6 +176,62 @@ class Settings(unittest.TestCase):
             daemon.next_generation(generation)
             body = daemon.get(f"/api/memory/allocation/{holder['id']}/content").body
             self.assertEqual((body[:1], body[-1:], len(body)), (b"a", b"b", 12 << 20))
+
+
+class CtlConfig(unittest.TestCase):
+    """`vramctl config`: what a running daemon has, and a file before it is used."""
+    NOWHERE = {"VRAMD_SOCKET": "", "VRAMD_URL": "", "VRAMD_CONFIG": "", "XDG_RUNTIME_DIR": "/nowhere", "VRAMD_EVICTION": ""}
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="vramd-settings-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.file = os.path.join(self.folder, "vramd.toml")
+
+    def write(self, text):
+        with open(self.file, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def rows(self, *words, environment=None):
+        told = run("vramctl", *words, "-o", "json", environment=environment)
+        self.assertEqual((told.returncode, told.stderr), (0, ""), told)
+        rows = {item["setting"]: (item["value"], item["source"]) for item in json.loads(told.stdout)["items"]}
+        self.assertEqual(list(rows), KEYS)
+        return rows
+
+    def test_a_running_daemons_settings_are_its_own_not_those_of_who_asks(self):
+        self.write('gpu_patience = "31"\n')
+        daemon = Daemon(devices=["host:a=16MiB"], arguments=["--config", self.file], door="unix")
+        daemon.environment["VRAMD_WATERMARKS"] = "60,50"
+        with daemon:
+            asks = ["--socket", daemon.socket_path, "config"]
+            rows = self.rows(*asks, environment={"VRAMD_WATERMARKS": "99,98", "VRAMD_EVICTION": "lru"})
+            self.assertEqual(rows["device"], ("host:a=16MiB", "flag"))
+            self.assertEqual(rows["gpu_patience"], ("31", f"file {self.file}:1"))
+            self.assertEqual(rows["watermarks"], ("60,50", "VRAMD_WATERMARKS"))
+            self.assertEqual(rows["eviction"], ("fifo", "default"))
+            self.assertIn(f"vramd (pid {daemon.system()['keeperPid']}) was started with", run("vramctl", *asks).stdout)
+            self.write('gpu_patience = "0"\n')  # What the next SIGHUP would refuse.
+            told = run("vramctl", *asks)
+            self.assertEqual((told.returncode, told.stdout), (2, ""), told)
+            self.assertIn("--gpu-patience must be a whole number", told.stderr)
+
+    def test_a_file_is_checked_before_it_is_used(self):
+        self.write('device = "host:f=16MiB"\neviction = "lru"\n')
+        rows = self.rows("config", self.file, environment=self.NOWHERE)
+        self.assertEqual((rows["eviction"], rows["device"]), (("lru", f"file {self.file}:2"), ("host:f=16MiB", f"file {self.file}:1")))
+        self.assertTrue(run("vramctl", "config", self.file, environment=self.NOWHERE).stdout.startswith("The file has no fault; "))
+        for text, word in (("listen =", "vramd.toml:1"), ('port = "1"', "no setting port"), ('eviction = "random"', "fifo, lru or smart")):
+            self.write(text + "\n")
+            told = run("vramctl", "config", self.file, environment=self.NOWHERE)
+            self.assertEqual((told.returncode, told.stdout), (2, ""), text)
+            self.assertTrue(told.stderr.startswith("vramctl: "), told.stderr)
+            self.assertIn(word, told.stderr)
+
+    def test_where_no_daemon_is_it_says_what_one_would_have_and_of_another_machine_nothing(self):
+        told = run("vramctl", "--socket", os.path.join(self.folder, "none.sock"), "config", environment=self.NOWHERE)
+        self.assertEqual((told.returncode, told.stdout), (5, ""), told)
+        self.assertEqual(run("vramctl", "--url", "http://127.0.0.1:1", "config", environment=self.NOWHERE).returncode, 5)
+        self.assertEqual(run("vramctl", "config", "--curl", environment=self.NOWHERE).returncode, 2)
 
 
 class WithoutDaemon(unittest.TestCase):

@@ -1,0 +1,13 @@
+/// Which process is the keeper behind the socket that a verb speaks to.
+#pragma once
+#include <sys/types.h>
+
+#include <optional>
+
+#include "cli/session.hpp"
+
+namespace vramd::cli {
+/// The process that listens at the daemon's Unix socket, as the kernel says; none where nobody listens at one. Errors: those of
+/// `places_of_daemon`.
+[[nodiscard]] Told<std::optional<pid_t>> keeper_process(const Wishes& wishes);
+}  // namespace vramd::cli
