@@ -1,9 +1,11 @@
 #include "cli/keeper_process.hpp"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <cerrno>
+#include <filesystem>
 
 #include "base/fd.hpp"
 
@@ -35,5 +37,18 @@ Told<std::optional<pid_t>> keeper_process(const Wishes& wishes) {
         if (listener && *listener > 0) return *listener;
     }
     return std::nullopt;
+}
+
+Runs what_runs(pid_t process) {
+    const std::string folder = "/proc/" + std::to_string(process);
+    std::error_code error;
+    std::string path = std::filesystem::read_symlink(folder + "/exe", error);
+    struct stat running {};
+    if (error || stat((folder + "/exe").c_str(), &running) != 0) return Runs::unseen;
+    if (const std::string_view gone = " (deleted)"; path.ends_with(gone)) path.resize(path.size() - gone.size());
+    struct stat on_disk {};
+    if (stat((folder + "/root" + path).c_str(), &on_disk) != 0)  // Its own root: a container's path is not ours.
+        return errno == ENOENT ? Runs::another_file : Runs::unseen;
+    return running.st_dev == on_disk.st_dev && running.st_ino == on_disk.st_ino ? Runs::file_on_disk : Runs::another_file;
 }
 }  // namespace vramd::cli

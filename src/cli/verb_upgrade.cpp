@@ -46,16 +46,22 @@ Told<void> signal_keeper(pid_t keeper) {
 }
 
 /// The next core's own words. While the old one ends its connections break, and while none runs nobody answers: both mean "not yet".
-Told<json::object> next_core(Session& session, const std::string& before, u64 seconds, std::string& body) {
+/// A core that comes while the keeper still runs a file that was replaced is no upgrade: the old one died, or read its configuration anew.
+Told<json::object> next_core(Session& session, const std::string& before, pid_t keeper, u64 seconds, std::string& body) {
     const InterruptWatch interrupt;
     const u64 until_ns = monotonic_ns() + seconds * ns_per_second;
     while (!interrupt.came()) {
         const auto now = system_now(session, body, answer_ms_max);
-        if (now && text_at(*now, "generation") != before) return *now;
+        const bool is_other = now && text_at(*now, "generation") != before;
+        if (is_other && what_runs(keeper) != Runs::another_file) return *now;
         if (monotonic_ns() >= until_ns) {
-            Failure failure(Exit::timed_out, "No other core has come within " + std::to_string(seconds) + " s.");
-            failure.why = now ? "The one of before still serves: the keeper did not take the binary on disk, and all is as it was."
-                              : "Nobody answers yet; the memory is the keeper's and stays.";
+            Failure failure(Exit::timed_out, is_other ? "The keeper still runs the file of before, not the one on disk."
+                                                      : "No other core has come within " + std::to_string(seconds) + " s.");
+            if (is_other)
+                failure.why = "Another core has come, of version " + text_at(*now, "version") + ", but not by an upgrade.";
+            else
+                failure.why = now ? "The one of before still serves: the keeper did not take the binary on disk, and all is as it was."
+                                  : "Nobody answers yet; the memory is the keeper's and stays.";
             failure.remedy = "the daemon's log, which says why (journalctl -u vramd), or a longer --timeout";
             return std::unexpected(failure);
         }
@@ -75,11 +81,13 @@ Told<void> run(Session& session, const Given& given) {
         return std::unexpected(failure);
     }
     const pid_t keeper = *found;
+    const Runs ran = what_runs(keeper);
     TRY_DO(signal_keeper(keeper));
-    TRY(const json::object after, next_core(session, text_at(before, "generation"), seconds, body));
+    TRY(const json::object after, next_core(session, text_at(before, "generation"), keeper, seconds, body));
     if (session.wishes().format != Format::table && session.wishes().format != Format::wide) return show_record(session, body, "bootId");
-    session.out("The keeper (pid " + std::to_string(keeper) + ") went on with the binary on disk: vramd " + text_at(before, "version") +
-                " before, " + text_at(after, "version") + " now, core " + text_at(after, "generation") + ", all memory kept.\n");
+    session.out("The keeper (pid " + std::to_string(keeper) + ") went on with the binary on disk" +
+                (ran == Runs::file_on_disk ? ", which it ran before too" : "") + ": vramd " + text_at(before, "version") + " before, " +
+                text_at(after, "version") + " now, core " + text_at(after, "generation") + ", all memory kept.\n");
     return {};
 }
 }  // namespace verb_upgrade

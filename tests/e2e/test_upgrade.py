@@ -2,6 +2,7 @@
 """`vramctl upgrade`: the keeper goes on with the binaries now on disk, memory kept; what cannot take over is left alone, and that is said."""
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -56,6 +57,10 @@ class Upgrade(unittest.TestCase):
         after = self.daemon.system()
         self.assertEqual((after["keeperPid"], after["generation"]), (before["keeperPid"], before["generation"] + 1))
         self.assertEqual((self.runs(after["keeperPid"]), self.runs(after["corePid"])), (keeper, core))
+        code, told, said = self.ctl()
+        self.assertEqual((code, said), (0, ""))
+        self.assertIn("the binary on disk, which it ran before too: vramd", told)
+        after = self.daemon.next_generation(after["generation"])
         code, told, said = self.ctl("-o", "name")
         self.assertEqual((code, told, said), (0, after["bootId"] + "\n", ""))
         self.assertEqual(self.daemon.next_generation(after["generation"])["generation"], after["generation"] + 1)
@@ -72,6 +77,21 @@ class Upgrade(unittest.TestCase):
         self.assertIn("no upgrade", self.daemon.said())
         after = self.daemon.system()
         self.assertEqual((after["corePid"], after["generation"]), (before["corePid"], before["generation"]))
+        self.assertEqual(self.content(), self.bytes)
+        self.daemon.stop()
+
+    def test_a_core_that_comes_for_another_reason_is_no_upgrade(self):
+        before = self.daemon.system()
+        self.replace("vramd", shutil.which("true"))
+        waits = subprocess.Popen([os.path.join(BIN, "vramctl"), "--socket", self.daemon.socket_path, "upgrade", "--timeout", "20"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while "no upgrade" not in self.daemon.said():  # Each look is a request, so that a daemon that ended ends this too.
+            self.daemon.system()
+        os.kill(self.daemon.process.pid, signal.SIGHUP)
+        told, said = waits.communicate(timeout=120)
+        self.assertEqual((waits.returncode, told), (6, ""), said)
+        self.assertIn("still runs the file of before, not the one on disk", said)
+        self.daemon.next_generation(before["generation"])
         self.assertEqual(self.content(), self.bytes)
         self.daemon.stop()
 
